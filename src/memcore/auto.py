@@ -1,0 +1,98 @@
+"""What ``method="auto"`` runs: the fastest measured, per rule and kind of device.
+
+The rows are filled from ``benchmarks/``; a row that nobody measured says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method with its chunk size, and where it comes from."""
+
+    method: str
+    chunk_size: int | None = None
+    why: str = "assumed"
+
+
+_CPU = "measured on a 2-core CPU"
+
+TABLE: dict[str, dict[str, Choice]] = {
+    "linear_recurrence": {
+        "numpy": Choice("sequential", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
+        "gpu": Choice("associative"),
+        "tpu": Choice("associative"),
+    },
+    "linear_attention": {
+        "numpy": Choice("fused", 32, _CPU),
+        "cpu": Choice("fused", 32, _CPU),
+        "gpu": Choice("fused", 64),
+        "tpu": Choice("fused", 128),
+    },
+    "delta_rule": {
+        "numpy": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", 16, _CPU),
+        "gpu": Choice("fused", 64),
+        "tpu": Choice("fused", 64),
+    },
+    "window_attention": {
+        "numpy": Choice("fused", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
+        "gpu": Choice("fused"),
+        "tpu": Choice("fused"),
+    },
+    "causal_convolution": {
+        "numpy": Choice("fused", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
+        "gpu": Choice("fused"),
+        "tpu": Choice("fused"),
+    },
+}
+"""Method by rule and device; a rule that is not here takes `default`."""
+
+
+def default(methods: tuple[str, ...], device: str) -> Choice:
+    """For a cell with a rule of its own: its fused form, else the fold (a CPU) or the prefix scan."""
+    if "fused" in methods:
+        return Choice("fused")
+    if "associative" in methods and device in ("gpu", "tpu"):
+        return Choice("associative")
+    return Choice("sequential", None, "the only method" if len(methods) == 1 else "assumed")
+
+
+def choose(cell: Any, length: int, device: str, return_states: bool = False) -> Choice:
+    """The choice for ``cell`` at ``length`` steps on ``device`` (numpy, cpu, gpu or tpu)."""
+    if length == 1:
+        return Choice("sequential", None, "one step is one call")
+    choice = TABLE.get(cell.rule_name, {}).get(device) or default(cell.methods, device)
+    if choice.method == "fused" and return_states:
+        method = "associative" if device in ("gpu", "tpu") else "sequential"
+        return Choice(method, None, "the fused form keeps no states")
+    return choice
+
+
+def explain(model: Any, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:
+    """What ``method="auto"`` runs, part by part, and why.
+
+    Args:
+        model: any `Model`.
+        length: T, the number of time steps.
+        backend: ``"numpy"``, or JAX's platform ``"cpu"``, ``"gpu"`` or ``"tpu"``.
+        return_states: whether the run returns the states.
+
+    Returns:
+        One line per recurrence: its name, the method, the chunk size, and where the choice is from.
+    """
+    devices = ("numpy", "cpu", "gpu", "tpu")
+    if backend not in devices:
+        raise ValueError(f"backend is {backend!r}, expected one of {devices}")
+    lines = []
+    for name, cell in model.recurrences():
+        choice = choose(cell, length, backend, return_states)
+        chunk = f", chunks of {choice.chunk_size}" if choice.chunk_size else ""
+        lines.append(f"{name}: {choice.method}{chunk} ({choice.why})")
+    return "\n".join(lines)

@@ -1,0 +1,29 @@
+"""The only room that knows which array library is in use.
+
+Everything above it asks here for the namespace of its arrays, for tree functions, for loops over time
+and for random draws. JAX is imported in here only, and only once a JAX array is met.
+"""
+
+from memcore.backend.draws import Draw as Draw
+from memcore.backend.draws import as_draw as as_draw
+from memcore.backend.loops import associative_scan as associative_scan
+from memcore.backend.loops import checkpoint as checkpoint
+from memcore.backend.loops import compiled as compiled
+from memcore.backend.loops import fold as fold
+from memcore.backend.loops import linear_recurrence as linear_recurrence
+from memcore.backend.loops import running_max as running_max
+from memcore.backend.namespace import asarray_like as asarray_like
+from memcore.backend.namespace import broadcast_like as broadcast_like
+from memcore.backend.namespace import device_kind as device_kind
+from memcore.backend.namespace import is_bool as is_bool
+from memcore.backend.namespace import is_floating as is_floating
+from memcore.backend.namespace import is_integer as is_integer
+from memcore.backend.namespace import is_jax as is_jax
+from memcore.backend.namespace import namespace as namespace
+from memcore.backend.namespace import state_dtype as state_dtype
+from memcore.backend.namespace import to_numpy as to_numpy
+from memcore.backend.tree import tree_flatten as tree_flatten
+from memcore.backend.tree import tree_leaves as tree_leaves
+from memcore.backend.tree import tree_map as tree_map
+from memcore.backend.tree import tree_paths as tree_paths
+from memcore.backend.tree import tree_unflatten as tree_unflatten

@@ -1,0 +1,119 @@
+"""Loops over time: the fold, the parallel prefix, and the running maximum, time leading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memcore.backend.namespace import is_jax, namespace
+from memcore.backend.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+
+
+def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int, *, unroll: int = 1) -> Any:
+    """``carry, y_t = f(carry, x_t)`` over the first axis of ``xs``; returns ``(carry, ys)``.
+
+    ``lax.scan`` on JAX and a Python loop elsewhere; a fold of length 1 is a plain call.
+    """
+    if length == 1:
+        carry, y = f(carry, tree_map(lambda x: x[0, ...], xs))
+        return carry, tree_map(lambda leaf: leaf[None, ...], y)
+    if is_jax(carry, xs):
+        from memcore.backend import jax_functions
+
+        return jax_functions.fold(f, carry, xs, length, unroll)
+    leaves, structure = tree_flatten(xs)
+    ys = []
+    for t in range(length):
+        carry, y = f(carry, tree_unflatten(structure, [leaf[t, ...] for leaf in leaves]))
+        ys.append(y)
+    return carry, tree_map(lambda *leaves: namespace(*leaves).stack(leaves), *ys)
+
+
+def associative_scan(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
+    """All prefixes ``e_0, op(e_0, e_1), ...`` along ``axis`` (not negative), in O(log T) rounds.
+
+    ``jax.lax.associative_scan`` on JAX; elsewhere the same odd-even recursion, vectorised.
+    """
+    if is_jax(elements):
+        from memcore.backend import jax_functions
+
+        return jax_functions.associative_scan(op, elements, axis)
+    return _odd_even(op, elements, axis)
+
+
+def _odd_even(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
+    length = tree_leaves(elements)[0].shape[axis]
+    if length < 2:
+        return elements
+
+    def part(tree: Any, start: int, stop: int | None = None, step: int = 1) -> Any:
+        index = (slice(None),) * axis + (slice(start, stop, step), ...)
+        return tree_map(lambda leaf: leaf[index], tree)
+
+    odd = _odd_even(op, op(part(elements, 0, length - 1, 2), part(elements, 1, None, 2)), axis)
+    if length == 2:
+        return _interleave(part(elements, 0, 1), odd, axis)
+    later = op(part(odd, 0, (length - 1) // 2), part(elements, 2, None, 2))
+    first = part(elements, 0, 1)
+    even = tree_map(lambda a, b: namespace(a, b).concat([a, b], axis=axis), first, later)
+    return _interleave(even, odd, axis)
+
+
+def _interleave(even: Any, odd: Any, axis: int) -> Any:
+    """``even_0, odd_0, even_1, ...``; ``even`` may be longer by one."""
+
+    def leaf(a: Any, b: Any) -> Any:
+        xp = namespace(a, b)
+        pairs = b.shape[axis]
+        head = (slice(None),) * axis + (slice(0, pairs), ...)
+        tail = (slice(None),) * axis + (slice(pairs, None), ...)
+        both = xp.stack([a[head], b], axis=axis + 1)
+        both = xp.reshape(both, (*b.shape[:axis], 2 * pairs, *b.shape[axis + 1 :]))
+        return both if a.shape[axis] == pairs else xp.concat([both, a[tail]], axis=axis)
+
+    return tree_map(leaf, even, odd)
+
+
+def running_max(x: Any, axis: int) -> Any:
+    """The largest number so far, along ``axis`` (not negative)."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.running_max(x, axis)
+    return _odd_even(namespace(x).maximum, x, axis)
+
+
+def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
+    """``f``, whose inner values are computed again in the backward pass instead of being kept.
+
+    ``example`` are arrays or trees that tell whether JAX is in use; elsewhere ``f`` is returned.
+    """
+    if is_jax(*example):
+        from memcore.backend import jax_functions
+
+        return jax_functions.checkpoint(f)
+    return f
+
+
+def linear_recurrence(
+    a: Any, b: Any, state: Any, starts: Any, initial: Any, step: Callable[..., Any]
+) -> Any:
+    """All states of ``h_t = a_t h_{t-1} + b_t``, time leading; ``a`` may have time length 1.
+
+    On JAX a fold with the reverse fold as its gradient; elsewhere the plain fold of ``step``.
+    ``starts`` is None or ``(T, *batch)``; where it is set, ``initial`` takes the place of ``h_{t-1}``.
+    """
+    if is_jax(a, b, state):
+        from memcore.backend import jax_functions
+
+        return jax_functions.linear_recurrence(a, b, state, starts, initial)
+    return step(a, b, state, starts, initial)
+
+
+def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+    """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
+    if is_jax(args):
+        from memcore.backend import jax_functions
+
+        return jax_functions.compiled(run, statics, args)
+    return run(*statics, *args)

@@ -1,0 +1,73 @@
+"""Which library an array belongs to, its dtypes, and moving constants into it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from memcore.backend.tree import tree_leaves, tree_map
+
+namespace = array_api_compat.array_namespace
+"""``namespace(*arrays)``: the array-API namespace that the arrays share."""
+
+
+def is_jax(*trees: Any) -> bool:
+    """Whether any leaf of the trees is a JAX array (or tracer). Never imports JAX."""
+    return any(array_api_compat.is_jax_array(leaf) for leaf in tree_leaves(trees))
+
+
+def is_floating(x: Any) -> bool:
+    """Whether ``x`` is an array of real floating point numbers."""
+    return _has_kind(x, "real floating")
+
+
+def is_integer(x: Any) -> bool:
+    """Whether ``x`` is an array of integers (booleans are not)."""
+    return _has_kind(x, "integral")
+
+
+def is_bool(x: Any) -> bool:
+    """Whether ``x`` is an array of booleans."""
+    return _has_kind(x, "bool")
+
+
+def _has_kind(x: Any, kind: str) -> bool:
+    return namespace(x).isdtype(x.dtype, kind)
+
+
+def state_dtype(xp: Any, dtype: Any) -> Any:
+    """The dtype of states and gates for inputs of ``dtype``: half precision is kept in float32."""
+    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+
+
+def asarray_like(x: Any, like: Any) -> Any:
+    """``x`` in the library of ``like`` and, for floating point numbers, with its dtype."""
+    xp = namespace(like)
+    if not array_api_compat.is_array_api_obj(x):
+        x = np.asarray(x)
+    if array_api_compat.is_numpy_array(x) and not array_api_compat.is_numpy_array(like):
+        x = xp.asarray(x)
+    if is_floating(x) and is_floating(like):
+        x = xp.astype(x, like.dtype, copy=False)
+    return x
+
+
+def broadcast_like(tree: Any, like: Any) -> Any:
+    """The leaves of ``tree`` in the libraries, dtypes and shapes of those of ``like``."""
+    return tree_map(lambda x, y: namespace(y).broadcast_to(asarray_like(x, y), y.shape), tree, like)
+
+
+def to_numpy(x: Any) -> np.ndarray:
+    """``x`` as a NumPy array (from the device, if it lies on one)."""
+    return np.asarray(x)
+
+
+def device_kind(x: Any) -> str:
+    """``"numpy"`` for NumPy and the strict reference, else JAX's platform: ``cpu``, ``gpu`` or ``tpu``."""
+    if not is_jax(x):
+        return "numpy"
+    from memcore.backend import jax_functions
+
+    return jax_functions.platform(x)

@@ -1,0 +1,52 @@
+"""Tree functions: ``jax.tree`` once JAX is loaded (it knows a user's registered nodes), else optree."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import optree
+
+
+def _jax_tree() -> Any:
+    jax = sys.modules.get("jax")
+    return getattr(jax, "tree", None)
+
+
+def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+    """Apply ``f`` to the leaves of ``tree`` (and of ``rest``, which have the same structure)."""
+    jax_tree = _jax_tree()
+    return jax_tree.map(f, tree, *rest) if jax_tree else optree.tree_map(f, tree, *rest)
+
+
+def tree_flatten(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves of ``tree`` in a fixed order, and its structure."""
+    jax_tree = _jax_tree()
+    leaves, structure = jax_tree.flatten(tree) if jax_tree else optree.tree_flatten(tree)
+    return list(leaves), structure
+
+
+def tree_unflatten(structure: Any, leaves: list[Any]) -> Any:
+    """The inverse of `tree_flatten`."""
+    return structure.unflatten(leaves)
+
+
+def tree_leaves(tree: Any) -> list[Any]:
+    """The leaves of ``tree`` in a fixed order."""
+    return tree_flatten(tree)[0]
+
+
+def tree_paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Names and leaves of a tree of dicts, tuples and lists: ``("layer_0/kernel", leaf)``."""
+    if isinstance(tree, dict):
+        items = [(str(key), tree[key]) for key in sorted(tree)]
+    elif isinstance(tree, tuple | list):
+        items = [(str(i), item) for i, item in enumerate(tree)]
+    elif tree is None:
+        return
+    else:
+        yield prefix, tree
+        return
+    for name, item in items:
+        yield from tree_paths(item, f"{prefix}/{name}" if prefix else name)

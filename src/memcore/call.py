@@ -1,0 +1,154 @@
+"""What a run carries to every part of a model, and the checks of its arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from memcore.backend import (
+    as_draw,
+    asarray_like,
+    broadcast_like,
+    is_bool,
+    is_floating,
+    is_integer,
+    namespace,
+    state_dtype,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_paths,
+)
+
+METHODS = ("sequential", "associative", "chunked", "fused")
+
+
+@dataclass(frozen=True)
+class Call:
+    """How one run goes: the same for every part of a composite.
+
+    Attributes:
+        starts: ``(*batch, T)`` bool or None: where the memory starts afresh.
+        valid: ``(*batch, T)`` bool or None: steps that are not padding.
+        method: one of `METHODS` or ``"auto"``.
+        chunk_size: steps per chunk, or None for the measured choice.
+        key: for dropout; None means no dropout.
+        return_states: whether a cell returns its states too.
+    """
+
+    starts: Any = None
+    valid: Any = None
+    method: str = "auto"
+    chunk_size: int | None = None
+    key: Any = None
+    return_states: bool = False
+
+    def child(self, name: str) -> Call:
+        """The same run for a part, with randomness of its own."""
+        if self.key is None:
+            return self
+        return replace(self, key=as_draw(self.key).child(name))
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keyword arguments of a function of `memcore.ops`."""
+        return {
+            "starts": self.starts,
+            "valid": self.valid,
+            "method": self.method,
+            "chunk_size": self.chunk_size,
+        }
+
+    def resolve(self, methods: tuple[str, ...]) -> str:
+        """The asked method, or ``"auto"`` for a part that lacks it."""
+        return self.method if self.method in methods else "auto"
+
+
+def check_method(model: Any, method: str, chunk_size: int | None, return_states: bool) -> None:
+    """Raise ValueError for a method that ``model`` cannot run."""
+    allowed = ("auto", *model.methods)
+    if method not in allowed:
+        raise ValueError(f"method is {method!r}, expected one of {allowed} for {model!r}")
+    if method == "fused" and return_states:
+        raise ValueError("method is 'fused', which keeps no states: expected another one with "
+                         "return_states=True")  # fmt: skip
+    if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
+        raise ValueError(f"chunk_size is {chunk_size!r}, expected a positive int")
+
+
+def as_array(x: Any) -> Any:
+    """``x`` itself if it is an array or None, else a NumPy array of it (numbers, lists)."""
+    return x if x is None or array_api_compat.is_array_api_obj(x) else np.asarray(x)
+
+
+def check_inputs(model: Any, xs: Any) -> Any:
+    """``xs`` itself, if it has the right rank, width and kind."""
+    if model.input_ndim == 0:
+        if not is_integer(xs):
+            raise TypeError(f"xs has dtype {xs.dtype}, expected integers: {model!r} reads tokens")
+        if xs.ndim < 1:
+            raise ValueError(f"xs has shape {xs.shape}, expected (..., T)")
+        return xs
+    if not is_floating(xs):
+        raise TypeError(f"xs has dtype {xs.dtype}, expected floating point numbers")
+    if xs.ndim < 2 or xs.shape[-1] != model.in_features:
+        raise ValueError(f"xs has shape {xs.shape}, expected (..., T, {model.in_features})")
+    return xs
+
+
+def check_flags(name: str, flags: Any, xs: Any, shape: tuple[int, ...]) -> Any:
+    """``flags`` as booleans broadcast to ``shape``; None stays None."""
+    if flags is None:
+        return None
+    flags = asarray_like(flags, xs)
+    if not is_bool(flags):
+        raise TypeError(f"{name} has dtype {flags.dtype}, expected bool")
+    if flags.shape[-1:] != shape[-1:] or not _fits(flags.shape, shape):
+        raise ValueError(
+            f"{name} has shape {flags.shape}, expected {shape} to match xs {tuple(xs.shape)}"
+        )
+    return namespace(flags).broadcast_to(flags, shape)
+
+
+def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    tail = target[len(target) - len(shape) :]
+    return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape, tail, strict=True))
+
+
+def compute_dtype(params: Any, xs: Any) -> Any:
+    """The dtype of the computation: that of the inputs, or of the parameters for tokens."""
+    if is_floating(xs):
+        return xs.dtype
+    floats = [leaf for leaf in tree_leaves(params) if is_floating(leaf)]
+    return floats[0].dtype if floats else namespace(xs).float32
+
+
+def initial_like(model: Any, params: Any, xs: Any, batch: tuple[int, ...]) -> Any:
+    """``initial_state`` in the inputs' library and the state's dtype, broadcast over ``batch``."""
+    xp = namespace(xs)
+    like = xp.zeros(1, dtype=state_dtype(xp, compute_dtype(params, xs)))
+
+    def leaf(x: Any) -> Any:
+        x = asarray_like(x, like)
+        return xp.broadcast_to(x, (*batch, *x.shape))
+
+    return tree_map(leaf, model.initial_state(params))
+
+
+def check_state(state: Any, initial: Any, xs: Any) -> Any:
+    """A given ``state`` with the structure, dtypes and batch axes of ``initial``."""
+    if tree_flatten(state)[1] != tree_flatten(initial)[1]:
+        got, expected = (", ".join(name or "(a leaf)" for name, _ in tree_paths(tree))
+                         for tree in (state, initial))  # fmt: skip
+        raise ValueError(f"state has the leaves [{got}], expected [{expected}]")
+    for (name, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
+        if not _fits(np.shape(leaf), want.shape):
+            raise ValueError(
+                f"state{'/' + name if name else ''} has shape {np.shape(leaf)}, expected "
+                f"{want.shape} to match xs {tuple(xs.shape)}"
+            )
+
+    return broadcast_like(state, initial)

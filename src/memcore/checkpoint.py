@@ -1,0 +1,110 @@
+"""Checkpoints: one safetensors file with the parameters, and the configuration as JSON inside."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memcore.backend import to_numpy, tree_paths
+from memcore.cell import Model, Params
+from memcore.registry import from_config, to_config
+
+FORMAT = "memcore 1"
+
+
+def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
+    """Write a model and its parameters to one file.
+
+    Args:
+        path: the file, ``.safetensors`` by custom. It is written beside and renamed, so that it is
+            never half there.
+        model: of a registered class.
+        params: the model's parameters, from any library.
+
+    Raises:
+        ValueError: ``params`` do not have the model's leaves or shapes.
+    """
+    from safetensors.numpy import save as to_bytes
+
+    path = Path(path)
+    arrays = {name: np.ascontiguousarray(to_numpy(leaf)) for name, leaf in tree_paths(params)}
+    _check(model, arrays, "params")
+    metadata = {"format": FORMAT, "config": json.dumps(to_config(model))}
+    _replace(path, to_bytes(arrays, metadata))
+
+
+def _replace(path: Path, content: bytes) -> None:
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
+    """Read what `save` wrote: ``(model, params)``, the parameters as NumPy arrays.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or not one of memcore's, or its leaves are not the model's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ValueError(
+            f"{path} has the format {metadata.get('format')!r}, expected {FORMAT!r}: it holds arrays, "
+            "but no memcore model"
+        )
+    model = from_config(json.loads(metadata["config"]))
+    _check(model, arrays, str(path))
+    return model, _nest(arrays)
+
+
+def _nest(arrays: dict[str, Any]) -> Params:
+    params: Params = {}
+    for name, leaf in arrays.items():
+        *path, last = name.split("/")
+        at = params
+        for part in path:
+            at = at.setdefault(part, {})
+        at[last] = leaf
+    return params
+
+
+def _check(model: Model, arrays: dict[str, Any], source: str) -> None:
+    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
+    expected = dict(tree_paths(model.init(0)))
+    for name, leaf in expected.items():
+        if name not in arrays:
+            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
+        if arrays[name].shape != leaf.shape:
+            raise ValueError(
+                f"{source} has the leaf {name!r} of shape {arrays[name].shape}, expected {leaf.shape} "
+                f"for {model!r}"
+            )
+    extra = sorted(set(arrays) - set(expected))
+    if extra:
+        raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")

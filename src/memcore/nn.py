@@ -1,0 +1,126 @@
+"""Pointwise pure functions: linear maps, norms, activations, initialisers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from memcore.backend import Draw, as_draw, namespace, state_dtype
+
+
+def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> dict[str, Any]:
+    """Parameters of a linear map: LeCun-normal ``kernel (in, out)`` and, if asked, a zero ``bias``."""
+    draw = draw.child(name)
+    params = {"kernel": draw.normal("kernel", (fan_in, fan_out), 1 / math.sqrt(fan_in))}
+    return {**params, "bias": draw.zeros((fan_out,))} if bias else params
+
+
+def linear(params: dict[str, Any], x: Any) -> Any:
+    """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
+    xp = namespace(x)
+    y = x @ xp.astype(params["kernel"], x.dtype, copy=False)
+    return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
+
+
+def split_heads(x: Any, heads: int) -> Any:
+    """``(..., heads * size) -> (..., heads, size)``."""
+    return namespace(x).reshape(x, (*x.shape[:-1], heads, x.shape[-1] // heads))
+
+
+def merge_heads(x: Any) -> Any:
+    """``(..., heads, size) -> (..., heads * size)``."""
+    return namespace(x).reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``, without overflow and accurate in both tails."""
+    xp = namespace(x)
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1.0 / (1.0 + e), e / (1.0 + e))
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + exp(x))``."""
+    xp = namespace(x)
+    return xp.logaddexp(x, xp.zeros_like(x))
+
+
+def silu(x: Any) -> Any:
+    """``x sigmoid(x)``."""
+    return x * sigmoid(x)
+
+
+def elu_plus_one(x: Any) -> Any:
+    """``elu(x) + 1``: positive, the feature map of linear attention."""
+    xp = namespace(x)
+    return xp.where(x > 0, x + 1.0, xp.exp(xp.minimum(x, xp.zeros_like(x))))
+
+
+def softmax(x: Any) -> Any:
+    """Softmax over the last axis."""
+    xp = namespace(x)
+    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+def _mean_square(x: Any) -> Any:
+    return namespace(x).mean(x * x, axis=-1, keepdims=True)
+
+
+def rms_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
+    """``x / rms(x) * scale`` over the last axis, computed in at least float32 (arXiv:1910.07467)."""
+    xp = namespace(x)
+    wide = xp.astype(x, state_dtype(xp, x.dtype), copy=False)
+    y = wide / xp.sqrt(_mean_square(wide) + eps)
+    return xp.astype(y, x.dtype, copy=False) * xp.astype(params["scale"], x.dtype, copy=False)
+
+
+def l2_normalise(x: Any, eps: float = 1e-6) -> Any:
+    """``x / sqrt(sum x^2 + eps)`` over the last axis."""
+    xp = namespace(x)
+    return x / xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True) + eps)
+
+
+def embed(params: dict[str, Any], index: Any, dtype: Any) -> Any:
+    """Rows of ``embedding (N, D)``: ints ``(...)`` to ``(..., D)``."""
+    xp = namespace(index)
+    table = xp.astype(params["embedding"], dtype, copy=False)
+    rows = xp.take(table, xp.reshape(index, (-1,)), axis=0)
+    return xp.reshape(rows, (*index.shape, table.shape[-1]))
+
+
+def dropout(x: Any, rate: float, key: Any, name: str) -> Any:
+    """Zero a share ``rate`` of ``x`` and scale up the rest; ``key`` None means no dropout."""
+    if key is None or rate == 0:
+        return x
+    xp = namespace(x)
+    kept = as_draw(key).uniform(name, x.shape) >= rate
+    return xp.where(kept, x / (1 - rate), xp.zeros_like(x))
+
+
+def head_sizes(model: Any) -> tuple[int, int]:
+    """Key and value size per head of a model with heads; ``in_features / heads`` where not given."""
+    if (model.key_size is None or model.value_size is None) and model.in_features % model.heads:
+        raise ValueError(
+            f"heads is {model.heads}, expected a divisor of in_features {model.in_features} unless "
+            "key_size and value_size are given"
+        )
+    size = model.in_features // model.heads
+    return model.key_size or size, model.value_size or size
+
+
+def init_heads(model: Any, draw: Draw) -> dict[str, Any]:
+    """Kernels of queries, keys, values and the output of a model with heads."""
+    (k, v), heads, width = head_sizes(model), model.heads, model.in_features
+    return {
+        "query": dense(draw, "query", width, heads * k),
+        "key": dense(draw, "key", width, heads * k),
+        "value": dense(draw, "value", width, heads * v),
+        "output": dense(draw, "output", heads * v, width),
+    }
+
+
+def project_heads(params: dict[str, Any], x: Any, heads: int) -> dict[str, Any]:
+    """``(..., in)`` to query, key and value ``(..., heads, size)``."""
+    names = ("query", "key", "value")
+    return {name: split_heads(linear(params[name], x), heads) for name in names}

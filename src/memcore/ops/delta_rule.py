@@ -1,0 +1,162 @@
+"""The (gated) delta rule: ``S_t = a_t (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T``, ``o_t = S_t^T q_t``.
+
+Writing at a key first takes away what stands there: ``u_t = b_t (v_t - a_t S_{t-1}^T k_t)`` and
+``S_t = a_t S_{t-1} + k_t u_t^T``. Element ``(M, X)``: ``(M, X) . (N, Y) = (N M, N X + Y)``.
+
+The chunk (WY form, arXiv:2406.06484 and 2412.06464): with ``D_ij`` the decay from j to i and S the state
+before the chunk, the writes solve ``(I + L) U = b (V - a_in K S)``, ``L_ij = b_i D_ij k_i . k_j`` for
+``j < i``; then ``O = a_in Q S + (Q K^T * D) U``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from memcore.backend import broadcast_like, namespace
+from memcore.call import Call, as_array
+from memcore.ops.chunks import decay_between, decay_since_entry, fold_chunks, same_segment
+from memcore.ops.linear_attention import check_heads, decay_of, fade, in_time
+from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
+
+
+@dataclass(frozen=True)
+class DeltaRule(Rule):
+    """Inputs ``query, key (..., H, K)``, ``value (..., H, V)``, ``beta (..., H)`` and, if there is one,
+    ``log_decay (..., H)``; the state is S ``(..., H, K, V)``."""
+
+    scale: float = 1.0
+
+    rule_name: ClassVar[str] = "delta_rule"
+
+    def zeros(self, inputs: Any) -> Any:
+        return np.zeros((*inputs["key"].shape[-2:], inputs["value"].shape[-1]))
+
+    def lift(self, params: Any, inputs: Any) -> Any:
+        k, v, beta = (wide(inputs[name]) for name in ("key", "value", "beta"))
+        xp = namespace(k)
+        written = (beta[..., None] * k)[..., :, None]
+        kept = xp.eye(k.shape[-1], dtype=k.dtype) - written * k[..., None, :]
+        return fade(decay_of(inputs), kept), written * v[..., None, :]
+
+    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+        return b[0] @ a[0], b[0] @ a[1] + b[1]
+
+    def act(self, params: Any, state: Any, element: Any) -> Any:
+        return element[0] @ state + element[1]
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        """The same as acting with the lifted element, without its ``K x K`` matrix."""
+        k, v, beta = (wide(inputs[name]) for name in ("key", "value", "beta"))
+        memory = fade(decay_of(inputs), state)
+        found = (k[..., None, :] @ memory)[..., 0, :]
+        return memory + k[..., :, None] * (beta[..., None] * (v - found))[..., None, :]
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        return ((wide(inputs["query"]) * self.scale)[..., None, :] @ state)[..., 0, :]
+
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
+        chunk_size: int | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        initial, axis = self.initial_state(params), state.ndim - 3
+        names = ("query", "key", "value", "beta", "log_decay")
+        inputs = {
+            name: in_time(inputs[name], inputs["key"], axis + 1) for name in names if name in inputs
+        }
+        fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
+
+        def body(s: Any, u: Any, starts: Any) -> Any:
+            return self._chunk(s, u, starts, fresh)
+
+        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size or 16)
+
+    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+        """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta and log_decay ``(..., H, C)``."""
+        xp = namespace(u["key"])
+        q, k, v, beta = u["query"] * self.scale, u["key"], u["value"], u["beta"][..., None]
+        pairs, first = same_segment(starts, k.shape[-2], xp)
+        i = xp.arange(k.shape[-2])
+        between = xp.astype(pairs, k.dtype)
+        k_in, q_in, kept = k, q, None
+        if "log_decay" in u:
+            between = decay_between(u["log_decay"], pairs)
+            entry = decay_since_entry(u["log_decay"], pairs)[..., None]
+            k_in, q_in, kept = k * entry, q * entry, entry[..., -1:, :]
+        strict = xp.where(i[:, None] > i, beta * between * (k @ k.mT), xp.zeros_like(k[..., :1]))
+        found, seen = k_in @ state, q_in @ state
+        if first is not None:
+            begun = first[..., None]
+            found = xp.where(begun, found, xp.zeros_like(found) if fresh is None else k_in @ fresh)
+            seen = xp.where(begun, seen, xp.zeros_like(seen) if fresh is None else q_in @ fresh)
+            last = first[..., -1][..., None, None]
+            state = xp.where(last, state, xp.zeros_like(state) if fresh is None else fresh)
+        writes = unit_lower_inverse(strict) @ (beta * (v - found))
+        out = seen + (between * (q @ k.mT)) @ writes
+        state = state if kept is None else kept * state
+        return state + (k * between[..., -1, :][..., None]).mT @ writes, out
+
+
+def unit_lower_inverse(strict: Any) -> Any:
+    """``(I + L)^-1`` of a strictly lower-triangular ``L (..., C, C)``, in log2(C) rounds of matmuls.
+
+    Diagonal blocks are inverted and joined, pair by pair: ``[[A, 0], [L, B]]^-1`` has the lower part
+    ``-B^-1 L A^-1``. As accurate as substitution, where the product of ``I + (-L)^(2^i)`` loses all
+    digits to cancellation once keys repeat (powers of L grow like binomials).
+    """
+    xp = namespace(strict)
+    size = strict.shape[-1]
+    i = xp.arange(size)
+    inverse = xp.eye(size, dtype=strict.dtype)
+    width = 1
+    while width < size:
+        block = i // width
+        joins = (block[:, None] % 2 == 1) & (block[:, None] == block + 1)
+        lower = xp.where(joins, strict, xp.zeros_like(strict))
+        inverse = inverse - (lower if width == 1 else inverse @ lower @ inverse)
+        width *= 2
+    return inverse
+
+
+def delta_rule(
+    q: Any,
+    k: Any,
+    v: Any,
+    beta: Any,
+    log_decay: Any = None,
+    state: Any = None,
+    *,
+    starts: Any = None,
+    valid: Any = None,
+    initial: Any = None,
+    scale: float = 1.0,
+    method: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Any, Any]:
+    """The delta rule (arXiv:2102.11174, 2406.06484), gated per head (2412.06464).
+
+    Args:
+        q: ``(..., T, H, K)`` queries.
+        k: ``(..., T, H, K)`` keys, used as given; of norm 1 for a stable memory.
+        v: ``(..., T, H, V)`` values.
+        beta: ``(..., T, H)`` writing strengths, in (0, 1), or (0, 2) for negative eigenvalues.
+        log_decay: ``(..., T, H)``, not positive (``-inf`` forgets all); None is no decay.
+        state: ``S (..., H, K, V)``; ``initial`` if None.
+        starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
+        valid: ``(..., T)`` bool: other steps leave the state as it is, and their output is 0.
+        initial: ``(..., H, K, V)``, the state at each start; zero if None.
+        scale: factor of the queries.
+        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
+        chunk_size: steps per chunk.
+
+    Returns:
+        ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32.
+    """
+    inputs = {"query": q, "key": k, "value": v, "beta": beta, "log_decay": log_decay}
+    inputs = {name: as_array(x) for name, x in inputs.items() if x is not None}
+    check_heads(inputs)
+    check_shape("beta", inputs["beta"], inputs["key"].shape[:-1], f"k {inputs['key'].shape}")
+    call = Call(starts, valid, method, chunk_size)
+    return run_rule(DeltaRule(scale=scale), inputs, "value", -3, state, initial, call)

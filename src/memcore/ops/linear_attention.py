@@ -1,0 +1,208 @@
+"""Linear attention with decay: ``S_t = diag(a_t) S_{t-1} + k_t v_t^T``, ``o_t = S_t^T q_t``.
+
+Normalised: ``z_t = a_t z_{t-1} + k_t`` and ``o_t = S_t^T q_t / (z_t . q_t + 1e-10)``.
+Element ``(a, X)``: ``(a, X) . (b, Y) = (b a, b X + Y)``; it acts on S as ``a S + X``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from memcore.backend import broadcast_like, namespace
+from memcore.call import Call, as_array
+from memcore.ops.chunks import decay_between, decay_since_entry, fold_chunks, same_segment
+from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
+
+EPS = 1e-10
+
+
+def decay_of(inputs: Any) -> Any:
+    """``a (..., H, 1)`` or ``(..., H, K)`` from log decays ``(..., H)`` or ``(..., H, K)``; or None."""
+    if "log_decay" not in inputs:
+        return None
+    g = wide(inputs["log_decay"])
+    a = namespace(g).exp(g)
+    return a if a.ndim == inputs["key"].ndim else a[..., None]
+
+
+def fade(decay: Any, memory: Any) -> Any:
+    """``diag(a) S``; None for ``a`` is no decay."""
+    return memory if decay is None else decay[..., None] * memory
+
+
+def in_time(x: Any, like: Any, ndim: int) -> Any:
+    """``x``, which may be constant in time or over the batch, with the first ``ndim`` axes of ``like``."""
+    return namespace(x).broadcast_to(x, (*like.shape[:ndim], *x.shape[ndim:]))
+
+
+@dataclass(frozen=True)
+class LinearAttentionRule(Rule):
+    """Inputs ``query, key (..., H, K)``, ``value (..., H, V)`` and, if there is one, ``log_decay``
+    ``(..., H)`` or ``(..., H, K)``; the state is S ``(..., H, K, V)``, or (S, z) if normalised."""
+
+    normalise: bool = False
+    scale: float = 1.0
+
+    rule_name: ClassVar[str] = "linear_attention"
+
+    def zeros(self, inputs: Any) -> Any:
+        heads, keys, values = *inputs["key"].shape[-2:], inputs["value"].shape[-1]
+        memory = np.zeros((heads, keys, values))
+        return (memory, np.zeros((heads, keys))) if self.normalise else memory
+
+    def lift(self, params: Any, inputs: Any) -> Any:
+        k, v = wide(inputs["key"]), wide(inputs["value"])
+        written = k[..., :, None] * v[..., None, :]
+        written = (written, k) if self.normalise else written
+        return decay_of(inputs), written
+
+    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+        decay = None if a[0] is None else a[0] * b[0]
+        return decay, self.act(params, a[1], b)
+
+    def act(self, params: Any, state: Any, element: Any) -> Any:
+        decay, written = element
+        if not self.normalise:
+            return fade(decay, state) + written
+        (memory, norm), (x, k) = state, written
+        z = norm if decay is None else norm * decay
+        return fade(decay, memory) + x, z + k
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        q = wide(inputs["query"]) * self.scale
+        memory = state[0] if self.normalise else state
+        out = (q[..., None, :] @ memory)[..., 0, :]
+        if not self.normalise:
+            return out
+        return out / (namespace(q).sum(q * state[1], axis=-1)[..., None] + EPS)
+
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
+        chunk_size: int | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        initial = self.initial_state(params)
+        names = ("query", "key", "value", *(("log_decay",) if "log_decay" in inputs else ()))
+        axis = (state[0] if self.normalise else state).ndim - 3
+        inputs = {name: in_time(inputs[name], inputs["key"], axis + 1) for name in names}
+        fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
+
+        def body(s: Any, u: Any, starts: Any) -> Any:
+            return self._chunk(s, u, starts, fresh)
+
+        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size or 32)
+
+    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+        """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, log_decay ``(..., H, C[, K])``."""
+        xp = namespace(u["key"])
+        q, k, v = u["query"] * self.scale, u["key"], u["value"]
+        pairs, first = same_segment(starts, k.shape[-2], xp)
+        scores, q_in, k_out, kept = _decayed(q, k, u.get("log_decay"), pairs)
+        memory, norm = state if self.normalise else (state, None)
+        new, new_norm = fresh if self.normalise and fresh is not None else (fresh, None)
+
+        def incoming(read: Any, old: Any, new: Any) -> Any:
+            """Read the state that each step's segment began with."""
+            out = read(old)
+            if first is None:
+                return out
+            return xp.where(
+                first[..., None], out, read(new) if new is not None else xp.zeros_like(out)
+            )
+
+        out = scores @ v + incoming(lambda s: q_in @ s, memory, new)
+        if self.normalise:
+            z = xp.sum(scores, axis=-1)[..., None]
+            z = z + incoming(lambda n: q_in @ n[..., None], norm, new_norm)
+            out = out / (z + EPS)
+
+        def outgoing(old: Any, new: Any, ndim: int) -> Any:
+            """The decayed state of the last step's segment."""
+            if first is not None:
+                last = xp.reshape(first[..., -1], (*first.shape[:-1], *(1,) * (ndim - 1)))
+                old = xp.where(last, old, xp.zeros_like(old) if new is None else new)
+            return old * (kept[..., None] if ndim == 3 else kept)
+
+        memory = outgoing(memory, new, 3) + k_out.mT @ v
+        if not self.normalise:
+            return memory, out
+        return (memory, outgoing(norm, new_norm, 2) + xp.sum(k_out, axis=-2)), out
+
+
+def _decayed(q: Any, k: Any, g: Any, pairs: Any) -> tuple[Any, ...]:
+    """Scores ``(C, C)``; q decayed since the entry, k decayed to the end, the state's own decay.
+
+    A pair's decay is the exponential of a sum of log decays that are not positive: it never exceeds 1,
+    and nothing is divided by a decay.
+    """
+    xp = namespace(q)
+    if g is None:
+        scores = xp.where(pairs, q @ k.mT, xp.zeros_like(q[..., :1]))
+        k_out = xp.where(pairs[..., -1, :][..., None], k, xp.zeros_like(k))
+        return scores, q, k_out, xp.ones_like(q[..., 0, :1])
+    if g.ndim == q.ndim - 1:
+        between, entry = decay_between(g, pairs), decay_since_entry(g, pairs)
+        k_out = k * between[..., -1, :][..., None]
+        return (q @ k.mT) * between, q * entry[..., None], k_out, entry[..., -1:]
+    between = decay_between(g.mT, pairs[..., None, :, :])
+    entry = decay_since_entry(g.mT, pairs[..., None, :, :])
+    scores = xp.sum(between * q.mT[..., :, None] * k.mT[..., None, :], axis=-3)
+    return scores, q * entry.mT, k * between[..., -1, :].mT, entry[..., -1]
+
+
+def linear_attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    log_decay: Any = None,
+    state: Any = None,
+    *,
+    starts: Any = None,
+    valid: Any = None,
+    initial: Any = None,
+    normalise: bool = False,
+    scale: float = 1.0,
+    method: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Any, Any]:
+    """Causal linear attention, with or without decay and normaliser (arXiv:2006.16236).
+
+    Args:
+        q: ``(..., T, H, K)`` queries; a feature map, where there is one, is applied already.
+        k: ``(..., T, H, K)`` keys.
+        v: ``(..., T, H, V)`` values.
+        log_decay: ``(..., T, H)`` per head or ``(..., T, H, K)`` per key channel, not positive (``-inf``
+            forgets all); None is no decay.
+        state: ``S (..., H, K, V)``, or ``(S, z)`` with ``z (..., H, K)`` if normalised; ``initial`` if None.
+        starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
+        valid: ``(..., T)`` bool: other steps leave the state as it is, and their output is 0.
+        initial: the state at each start; zero if None.
+        normalise: whether to divide by ``z . q + 1e-10``.
+        scale: factor of the queries.
+        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
+        chunk_size: steps per chunk.
+
+    Returns:
+        ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32.
+    """
+    inputs = {"query": q, "key": k, "value": v, "log_decay": log_decay}
+    inputs = {name: as_array(x) for name, x in inputs.items() if x is not None}
+    check_heads(inputs)
+    rule = LinearAttentionRule(normalise=normalise, scale=scale)
+    call = Call(starts, valid, method, chunk_size)
+    return run_rule(rule, inputs, "value", -3, state, initial, call)
+
+
+def check_heads(inputs: dict[str, Any]) -> None:
+    """Raise ValueError where queries, keys, values and decays do not fit together."""
+    k, v = inputs["key"], inputs["value"]
+    if k.ndim < 3:
+        raise ValueError(f"k has shape {tuple(k.shape)}, expected (..., T, H, K)")
+    check_shape("q", inputs["query"], k.shape, f"k {tuple(k.shape)}")
+    check_shape("v", v, (*k.shape[:-1], v.shape[-1]), f"k {tuple(k.shape)}")
+    g = inputs.get("log_decay")
+    if g is not None:
+        check_shape("log_decay", g, k.shape[: g.ndim] if g.ndim >= k.ndim - 1 else k.shape[:-1],
+                    f"k {tuple(k.shape)}")  # fmt: skip

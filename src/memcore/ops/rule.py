@@ -1,0 +1,127 @@
+"""What the rules share: a rule is a memoroid on plain arrays, and runs on the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memcore import engine
+from memcore.backend import asarray_like, compiled, namespace, state_dtype, tree_leaves, tree_map
+from memcore.call import Call, as_array, check_flags, check_method, check_state
+from memcore.cell import Memoroid
+from memcore.resets import align
+
+
+@dataclass(frozen=True)
+class Rule(Memoroid):
+    """A memory rule on plain arrays. Its only parameter is the state at each start."""
+
+    in_features: int = 1
+
+    def initial_state(self, params: Any) -> Any:
+        return params
+
+    def zeros(self, inputs: Any) -> Any:
+        """The zero state, unbatched NumPy arrays, for inputs of these shapes."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class RuleCell(Memoroid):
+    """A cell whose recurrence is one of the shared rules: it embeds, initialises and projects."""
+
+    @property
+    def rule(self) -> Rule:
+        """The rule, with this cell's hyperparameters."""
+        raise NotImplementedError
+
+    def lift(self, params: Any, inputs: Any) -> Any:
+        return self.rule.lift(None, inputs)
+
+    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+        return self.rule.binary_op(None, a, b)
+
+    def act(self, params: Any, state: Any, element: Any) -> Any:
+        return self.rule.act(None, state, element)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        return self.rule.step(None, state, inputs)
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        return self.rule.read(None, state, inputs)
+
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
+        chunk_size: int | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        initial = self.initial_state(params)
+        return self.rule.fused(initial, state, inputs, starts, valid=valid, chunk_size=chunk_size)
+
+
+def run_rule(
+    rule: Rule, inputs: dict[str, Any], like: str, time: int, state: Any, initial: Any, call: Call,
+    weights: dict[str, Any] | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Run a rule on arrays: ``(state, out)``.
+
+    ``inputs[like]`` tells the shape and dtype of the outputs; its axis ``time`` (negative) is time,
+    the axes before it are the batch's. ``weights`` are what the rule needs beside its initial state.
+    """
+    check_method(rule, call.method, call.chunk_size, False)
+    statics = (rule, like, time, call.method, call.chunk_size)
+    inputs, starts, valid = tree_map(as_array, (inputs, call.starts, call.valid))
+    return compiled(_run_rule, statics, (inputs, state, initial, starts, valid, weights))
+
+
+def _run_rule(
+    rule: Rule, like: str, time: int, method: str, chunk_size: int | None,
+    inputs: Any, state: Any, initial: Any, starts: Any, valid: Any, weights: Any,
+) -> tuple[Any, Any]:  # fmt: skip
+    pattern = tree_leaves(inputs[like])[0]
+    shape = pattern.shape[: time + 1]
+    xp, batch = namespace(pattern), shape[:-1]
+    wide = xp.zeros(1, dtype=state_dtype(xp, pattern.dtype))
+    zeros = rule.zeros(inputs)
+    full = tree_map(lambda z: xp.broadcast_to(asarray_like(z, wide), (*batch, *z.shape)), zeros)
+    initial = zeros if initial is None else check_state(initial, full, pattern)
+    if state is None:
+        state = full if initial is zeros else initial
+    else:
+        state = check_state(state, full, pattern)
+    starts = check_flags("starts", starts, pattern, shape)
+    valid = check_flags("valid", valid, pattern, shape)
+    if shape[-1] == 0:
+        return state, tree_map(xp.zeros_like, inputs[like])
+    call = Call(starts, valid, method, chunk_size)
+    params = initial if weights is None else {**weights, "initial": initial}
+    state, out = engine.recur(rule, params, inputs, state, call, shape)
+    return state, tree_map(lambda o: keep(valid, xp.astype(o, pattern.dtype, copy=False)), out)
+
+
+def is_zero(tree: Any) -> bool:
+    """Whether a state is known to be zero: NumPy constants, which can be looked at while tracing."""
+    return all(isinstance(leaf, np.ndarray) and not leaf.any() for leaf in tree_leaves(tree))
+
+
+def keep(valid: Any, x: Any, identity: float = 0.0) -> Any:
+    """``x`` where ``valid`` (leading axes), else the number that leaves a memory as it is."""
+    if valid is None:
+        return x
+    xp = namespace(x)
+    return xp.where(align(valid, x.ndim), x, xp.asarray(identity, dtype=x.dtype))
+
+
+def wide(x: Any) -> Any:
+    """``x`` in the dtype of states: half precision as float32."""
+    xp = namespace(x)
+    return xp.astype(x, state_dtype(xp, x.dtype), copy=False)
+
+
+def check_shape(name: str, x: Any, expected: tuple[int, ...], like: str) -> None:
+    """Raise ValueError if ``x`` (None is fine) has another shape than expected."""
+    if x is not None and tuple(np.shape(x)) != tuple(expected):
+        raise ValueError(
+            f"{name} has shape {tuple(np.shape(x))}, expected {tuple(expected)} to match {like}"
+        )

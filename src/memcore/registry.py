@@ -1,0 +1,96 @@
+"""Names of models, and models as plain JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from memcore.cell import Model
+
+registry: dict[str, type[Model]] = {}
+"""Every known model class by its name, for the command line, checkpoints and tests."""
+
+M = TypeVar("M", bound=type[Model])
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Class decorator: make a model known under ``name``.
+
+    Raises:
+        ValueError: another class has the name.
+    """
+
+    def add(cls: M) -> M:
+        if registry.get(name, cls).__qualname__ != cls.__qualname__:
+            raise ValueError(f"name is {name!r}, which already names {registry[name].__qualname__}")
+        registry[name] = cls
+        return cls
+
+    return add
+
+
+def lookup(name: str) -> type[Model]:
+    """The class of that name.
+
+    Raises:
+        ValueError: nothing has the name; the message lists the nearest ones.
+    """
+    if name not in registry:
+        near = difflib.get_close_matches(name, registry) or sorted(registry)
+        raise ValueError(f"model is {name!r}, which is not registered; did you mean one of {near}?")
+    return registry[name]
+
+
+def name_of(model: Model) -> str:
+    """The registered name of a model's class.
+
+    Raises:
+        ValueError: the class is not registered.
+    """
+    for name, cls in registry.items():
+        if type(model) is cls:
+            return name
+    kind = type(model).__name__
+    raise ValueError(f"model is a {kind}, which is not registered: use @memcore.register(name)")
+
+
+def to_config(model: Model) -> dict[str, Any]:
+    """A model as a JSON-able dict: its registered name under ``"model"``, and its fields."""
+    fields = {f.name: _encode(getattr(model, f.name)) for f in dataclasses.fields(model)}
+    return {"model": name_of(model), **fields}
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, Model):
+        return to_config(value)
+    if isinstance(value, tuple):
+        return [_encode(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(
+        f"a field holds {value!r}, expected a number, string, bool, None, model or tuple of these"
+    )
+
+
+def from_config(config: dict[str, Any]) -> Model:
+    """The inverse of `to_config`.
+
+    Raises:
+        ValueError: an unknown model or field.
+    """
+    if not isinstance(config, dict) or "model" not in config:
+        raise ValueError(f"config is {config!r}, expected a dict with the key 'model'")
+    cls = lookup(config["model"])
+    fields = {name: _decode(value) for name, value in config.items() if name != "model"}
+    unknown = set(fields) - {f.name for f in dataclasses.fields(cls)}
+    if unknown:
+        raise ValueError(f"config of {cls.__name__} has the unknown fields {sorted(unknown)}")
+    return cls(**fields)
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return from_config(value)
+    return tuple(_decode(item) for item in value) if isinstance(value, list) else value
