@@ -1,0 +1,53 @@
+"""Softmax attention over a sliding window, Vaswani et al. 2017, arXiv:1706.03762.
+
+Positions: RoPE, Su et al. 2021, arXiv:2104.09864, or ALiBi, Press et al. 2021, arXiv:2108.12409.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from . import float64
+
+
+def rope(x: Any, position: int) -> Any:
+    """x (H, K): pair (x_j, x_{j+K/2}) turned by the angle position * 10000^(-2j/K)."""
+    half = x.shape[-1] // 2
+    angle = position * 10000.0 ** (-np.arange(half) / half)
+    turned = (x[:, :half] + 1j * x[:, half:]) * np.exp(1j * angle)
+    return np.concatenate([turned.real, turned.imag], axis=-1)
+
+
+def attention(
+    params: Any,
+    xs: Any,
+    starts: Any = None,
+    state: Any = None,
+    *,
+    heads: int,
+    window: int,
+    position: str | None = None,
+) -> tuple[Any, Any]:
+    """xs (T, in) -> ((keys (n, H, K), values (n, H, V), steps since the start), ys (T, in)).
+
+    o_t = sum_i softmax_i(q_t . k_i K^-0.5 + bias) v_i  over t - window < i <= t since the start
+    y_t = o_t W_output; n <= window
+    position "rope": q and k turned by `rope`; "alibi": bias = -2^(-8(h+1)/H) (t - i), h from 0
+    """
+    p, xs = float64(params), float64(xs)
+    slopes = 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)
+    keys, values, steps = ([], [], 0) if state is None else (*map(list, state[:2]), state[2])
+    ys = np.zeros((len(xs), p["output"]["kernel"].shape[1]))
+    for t, x in enumerate(xs):
+        if starts is not None and starts[t]:
+            keys, values, steps = [], [], 0
+        q, k, v = ((x @ p[n]["kernel"]).reshape(heads, -1) for n in ("query", "key", "value"))
+        q, k = (rope(q, steps), rope(k, steps)) if position == "rope" else (q, k)
+        keys, values, steps = [*keys, k][-window:], [*values, v][-window:], steps + 1
+        scores = np.einsum("hk,nhk->hn", q, np.stack(keys)) * q.shape[-1] ** -0.5
+        if position == "alibi":
+            scores = scores - slopes[:, None] * np.arange(len(keys))[::-1]
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights = weights / weights.sum(axis=-1, keepdims=True)
+        ys[t] = np.einsum("hn,nhv->hv", weights, values).reshape(-1) @ p["output"]["kernel"]
+    return (np.array(keys), np.array(values), steps), ys
