@@ -9,7 +9,7 @@ from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 
-def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int, *, unroll: int = 1) -> Any:
+def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int) -> Any:
     """``carry, y_t = f(carry, x_t)`` over the first axis of ``xs``; returns ``(carry, ys)``.
 
     ``lax.scan`` on JAX and a Python loop elsewhere; a fold of length 1 is a plain call.
@@ -20,7 +20,7 @@ def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int, *, unroll: int
     if is_jax(carry, xs):
         from memcore.backend import jax_functions
 
-        return jax_functions.fold(f, carry, xs, length, unroll)
+        return jax_functions.fold(f, carry, xs, length)
     leaves, structure = tree_flatten(xs)
     ys = []
     for t in range(length):

@@ -1,0 +1,209 @@
+"""The data that a law is checked on, and the comparison of trees."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map, tree_paths
+from memcore.cell import Memoroid, Model
+
+BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
+VALUES = {"float64": 1e-10, "float32": 1e-5}
+GRADIENTS = {"float64": 1e-10, "float32": 5e-5}
+
+
+class CounterExample(Exception):
+    """A law does not hold; the message says where."""
+
+
+class NotApplicable(Exception):
+    """A law says nothing about this model here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model with random parameters, inputs, starts and state, in one array library."""
+
+    model: Model
+    backend: str
+    dtype: str
+    length: int
+    batch: int
+    seed: int
+    reference: Callable[[Any, Any, Any], Any] | None = None
+
+    @contextlib.contextmanager
+    def precision(self) -> Iterator[None]:
+        """Inside, float64 is float64; it needs saying to JAX only."""
+        if self.backend == "jax" and self.dtype == "float64":
+            import jax
+
+            with jax.enable_x64(True):
+                yield
+        else:
+            yield
+
+    def array(self, tree: Any) -> Any:
+        """A NumPy tree in this case's library; NumPy's own arrays refuse to be written."""
+        if self.backend != "numpy":
+            xp = importlib.import_module(BACKENDS[self.backend])
+            return tree_map(lambda leaf: xp.asarray(np.asarray(leaf)), tree)
+
+        def frozen(leaf: Any) -> Any:
+            leaf = np.array(leaf)
+            leaf.flags.writeable = False
+            return leaf
+
+        return tree_map(frozen, tree)
+
+    def random(self, what: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, what])
+
+    def __post_init__(self) -> None:
+        """Make the arrays now, rather than inside somebody's trace."""
+        with self.precision():
+            _ = self.params, self.xs, self.starts, self.valid, self.state
+
+    @cached_property
+    def numpy_params(self) -> Any:
+        """Parameters, none of them at a special value such as 0 or 1."""
+        rng = self.random(0)
+        drawn = self.model.init(self.seed, self.dtype)
+        return tree_map(lambda p: (p + 0.1 * rng.normal(size=p.shape)).astype(self.dtype), drawn)
+
+    @cached_property
+    def numpy_xs(self) -> Any:
+        rng, shape = self.random(1), (self.batch, self.length)
+        if self.model.input_ndim == 0:
+            return rng.integers(0, self.model.in_features, shape)
+        return rng.normal(size=(*shape, self.model.in_features)).astype(self.dtype)
+
+    @cached_property
+    def numpy_starts(self) -> np.ndarray:
+        """Random starts: none in row 0, several in a row elsewhere."""
+        starts = self.random(2).random((self.batch, self.length)) < 0.25
+        starts[0] = False
+        return starts
+
+    @cached_property
+    def numpy_valid(self) -> np.ndarray:
+        return self.random(3).random((self.batch, self.length)) < 0.8
+
+    @cached_property
+    def numpy_state(self) -> Any:
+        """A state as a run leaves it behind."""
+        before = np.roll(self.numpy_xs, 1, axis=0)
+        return self.model.apply(self.numpy_params, before, method="sequential")[0]
+
+    @cached_property
+    def params(self) -> Any:
+        return self.array(self.numpy_params)
+
+    @cached_property
+    def xs(self) -> Any:
+        return self.array(self.numpy_xs)
+
+    @cached_property
+    def starts(self) -> Any:
+        return self.array(self.numpy_starts)
+
+    @cached_property
+    def valid(self) -> Any:
+        return self.array(self.numpy_valid)
+
+    @cached_property
+    def state(self) -> Any:
+        return self.array(self.numpy_state)
+
+    def run(self, method: str, xs: Any, state: Any, starts: Any, valid: Any = None) -> Any:
+        """``model.apply`` by a method, in chunks of 5.
+
+        On JAX ``valid`` is always given, so that the laws share what they compile.
+        """
+        if valid is None and self.backend == "jax":
+            valid = namespace(starts).ones_like(starts)
+        flags = {"starts": starts, "valid": valid, "method": method, "chunk_size": 5}
+        return self.model.apply(self.params, xs, state, **flags)
+
+    @cached_property
+    def gradients(self) -> Callable[..., list[Any]]:
+        """``gradients(method, xs, state, starts, valid, weight)`` of a sum over the final state and over
+        the outputs at steps of ``weight (batch, T)``, with respect to all that has one. JAX."""
+        import jax
+        import jax.numpy as jnp
+
+        def loss(params: Any, xs: Any, state: Any, method: str, flags: Any) -> Any:
+            starts, valid, weight = flags
+            how = {"starts": starts, "valid": valid, "method": method, "chunk_size": 5}
+            after, ys = self.model.apply(params, xs, state, **how)
+            total = jnp.sum(jnp.where(weight[..., None], jnp.sin(ys), 0))
+            floats = [leaf for leaf in tree_leaves(after) if is_floating(leaf)]
+            return total + sum(jnp.sum(jnp.cos(leaf)) for leaf in floats)
+
+        numbers = (0, 1, 2) if self.model.input_ndim else (0, 2)
+        gradient = jax.jit(jax.grad(loss, numbers, allow_int=True), static_argnums=3)
+
+        def floats(method: str, xs: Any, state: Any, *flags: Any) -> list[Any]:
+            tree = gradient(self.params, xs, state, method, flags)
+            return [leaf for leaf in tree_leaves(tree) if is_floating(leaf)]
+
+        return floats
+
+    def memoroids(self) -> list[tuple[Memoroid, Any]]:
+        """The memoroids inside the model, with their parameters."""
+        found = list(_memoroids(self.model, self.params))
+        if not found:
+            raise NotApplicable("no associative cell inside")
+        return found
+
+    def close(self, got: Any, want: Any, what: str, *, gradients: bool = False) -> None:
+        """Raise CounterExample where two trees differ."""
+        tolerance = (GRADIENTS if gradients else VALUES)[self.dtype]
+        pairs = zip(tree_paths(got), tree_paths(want), strict=True)
+        for (name, a), (_, b) in pairs:
+            _close(np.asarray(to_numpy(a)), np.asarray(to_numpy(b)), f"{what} {name}", tolerance)
+
+
+def _memoroids(model: Model, params: Any) -> Iterator[tuple[Memoroid, Any]]:
+    if isinstance(model, Memoroid):
+        yield model, params
+    for name, part in model.parts.items():
+        inner = params[name]
+        yield from _memoroids(part, inner.get("model", inner))
+
+
+def _close(got: np.ndarray, want: np.ndarray, what: str, tolerance: float) -> None:
+    what = what.strip()
+    if got.shape != want.shape:
+        raise CounterExample(f"{what} has shape {got.shape}, expected {want.shape}")
+    if got.dtype != want.dtype:
+        raise CounterExample(f"{what} has dtype {got.dtype}, expected {want.dtype}")
+    if got.dtype.kind not in "fc":
+        wrong = got != want
+    else:
+        finite = np.isfinite(want)
+        scale = max(1.0, float(np.max(np.abs(want), where=finite, initial=0.0)))
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(got - want) <= tolerance * scale)
+        wrong = np.where(finite, wrong, ~((got == want) | np.isnan(got) & np.isnan(want)))
+    if wrong.any():
+        at = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = f"[{', '.join(map(str, at))}]" if at else ""
+        raise CounterExample(f"{what}{place} is {got[at]!r}, expected {want[at]!r}")
+
+
+def random_like(tree: Any, rng: np.random.Generator) -> Any:
+    """A tree of the same shapes with random numbers; integers and booleans stay."""
+
+    def leaf(x: Any) -> Any:
+        x = np.asarray(x)
+        return rng.normal(size=x.shape).astype(x.dtype) if is_floating(x) else x
+
+    return tree_map(leaf, tree)

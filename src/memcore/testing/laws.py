@@ -1,0 +1,203 @@
+"""Laws 1 to 7 and 9: algebra, execution, resets, streaming, backends, references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map
+from memcore.cell import Cell
+from memcore.engine import scan
+from memcore.testing.case import Case, NotApplicable
+
+# --- 1 to 3: the algebra ---------------------------------------------------------------------------
+
+
+def _elements(case: Case) -> Any:
+    """For each memoroid inside: itself, its parameters, three elements and a state."""
+    for cell, params in case.memoroids():
+        rng = case.random(10)
+        x = case.array(rng.normal(size=(case.batch, 3, cell.in_features)).astype(case.dtype))
+        inputs = cell.embed(params, x)
+        lifted = cell.lift(params, inputs)
+
+        def at(tree: Any, t: int) -> Any:
+            return tree_map(
+                lambda leaf: leaf[:, min(t, leaf.shape[1] - 1), ...], tree
+            )  # constant in time: length 1
+
+        state = cell.apply(params, x)[0]
+        yield cell, params, [at(lifted, t) for t in range(3)], state, at(inputs, 2)
+
+
+def associativity(case: Case) -> None:
+    """``op(op(a, b), c) == op(a, op(b, c))``."""
+    for cell, params, (a, b, c), _, _ in _elements(case):
+        left = cell.binary_op(params, cell.binary_op(params, a, b), c)
+        right = cell.binary_op(params, a, cell.binary_op(params, b, c))
+        case.close(left, right, f"{cell}: op(op(a, b), c)")
+
+
+def action(case: Case) -> None:
+    """``act(act(h, a), b) == act(h, op(a, b))``."""
+    for cell, params, (a, b, _), h, _ in _elements(case):
+        twice = cell.act(params, cell.act(params, h, a), b)
+        case.close(twice, cell.act(params, h, cell.binary_op(params, a, b)), f"{cell}: act")
+
+
+def step(case: Case) -> None:
+    """``step(h, u) == act(h, lift(u))``."""
+    for cell, params, (_, _, c), h, u in _elements(case):
+        case.close(cell.step(params, h, u), cell.act(params, h, c), f"{cell}: step")
+
+
+# --- 4: execution ----------------------------------------------------------------------------------
+
+
+def execution(case: Case) -> None:
+    """All methods agree on outputs, final state, states and (on JAX) gradients."""
+    flags = [(case.starts, case.valid)]
+    if case.backend != "jax":
+        flags += [(case.starts, None), (None, case.valid), (None, None)]
+    for starts, valid in flags:
+        want = case.run("sequential", case.xs, case.state, starts, valid)
+        for method in (*case.model.methods[1:], "auto"):
+            got = case.run(method, case.xs, case.state, starts, valid)
+            given = [name for name, x in (("starts", starts), ("valid", valid)) if x is not None]
+            case.close(got, want, f"(state, ys) with {method}, {' and '.join(given)}:")
+    if isinstance(case.model, Cell):
+        _states(case)
+    if case.backend == "jax":
+        _gradients(case)
+
+
+def _states(case: Case) -> None:
+    args = (case.model, case.params, case.xs, case.state)
+    want = scan(*args, starts=case.starts, method="sequential", return_states=True)
+    case.close(tree_map(lambda s: s[:, -1, ...], want[2]), want[0], "the last of states")
+    for method in (*(m for m in case.model.methods if m != "fused"), "auto"):
+        got = scan(*args, starts=case.starts, method=method, chunk_size=5, return_states=True)
+        case.close(got, want, f"(state, ys, states) with {method}")
+
+
+def _gradients(case: Case) -> None:
+    args = (case.xs, case.state, case.starts, case.valid, case.valid)
+    want = case.gradients("sequential", *args)
+    for method in case.model.methods[1:]:
+        got = case.gradients(method, *args)
+        case.close(got, want, f"gradient with {method}", gradients=True)
+
+
+# --- 5: resets -------------------------------------------------------------------------------------
+
+
+def reset(case: Case) -> None:
+    """A packed sequence is the same sequences run apart; nothing crosses a start, not even NaN."""
+    starts = np.array(case.numpy_starts)
+    if case.backend == "jax":
+        # The same two lengths in every row, so that few things compile.
+        starts[:] = np.arange(case.length) == case.length // 3
+    for method in case.model.methods:
+        _packed(case, starts, method)
+    if case.model.causal and case.length > 2:
+        for method in case.model.methods:
+            _poisoned(case, method)
+
+
+def _packed(case: Case, starts: np.ndarray, method: str) -> None:
+    state, ys = case.run(method, case.xs, case.state, case.array(starts))
+    for row in range(case.batch):
+        bounds = [0, *np.flatnonzero(starts[row]), case.length]
+        for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+            if begin == end:
+                continue
+            before = case.state if begin == 0 and not starts[row, 0] else None
+            steps = (slice(None), slice(begin, end))
+            none = case.array(np.zeros((case.batch, end - begin), dtype=bool))
+            alone, want = case.run(method, case.xs[(*steps, ...)], before, none)
+            what = f"with {method}, row {row}, steps {begin} to {end} run apart:"
+            case.close(ys[row, begin:end, ...], want[row, ...], f"{what} ys")
+        last = [tree_map(lambda s, row=row: s[row, ...], tree) for tree in (state, alone)]
+        case.close(*last, f"{what} state")
+
+
+def _poisoned(case: Case, method: str) -> None:
+    """A NaN and an inf in the inputs, and a NaN in the incoming state, before a start."""
+    middle = case.length // 2 + 1
+    steps = np.broadcast_to(np.arange(case.length), (case.batch, case.length))
+    starts, after = case.array(steps == middle), steps >= middle
+    want = case.run(method, case.xs, case.state, starts)
+    flags = (starts, case.array(steps >= 0), case.array(after))
+    if case.backend == "jax":
+        gradient = case.gradients(method, case.xs, case.state, *flags)
+    for xs, state, first in _not_finite(case, middle):
+        got = case.run(method, xs, state, starts)
+        clean = to_numpy(want[1])
+        expected = np.where((after | (steps < first))[..., None], clean, np.nan)
+        case.close(
+            to_numpy(got[1]),
+            expected.astype(clean.dtype),
+            f"with {method}, not finite at {first}: ys",
+        )
+        case.close(got[0], want[0], f"with {method}, not finite before a start: state")
+        if case.backend == "jax":
+            other = case.gradients(method, xs, state, *flags)
+            what = f"with {method}, not finite before a start: gradient"
+            case.close(other, gradient, what, gradients=True)
+
+
+def _not_finite(case: Case, middle: int) -> Iterator[tuple[Any, Any, int]]:
+    """Inputs and states with something that is not finite, and the step where it enters."""
+    state = case.numpy_state
+    if any(is_floating(leaf) for leaf in tree_leaves(state)):
+        bad = tree_map(lambda s: np.full_like(s, np.nan) if is_floating(s) else s, state)
+        yield case.xs, case.array(bad), 0
+    if case.model.input_ndim:
+        for value in (np.nan, np.inf):
+            xs = np.array(case.numpy_xs)
+            xs[:, middle - 1, 0] = value
+            yield case.array(xs), case.state, middle - 1
+
+
+# --- 6, 7, 9 ---------------------------------------------------------------------------------------
+
+
+def stream(case: Case) -> None:
+    """Running a part, then the rest from the returned state, is running the whole."""
+    if not case.model.causal:
+        raise NotApplicable("the model is not causal")
+    xs, starts, length = case.xs, case.starts, case.length
+    splits: Any = range(length + 1)
+    if case.backend == "jax":
+        splits = sorted({0, length // 3, length - length // 3, length})
+    for method in case.model.methods:
+        want = case.run(method, xs, case.state, starts)
+        for t in splits:
+            one, two = (slice(None), slice(0, t)), (slice(None), slice(t, None))
+            state, first = case.run(method, xs[(*one, ...)], case.state, starts[one])
+            state, second = case.run(method, xs[(*two, ...)], state, starts[two])
+            ys = namespace(first).concat([first, second], axis=1)
+            case.close((state, ys), want, f"(state, ys) with {method}, split at {t}")
+
+
+def backend(case: Case) -> None:
+    """The numbers are NumPy's."""
+    if case.backend == "numpy":
+        raise NotApplicable("this is NumPy")
+    arrays = (case.numpy_params, case.numpy_xs, case.numpy_state)
+    for method in case.model.methods:
+        want = case.model.apply(*arrays, starts=case.numpy_starts, method=method)
+        got = case.run(method, case.xs, case.state, case.starts)
+        case.close(got, want, f"(state, ys) with {method}")
+
+
+def reference(case: Case) -> None:
+    """The numbers are those of an independent implementation."""
+    if case.reference is None:
+        raise NotApplicable("no reference was given")
+    _, ys = case.model.apply(case.params, case.xs, starts=case.starts)
+    rows = zip(case.numpy_xs, case.numpy_starts, strict=True)
+    want = [case.reference(case.numpy_params, x, starts) for x, starts in rows]
+    case.close(ys, np.stack(want).astype(case.dtype), "ys against the reference")
