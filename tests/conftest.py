@@ -130,6 +130,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("backend", backends, ids=lambda backend: backend.name)
 
 
+def _group(item: pytest.Item) -> str | None:
+    """For --dist loadgroup: the tests of one model go to one worker, which compiles it once."""
+    params = getattr(item, "callspec", None) and item.callspec.params
+    names = [value for value in (params or {}).values() if isinstance(value, str)]
+    return f"{item.path.stem}-{names[0]}" if names else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out, rather than skip, what does not belong to this session."""
 
@@ -139,6 +146,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             return False
         packages = [package for mark in item.iter_markers("requires") for package in mark.args]
         return all(installed(package) for package in packages)
+
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if group := _group(item):
+                item.add_marker(pytest.mark.xdist_group(group))
 
     left_out = [item for item in items if not belongs(item)]
     if left_out:

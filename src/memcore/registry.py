@@ -57,9 +57,9 @@ def name_of(model: Model) -> str:
 
 
 def to_config(model: Model) -> dict[str, Any]:
-    """A model as a JSON-able dict: its registered name under ``"model"``, and its fields."""
+    """A model as a JSON-able dict: its registered name under ``"kind"``, and its fields."""
     fields = {f.name: _encode(getattr(model, f.name)) for f in dataclasses.fields(model)}
-    return {"model": name_of(model), **fields}
+    return {"kind": name_of(model), **fields}
 
 
 def _encode(value: Any) -> Any:
@@ -80,10 +80,10 @@ def from_config(config: dict[str, Any]) -> Model:
     Raises:
         ValueError: an unknown model or field.
     """
-    if not isinstance(config, dict) or "model" not in config:
-        raise ValueError(f"config is {config!r}, expected a dict with the key 'model'")
-    cls = lookup(config["model"])
-    fields = {name: _decode(value) for name, value in config.items() if name != "model"}
+    if not isinstance(config, dict) or "kind" not in config:
+        raise ValueError(f"config is {config!r}, expected a dict with the key 'kind'")
+    cls = lookup(config["kind"])
+    fields = {name: _decode(value) for name, value in config.items() if name != "kind"}
     unknown = set(fields) - {f.name for f in dataclasses.fields(cls)}
     if unknown:
         raise ValueError(f"config of {cls.__name__} has the unknown fields {sorted(unknown)}")

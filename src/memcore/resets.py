@@ -88,11 +88,13 @@ def contain(
     Returns ``(xs, state, flag)``: inputs with zeros and a state with ``initial`` in the places of
     what is not finite, and ``flag (*batch, T)``: this segment has seen such a value so far (anywhere
     in the segment, if the model is not ``causal``). ``flag`` is None where nothing can be wrong.
+    A ``state`` that is ``initial`` itself is finite by contract, and not looked at.
     """
     xp = namespace(xs)
     batch, length = xs.shape[:batch_ndim], xs.shape[batch_ndim]
     bad_state = xp.zeros(batch, dtype=xp.bool)
-    floats = [leaf for leaf in tree_leaves(state) if is_floating(leaf)]
+    given = [] if state is initial else tree_leaves(state)
+    floats = [leaf for leaf in given if is_floating(leaf)]
     for leaf in floats:
         bad_state = bad_state | _not_finite(leaf, batch_ndim)
     bad = xp.zeros((*batch, length), dtype=xp.bool)

@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map, tree_paths
+from memcore.backend import (
+    broadcast_like,
+    is_floating,
+    namespace,
+    to_numpy,
+    tree_leaves,
+    tree_map,
+    tree_paths,
+)
 from memcore.cell import Memoroid, Model
 
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
@@ -103,6 +111,12 @@ class Case:
         return self.model.apply(self.numpy_params, before, method="sequential")[0]
 
     @cached_property
+    def fresh(self) -> Any:
+        """The initial state, once for each sequence."""
+        initial = self.model.initial_state(self.numpy_params)
+        return self.array(broadcast_like(initial, self.numpy_state))
+
+    @cached_property
     def params(self) -> Any:
         return self.array(self.numpy_params)
 
@@ -123,13 +137,18 @@ class Case:
         return self.array(self.numpy_state)
 
     def run(self, method: str, xs: Any, state: Any, starts: Any, valid: Any = None) -> Any:
-        """``model.apply`` by a method, in chunks of 5.
+        """``model.apply`` by a method, in chunks that do not divide the length.
 
         On JAX ``valid`` is always given, so that the laws share what they compile.
         """
         if valid is None and self.backend == "jax":
             valid = namespace(starts).ones_like(starts)
-        flags = {"starts": starts, "valid": valid, "method": method, "chunk_size": 5}
+        flags = {
+            "starts": starts,
+            "valid": valid,
+            "method": method,
+            "chunk_size": 5 if self.length > 8 else 3,
+        }
         return self.model.apply(self.params, xs, state, **flags)
 
     @cached_property
@@ -141,7 +160,12 @@ class Case:
 
         def loss(params: Any, xs: Any, state: Any, method: str, flags: Any) -> Any:
             starts, valid, weight = flags
-            how = {"starts": starts, "valid": valid, "method": method, "chunk_size": 5}
+            how = {
+                "starts": starts,
+                "valid": valid,
+                "method": method,
+                "chunk_size": 5 if self.length > 8 else 3,
+            }
             after, ys = self.model.apply(params, xs, state, **how)
             total = jnp.sum(jnp.where(weight[..., None], jnp.sin(ys), 0))
             floats = [leaf for leaf in tree_leaves(after) if is_floating(leaf)]

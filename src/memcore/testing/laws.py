@@ -113,7 +113,7 @@ def _packed(case: Case, starts: np.ndarray, method: str) -> None:
         for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
             if begin == end:
                 continue
-            before = case.state if begin == 0 and not starts[row, 0] else None
+            before = case.state if begin == 0 and not starts[row, 0] else case.fresh
             steps = (slice(None), slice(begin, end))
             none = case.array(np.zeros((case.batch, end - begin), dtype=bool))
             alone, want = case.run(method, case.xs[(*steps, ...)], before, none)

@@ -1,0 +1,196 @@
+"""Tests, checks and documentation of memcore.
+
+    nox                               everything, from nothing
+    nox -l                            the sessions
+    nox -s "tests(numpy)" -- -k lru   the developer's loop: seconds, once the environment exists
+
+Each session installs only what it tests: NumPy's has no JAX, Equinox's no Flax, so an import that
+strays across fails. Without arguments after ``--`` a session builds the wheel and tests it as
+installed, with coverage; with arguments it tests the sources as they stand and installs only what
+is not there yet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+# What the sessions share: the wheel, coverage, what JAX compiled, the pages.
+SHARED = Path(__file__).parent / ".nox" / "shared"
+
+EXTRAS = {"numpy": "", "array_api_strict": "", "jax": "jax"}
+GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "jax": ["test"]}
+# Everything else at the top of tests/ is the core's and runs in each of its sessions.
+NOT_CORE = ["adapters", "tasks", "train", "parity", "test_readme.py"]
+
+ENV = {
+    "JAX_PLATFORMS": "cpu",
+    # What one run compiled the next one loads.
+    "JAX_COMPILATION_CACHE_DIR": str(SHARED / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
+    "MPLBACKEND": "agg",
+    # Two workers share the cores; threads inside a small matmul only get in the way.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
+
+_wheel: Path | None = None
+
+
+def wheel(session: nox.Session) -> Path:
+    """The wheel of this run: built once, then shared by the sessions."""
+    global _wheel
+    if _wheel is None:
+        folder = SHARED / "wheel"
+        for old in folder.glob("*.whl"):
+            old.unlink()
+        session.install(*PROJECT["build-system"]["requires"])
+        session.run("hatchling", "build", "-t", "wheel", "-d", str(folder), silent=True)
+        [_wheel] = folder.glob("*.whl")
+    return _wheel
+
+
+def install(session: nox.Session, extras: str, groups: Sequence[str]) -> None:
+    """Install memcore with its extras and the dependency groups."""
+    wanted = nox.project.dependency_groups(PROJECT, *groups)
+    digest = hashlib.sha256(
+        repr((PROJECT["project"], PROJECT["build-system"], extras, wanted)).encode()
+    ).hexdigest()
+    stamp = Path(session.virtualenv.location) / "memcore-installed"
+    if session.posargs:
+        session.env["PYTHONPATH"] = str(Path("src").absolute())
+        if stamp.exists() and stamp.read_text() == digest:
+            return
+    built = wheel(session)
+    torch = [requirement for requirement in wanted if requirement.startswith("torch")]
+    session.install(
+        f"{built}[{extras}]" if extras else str(built),
+        *[requirement for requirement in wanted if requirement not in torch],
+    )
+    # The version does not change between two builds, the contents do.
+    session.install("--force-reinstall", "--no-deps", str(built))
+    if torch:
+        # Through pip in any case: its settings say where this platform's build comes from.
+        session.install("pip")
+        session.run_install("python", "-m", "pip", "install", "--quiet", *torch)
+    stamp.write_text(digest)
+
+
+def pytest(session: nox.Session, *arguments: str, paths: Sequence[str]) -> None:
+    """Run pytest on the paths, or on those given after ``--``."""
+    session.env.update(ENV)
+    given = session.posargs
+    if any(Path(argument.split("::")[0]).exists() for argument in given):
+        paths = []
+    if not given:
+        name = "".join(c if c.isalnum() else "_" for c in session.name).strip("_")
+        session.env["COVERAGE_FILE"] = str(SHARED / "coverage" / f"data.{name}")
+        given = ["-n", "2", "--dist", "loadgroup", "--cov", "--cov-report=", "--cov-fail-under=0"]
+    session.run("pytest", *paths, *arguments, *given)
+
+
+@nox.session
+@nox.parametrize("backend", list(EXTRAS), ids=list(EXTRAS))
+def tests(session: nox.Session, backend: str) -> None:
+    """The core on one array library, with no other installed."""
+    install(session, EXTRAS[backend], GROUPS[backend])
+    required = ["--require", "torch"] if "torch" in GROUPS[backend] else []
+    ignored = [f"--ignore=tests/{name}" for name in NOT_CORE]
+    pytest(session, "--backend", backend, *required, *ignored, paths=["tests"])
+
+
+@nox.session
+@nox.parametrize("framework", ["equinox", "flax"], ids=["equinox", "flax"])
+def adapters(session: nox.Session, framework: str) -> None:
+    """One framework's adapter, with the other framework absent."""
+    install(session, framework, ["test"])
+    pytest(session, "--backend", "jax", paths=[f"tests/adapters/test_{framework}.py"])
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Tasks, training and the command line."""
+    install(session, "all", ["test"])
+    pytest(
+        session,
+        *["--backend", "jax", "--require", "tyro"],
+        paths=["tests/tasks", "tests/train", "tests/test_package.py"],
+    )
+
+
+@nox.session
+def parity(session: nox.Session) -> None:
+    """The same training run in every framework, on a data set."""
+    install(session, "all", ["test"])
+    pytest(session, "--backend", "jax", paths=["tests/parity"])
+
+
+@nox.session
+def readme(session: nox.Session) -> None:
+    """Every code block of the README."""
+    install(session, "all", ["test"])
+    pytest(session, "--backend", "jax", paths=["tests/test_readme.py"])
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """What the sessions before have covered together; fails below the bound in pyproject.toml."""
+    session.install("coverage")
+    session.env["COVERAGE_FILE"] = str(SHARED / "coverage" / "all")
+    session.run(
+        "coverage", "combine", "--quiet", "--keep", *map(str, SHARED.glob("coverage/data.*"))
+    )
+    session.run("coverage", "report")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: errors and layout."""
+    session.install(*nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typecheck(session: nox.Session) -> None:
+    """mypy, with the base dependencies only: the optional ones are Any to it."""
+    groups = nox.project.dependency_groups(PROJECT, "typecheck")
+    session.install(*PROJECT["project"]["dependencies"], *groups)
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation; a warning is an error."""
+    session.install(*nox.project.dependency_groups(PROJECT, "docs"))
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", "build", "--strict", "--site-dir", str(SHARED / "site"), *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Speed and memory: `nox -s bench -- benchmarks/import_time.py`."""
+    install(session, "all", ["test"])
+    session.env["JAX_PLATFORMS"] = "cpu"
+    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("*.py"))):
+        session.run("python", script)
+
+
+@nox.session(default=False, venv_backend="uv")
+def lowest(session: nox.Session) -> None:
+    """All tests on the oldest dependencies that pyproject.toml allows; needs uv."""
+    session.install(
+        *["--resolution", "lowest-direct", "-r", "pyproject.toml", "--all-extras"],
+        *nox.project.dependency_groups(PROJECT, "test"),
+    )
+    session.install("--force-reinstall", "--no-deps", str(wheel(session)))
+    session.env.update(ENV)
+    session.run("pytest", "-n", "2", "--dist", "loadgroup", *session.posargs)

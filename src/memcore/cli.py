@@ -1,0 +1,52 @@
+"""The command line: `memcore COMMAND`. A command is imported when it is asked for."""
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {"train": ("memcore.train.command", "train a model on a task")}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (default: the process's); returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if given else 2
+    if given[0] == "--version":
+        import memcore
+
+        print(f"memcore {memcore.__version__}")
+        return 0
+    if given[0] not in COMMANDS:
+        near = difflib.get_close_matches(given[0], COMMANDS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        print(f"memcore: unknown command {given[0]!r}{hint}\n\n{usage()}", file=sys.stderr)
+        return 2
+    return _run(given[0], given[1:])
+
+
+def usage() -> str:
+    """What `memcore --help` prints."""
+    commands = "\n".join(f"  {name:<10}{says}" for name, (_, says) in COMMANDS.items())
+    return (
+        "usage: memcore COMMAND [OPTIONS]\n\n"
+        f"commands:\n{commands}\n\n"
+        "memcore COMMAND --help shows a command's options, memcore --version the version."
+    )
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    try:
+        command = importlib.import_module(COMMANDS[name][0])
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "memcore":
+            raise
+        needs = f"memcore {name}: no module {error.name}"
+        print(f'{needs}: it needs memcore with its extra "train"', file=sys.stderr)
+        return 2
+    try:
+        return command.main(arguments)
+    except KeyboardInterrupt:
+        return 130

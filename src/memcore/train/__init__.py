@@ -1,0 +1,56 @@
+"""Training on a task, in any framework, by one loop.
+
+    task = tasks.Digits()
+    config = Config(task=task, model=network(task, memcore.registry["gru"](64)))
+    summary = run(config, "runs/digits")
+
+The frameworks do the same computation from the same initial parameters; only what wraps it
+differs. `memcore train` is the same from the command line. Needs the extra "train".
+
+A name loads what it needs when it is first used: the help of the command line needs no JAX.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memcore.train.config import Config, Framework, OptimizerOptions
+    from memcore.train.evaluation import evaluate
+    from memcore.train.learners import Learner, make_learner, new_learner
+    from memcore.train.loop import Training, run
+    from memcore.train.report import Summary
+    from memcore.train.stack import network
+
+_PLACES = {
+    "Config": "config",
+    "Framework": "config",
+    "Learner": "learners",
+    "OptimizerOptions": "config",
+    "Summary": "report",
+    "Training": "loop",
+    "evaluate": "evaluation",
+    "make_learner": "learners",
+    "new_learner": "learners",
+    "network": "stack",
+    "run": "loop",
+}
+
+__all__ = [
+    "Config",
+    "Framework",
+    "Learner",
+    "OptimizerOptions",
+    "Summary",
+    "Training",
+    "evaluate",
+    "make_learner",
+    "new_learner",
+    "network",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -1,0 +1,56 @@
+"""Checkpoints through orbax: all that a run needs to go on exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from memcore.train.learners import Learner
+from memcore.train.learners.base import refill
+
+
+class Checkpoints:
+    """The newest checkpoint of a run; orbax makes each one visible only when it is whole.
+
+    One holds the learner's state (parameters, optimizer), the step it was taken after, the
+    position of the data's iterator and the seconds trained so far. Random numbers need nothing
+    more: after the initial parameters only the order of the data is random.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        options = ocp.CheckpointManagerOptions(max_to_keep=1, enable_async_checkpointing=False)
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def save(self, step: int, learner: Learner, data: Any, seconds: float) -> None:
+        """Take a checkpoint after `step`; the one before is removed afterwards."""
+        position = {"data": data.get_state(), "seconds": seconds}
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(jax.tree.leaves(learner.state)),
+                position=ocp.args.JsonSave(position),
+            ),
+        )
+
+    def restore(self, learner: Learner, data: Any) -> tuple[int, float]:
+        """Put learner and iterator where the newest checkpoint left them: (step, seconds).
+
+        (0, 0.0) where there is none, and then nothing is changed.
+        """
+        step = self._manager.latest_step()
+        if step is None:
+            return 0, 0.0
+        found = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(jax.tree.leaves(learner.state)),
+                position=ocp.args.JsonRestore(),
+            ),
+        )
+        learner.state = refill(learner.state, found.state)
+        data.set_state(found.position["data"])
+        return step, found.position["seconds"]
+
+    def close(self) -> None:
+        self._manager.close()

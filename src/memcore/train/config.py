@@ -1,0 +1,96 @@
+"""What determines a run, and its form as JSON."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import memcore
+from memcore import tasks
+from memcore.cell import Model
+from memcore.tasks import Task
+
+Framework = Literal["core", "equinox", "linen", "nnx"]
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """AdamW with warm-up, a cosine to zero, and clipped gradients."""
+
+    learning_rate: float = 1e-2
+    """Highest learning rate, reached at the end of the warm-up."""
+    warmup: float = 0.1
+    """Part of the steps in which the learning rate rises."""
+    weight_decay: float = 0.3
+    """Decay of the matrices; biases, scales and recurrences have none."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    recurrence_rate: float = 0.5
+    """Learning rate of the recurrences, as a part of that of the others."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip"):
+            _at_least(name, getattr(self, name), 0, strictly=True)
+        for name in ("weight_decay", "recurrence_rate"):
+            _at_least(name, getattr(self, name), 0)
+        if not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"warmup is {self.warmup}, expected a part of the steps, from 0 to below 1"
+            )
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run: with equal configurations, two runs end with the same numbers.
+
+    `model` goes from the task's `in_features` to its `out_features` (see `network`). A check on
+    the validation split comes every `validate_every` steps, a checkpoint every
+    `checkpoint_every` steps; the last step has both.
+    """
+
+    task: Task
+    model: Model
+    framework: Framework = "core"
+    steps: int = 800
+    batch_size: int = 32
+    seed: int = 0
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    validate_every: int = 100
+    checkpoint_every: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("seed", self.seed, 0)
+        for name in ("in_features", "out_features"):
+            given, expected = getattr(self.model, name), getattr(self.task, name)
+            if given != expected:
+                raise ValueError(
+                    f"model.{name} is {given}, expected {expected}, as of the task {self.task.name}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of what JSON knows; `from_json` is its inverse."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            **values,
+            "task": {"name": self.task.name, **asdict(self.task)},
+            "model": memcore.to_config(self.model),
+            "optimizer": asdict(self.optimizer),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Config":
+        """The configuration that `to_json` gave."""
+        return cls(
+            **{
+                **values,
+                "task": tasks.make(**values["task"]),
+                "model": memcore.from_config(values["model"]),
+                "optimizer": OptimizerOptions(**values["optimizer"]),
+            }
+        )
+
+
+def _at_least(name: str, value: float, least: float, strictly: bool = False) -> None:
+    if not (value > least if strictly else value >= least):
+        expected = f"more than {least}" if strictly else f"{least} or more"
+        raise ValueError(f"{name} is {value}, expected {expected}")

@@ -1,0 +1,39 @@
+"""The end of a run: test, model file, picture, summary."""
+
+import jax
+
+import memcore
+from memcore.train.config import Config
+from memcore.train.curves import draw
+from memcore.train.evaluation import evaluate
+from memcore.train.files import beside
+from memcore.train.folder import RunFolder
+from memcore.train.learners import Learner
+from memcore.train.metrics import Metrics
+from memcore.train.report import Summary, describe, train_loss
+
+
+def finish(config: Config, learner: Learner, folder: RunFolder, seconds: float) -> Summary:
+    """Write the results of a trained learner into its folder; the summary last of all."""
+    lines = Metrics(folder.metrics).read()
+    checks = [line for line in lines if line["split"] == "validation"]
+    test = evaluate(learner, config.task, "test", config.batch_size)
+    params = learner.params
+    summary = Summary(
+        task=config.task.name,
+        model=describe(config.model),
+        framework=config.framework,
+        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
+        steps=config.steps,
+        train_loss=train_loss(lines),
+        validation_loss=checks[-1]["loss"],
+        validation_accuracy=checks[-1]["accuracy"],
+        test_loss=test["loss"],
+        test_accuracy=test["accuracy"],
+        seconds=seconds,
+    )
+    with beside(folder.model) as draft:
+        memcore.save(draft, config.model, params)
+    draw(lines, f"{summary.model} on {summary.task} ({config.framework})", folder.curves)
+    summary.write(folder.results)
+    return summary

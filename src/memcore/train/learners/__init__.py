@@ -1,0 +1,55 @@
+"""One learner for each framework, imported when it is asked for."""
+
+import functools
+import importlib
+from typing import Any, get_args
+
+import jax
+import optax
+
+from memcore.cell import Model
+from memcore.train.config import Config, Framework, OptimizerOptions
+from memcore.train.learners.base import Learner as Learner
+from memcore.train.optimizer import make_optimizer
+
+FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
+
+CLASSES = {
+    "core": "CoreLearner",
+    "equinox": "EquinoxLearner",
+    "linen": "LinenLearner",
+    "nnx": "NNXLearner",
+}
+
+
+def make_learner(
+    framework: Framework, model: Model, params: Any, optimizer: optax.GradientTransformation
+) -> Learner:
+    """A learner of `model` that begins with `params`, the core's nested dict.
+
+    Raises ValueError for an unknown framework, ImportError naming the extra of one that is not
+    installed.
+    """
+    if framework not in CLASSES:
+        raise ValueError(f"framework is {framework!r}, expected one of {', '.join(FRAMEWORKS)}")
+    module = importlib.import_module(f"memcore.train.learners.{framework}")
+    return getattr(module, CLASSES[framework])(model, params, optimizer)
+
+
+def new_learner(config: Config) -> Learner:
+    """A learner with the initial parameters of a configuration: the same in every framework."""
+    params = _init(jax.random.key(config.seed), model=config.model)
+    optimizer = _optimizer(config.model, config.optimizer, config.steps)
+    return make_learner(config.framework, config.model, params, optimizer)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _init(key: jax.Array, *, model: Model) -> Any:
+    return model.init(key)
+
+
+@functools.lru_cache(maxsize=16)
+def _optimizer(model: Model, options: OptimizerOptions, steps: int) -> optax.GradientTransformation:
+    """One object for equal arguments, so that runs that differ in their seed compile once."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return make_optimizer(options, steps, model.labels(shapes))

@@ -1,0 +1,44 @@
+"""What the loop asks of a framework."""
+
+from typing import Any, Protocol
+
+import jax
+import optax
+
+from memcore.cell import Model
+from memcore.tasks import Batch
+from memcore.train.loss import Sums
+
+
+class Learner(Protocol):
+    """Parameters and optimizer state of one framework, and its two jitted functions."""
+
+    def __init__(
+        self, model: Model, params: Any, optimizer: optax.GradientTransformation
+    ) -> None: ...
+
+    def step(self, batch: Batch) -> Sums:
+        """One update of the parameters; the sums are those before it."""
+        ...
+
+    def evaluate(self, batch: Batch) -> Sums:
+        """The sums on a batch."""
+        ...
+
+    @property
+    def params(self) -> Any:
+        """The parameters as the core's nested dict."""
+        ...
+
+    @property
+    def state(self) -> Any:
+        """All that training changes: a tree of arrays, parameters and optimizer state."""
+        ...
+
+    @state.setter
+    def state(self, tree: Any) -> None: ...
+
+
+def refill(tree: Any, leaves: list[jax.Array]) -> Any:
+    """`tree` with other leaves."""
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)

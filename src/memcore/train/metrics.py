@@ -1,0 +1,53 @@
+"""The curve of a run: a file of JSON lines."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from memcore.train.evaluation import means
+from memcore.train.files import beside
+from memcore.train.loss import Sums
+
+
+class Metrics:
+    """Lines `{"step", "split", "loss", "accuracy"}` of a run: every training step, every check.
+
+    Training sums stay on the device until `flush`, so that a step does not wait for the one
+    before it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._waiting: list[tuple[int, str, Sums | dict[str, float]]] = []
+
+    def train(self, step: int, sums: Sums) -> None:
+        """Note the sums of a training step."""
+        self._waiting.append((step, "train", sums))
+
+    def check(self, step: int, split: str, values: dict[str, float]) -> None:
+        """Note the means on a split."""
+        self._waiting.append((step, split, values))
+
+    def flush(self) -> dict[str, float]:
+        """Write what is noted; returns the values of its last training step."""
+        last: dict[str, float] = {}
+        with self.path.open("a") as file:
+            for step, split, values in self._waiting:
+                if split == "train":
+                    values = last = means({key: float(value) for key, value in values.items()})
+                file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+        self._waiting.clear()
+        return last
+
+    def rewind(self, step: int) -> None:
+        """Drop what was written after `step`, as a run does that goes on from there."""
+        kept = [line for line in self.read() if line["step"] <= step]
+        with beside(self.path) as draft:
+            draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines; one that was cut off by the end of a process is left out."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1]]

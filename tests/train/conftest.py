@@ -1,0 +1,41 @@
+"""A small run, and ways to end it early."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from memcore.train import Config
+from train.small import small_config
+
+
+@pytest.fixture
+def config() -> Config:
+    return small_config()
+
+
+@pytest.fixture
+def console() -> Console:
+    """Not a terminal; `export_text` gives what was printed."""
+    return Console(record=True, width=200, force_terminal=False)
+
+
+@pytest.fixture
+def stop_after(monkeypatch) -> Callable[[int, int], None]:
+    """`stop_after(step, signal)`: the process gets a signal while that training step runs."""
+    from memcore.train.learners.core import CoreLearner
+
+    def arrange(step: int, number: int = signal.SIGINT) -> None:
+        plain, count = CoreLearner.step, 0
+
+        def counted(self, batch):
+            nonlocal count
+            count += 1
+            if count == step:
+                signal.raise_signal(number)
+            return plain(self, batch)
+
+        monkeypatch.setattr(CoreLearner, "step", counted)
+
+    return arrange

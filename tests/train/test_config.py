@@ -1,0 +1,71 @@
+"""Configurations: their JSON, and what they refuse."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from memcore.tasks import Digits
+from memcore.train.config import Config, OptimizerOptions
+from memcore.train.files import beside, read_json, write_json
+from memcore.train.folder import RunFolder, difference
+
+
+def test_json_and_back(config):
+    values = json.loads(json.dumps(config.to_json()))
+    assert Config.from_json(values) == config
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps is 0, expected 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0, expected 1 or more"),
+        ({"seed": -1}, "seed is -1, expected 0 or more"),
+        ({"validate_every": 0}, "validate_every is 0, expected 1 or more"),
+        ({"task": Digits()}, "model.in_features is 3, expected 1, as of the task digits"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(config, change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(config, **change)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate is 0.0, expected more than 0"),
+        ({"clip": -1.0}, "clip is -1.0, expected more than 0"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1, expected 0 or more"),
+        ({"recurrence_rate": float("nan")}, "recurrence_rate is nan, expected 0 or more"),
+        ({"warmup": 1.5}, "warmup is 1.5, expected a part of the steps"),
+    ],
+)
+def test_optimizer_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        OptimizerOptions(**options)
+
+
+def test_a_broken_configuration_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"config\.json is not JSON"):
+        RunFolder(tmp_path).read_config()
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run"):
+        RunFolder(tmp_path).read_config()
+
+
+def test_the_first_difference_in_words():
+    assert difference({"a": {"b": 1}}, {"a": {"b": 2}}) == "a.b is 1 there, 2 here"
+    assert difference({"a": 1}, {"a": 1, "c": "x"}) == "c is None there, 'x' here"
+    assert difference([], {}) == "all is [] there, {} here"
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    path = tmp_path / "values.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), beside(path) as draft:
+        draft.write_text("half")
+        raise RuntimeError
+    assert read_json(path) == {"a": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["values.json"]

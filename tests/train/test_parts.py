@@ -1,0 +1,159 @@
+"""The parts of training: loss, evaluation, optimizer, metrics, progress, learners."""
+
+import io
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from rich.console import Console
+
+from memcore.tasks import RepeatFirst
+from memcore.train.config import OptimizerOptions
+from memcore.train.evaluation import evaluate
+from memcore.train.learners import make_learner, new_learner
+from memcore.train.loss import mean_loss, sums
+from memcore.train.metrics import Metrics
+from memcore.train.optimizer import make_optimizer
+from memcore.train.progress import Display
+
+pytestmark = pytest.mark.backend("jax")
+
+
+def test_loss_counts_by_weight():
+    random = np.random.RandomState(0)
+    logits = random.normal(size=(2, 3, 4)).astype(np.float32)
+    targets = random.randint(4, size=(2, 3)).astype(np.int32)
+    weights = np.array([[0, 1, 0.5], [0, 0, 1]], np.float32)
+    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    losses = -np.log(np.take_along_axis(chances, targets[..., None], -1)[..., 0])
+    total = sums(jnp.asarray(logits), targets, weights)
+    assert float(total["loss"]) == pytest.approx((losses * weights).sum(), rel=1e-5)
+    assert float(total["correct"]) == ((logits.argmax(-1) == targets) * weights).sum()
+    assert float(total["weight"]) == 2.5
+    mean = mean_loss(jnp.asarray(logits), targets, weights)[0]
+    assert float(mean) == pytest.approx(float(total["loss"]) / 2.5)
+
+
+class FirstFeature:
+    """Scores a step by its first input; the sums are NumPy's."""
+
+    def evaluate(self, batch):
+        assert len(batch["xs"]) == 300
+        hits = (batch["xs"][..., 0] == (batch["targets"] == 0)) * batch["weights"]
+        return {"loss": hits.sum() * 2, "correct": hits.sum(), "weight": batch["weights"].sum()}
+
+
+def test_evaluation_covers_a_split_with_its_partial_batch():
+    task = RepeatFirst(length=6, episodes=2, symbols=3)
+    source = task.source("test")
+    rows = [source[index] for index in range(len(source))]
+    hits = [(row["xs"][:, 0] == (row["targets"] == 0))[row["weights"] > 0] for row in rows]
+    values = evaluate(FirstFeature(), task, "test", batch_size=300)
+    assert values["accuracy"] == np.concatenate(hits).mean()
+    assert values["loss"] == 2 * values["accuracy"]
+
+
+def test_a_batch_larger_than_the_split_evaluates_it_at_once(config):
+    learner = new_learner(config)
+    one = evaluate(learner, config.task, "test", batch_size=5_000)
+    other = evaluate(learner, config.task, "test", batch_size=100)
+    assert one["accuracy"] == other["accuracy"]
+    assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+
+
+PARAMS = {"a": jnp.ones((2, 2)), "b": jnp.ones(2), "r": jnp.ones(2), "s": jnp.ones(2)}
+LABELS = {"a": "matrix", "b": "bias", "r": "recurrence", "s": "scale"}
+
+
+def updates_after(options, gradients, steps=10, count=1):
+    optimizer = make_optimizer(options, steps, LABELS)
+    state = optimizer.init(PARAMS)
+    for _ in range(count):
+        updates, state = optimizer.update(gradients, state, PARAMS)
+    return updates
+
+
+def test_only_matrices_decay():
+    zero = jax.tree.map(jnp.zeros_like, PARAMS)
+    options = OptimizerOptions(learning_rate=0.1, warmup=0.0, weight_decay=0.5)
+    updates = updates_after(options, zero)
+    np.testing.assert_allclose(updates["a"], -0.05 * np.ones((2, 2)), rtol=1e-6)
+    for name in "brs":
+        np.testing.assert_array_equal(updates[name], np.zeros(2))
+
+
+def test_recurrences_learn_more_slowly():
+    ones = jax.tree.map(jnp.ones_like, PARAMS)
+    options = OptimizerOptions(learning_rate=0.1, warmup=0.0, weight_decay=0.0, recurrence_rate=0.2)
+    updates = updates_after(options, ones)
+    np.testing.assert_allclose(updates["b"], -0.1 * np.ones(2), rtol=1e-4)
+    np.testing.assert_allclose(updates["r"], -0.02 * np.ones(2), rtol=1e-4)
+
+
+def test_the_rate_rises_then_falls_to_nothing():
+    ones = jax.tree.map(jnp.ones_like, PARAMS)
+    options = OptimizerOptions(learning_rate=0.1, warmup=0.5, weight_decay=0.0)
+    # One update more than there are steps: the cosine ends at zero after the last one.
+    rates = [-float(updates_after(options, ones, 10, n)["b"][0]) for n in range(1, 12)]
+    assert rates[0] == 0 and rates[-1] == pytest.approx(0, abs=1e-8)
+    assert max(rates) == rates[5] == pytest.approx(0.1, rel=1e-3)
+    assert rates == sorted(rates[:6]) + sorted(rates[6:], reverse=True)
+
+
+def test_labels_fit_a_tree_that_wraps_the_parameters():
+    wrapped = {"memory": PARAMS}
+    optimizer = make_optimizer(OptimizerOptions(), 10, LABELS)
+    optimizer.update(wrapped, optimizer.init(wrapped), wrapped)
+
+
+def test_metrics_rewind_and_leave_out_a_line_cut_off(tmp_path):
+    metrics = Metrics(tmp_path / "metrics.jsonl")
+    assert metrics.read() == [] and metrics.flush() == {}
+    for step in range(1, 5):
+        metrics.train(step, {"loss": 2.0 * step, "correct": 1.0, "weight": 2.0})
+    metrics.check(4, "validation", {"loss": 0.5, "accuracy": 1.0})
+    assert metrics.flush() == {"loss": 4.0, "accuracy": 0.5}
+    with metrics.path.open("a") as file:
+        file.write('{"step": 5, "spl')
+    metrics.rewind(3)
+    assert [line["step"] for line in metrics.read()] == [1, 2, 3]
+    metrics.rewind(0)
+    assert metrics.path.read_text() == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_on_a_terminal_and_elsewhere(terminal):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
+    with Display(console, steps=10, done=2) as display:
+        display.train(5, {"loss": 0.25, "accuracy": 0.5})
+        display.check(5, {"loss": 0.5, "accuracy": 0.75})
+    text = file.getvalue()
+    if terminal:
+        assert "loss 0.2500 accuracy 50.0% validation 75.0%" in text and "5/10" in text
+    else:
+        assert text == "step 5/10  validation loss 0.5000  accuracy 75.0%\n"
+
+
+def test_an_unknown_framework_is_refused():
+    with pytest.raises(ValueError, match="framework is 'torch', expected one of core, equinox"):
+        make_learner("torch", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("framework", "package", "extra"),
+    [
+        ("equinox", "equinox", "equinox"),
+        ("linen", "flax", "flax"),
+        ("nnx", "flax", "flax"),
+    ],
+)
+def test_a_missing_framework_is_named_with_its_extra(monkeypatch, framework, package, extra):
+    ours = ("memcore_equinox", "memcore_flax", f"memcore.train.learners.{framework}", package)
+    for name in [name for name in sys.modules if name.startswith(ours)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=rf"\[{extra}\]"):
+        make_learner(framework, None, None, None)
