@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import memcore
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import memcore
 from memcore.testing import LAWS, check_model
 from models import MODELS, REFERENCES
 

@@ -131,8 +131,6 @@ def test_the_picture_of_the_module() -> None:
 
 # --- the operator ----------------------------------------------------------------------------------
 
-WORDS = "".join  # concatenation: associative, and nothing commutes
-
 
 def plain(elements: list[tuple[bool, bool, str]]) -> tuple[bool, bool, str]:
     """What a row of elements does: was there a start, is there a word, and which."""
@@ -143,10 +141,6 @@ def plain(elements: list[tuple[bool, bool, str]]) -> tuple[bool, bool, str]:
         if valid:
             words.append(word)
     return started, bool(words), "".join(words)
-
-
-class Words:
-    """Arrays of words, that concatenate."""
 
 
 def combine(a: Any, b: Any) -> Any:

@@ -105,11 +105,12 @@ def contain(
         return xs, state, None
     if valid is not None:
         bad = bad & valid
-    state = tree_map(
-        lambda i, s: xp.where(align(bad_state, s.ndim), i, s) if is_floating(s) else s,
-        initial,
-        state,
-    )
+    if floats:
+        state = tree_map(
+            lambda i, s: xp.where(align(bad_state, s.ndim), i, s) if is_floating(s) else s,
+            initial,
+            state,
+        )
     return xs, state, _seen(bad, bad_state, starts, batch_ndim, causal)
 
 

@@ -12,7 +12,7 @@ from flax.core import unfreeze
 
 import memcore
 from memcore.call import initial_like
-from memcore.cell import Array, Model, Params, State
+from memcore.cell import Array, Model, State
 
 __all__ = ["Memory", "MemoryCell"]
 
@@ -47,7 +47,8 @@ class Memory(_Parametrised):
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
         """The state before the first input: leaves ``(*batch_shape, *leaf)``."""
-        return _initial_state(self.model, unfreeze(self.memory), batch_shape)
+        token = jnp.zeros((), jnp.int32)  # tokens leave the dtype to the parameters
+        return initial_like(self.model, unfreeze(self.memory), token, tuple(batch_shape))
 
 
 class MemoryCell(_Parametrised, nn.RNNCellBase):
@@ -68,10 +69,9 @@ class MemoryCell(_Parametrised, nn.RNNCellBase):
     def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]) -> Any:
         """Zeros, as the parameters are not known here, and ``start`` true; ``rng`` is not used."""
         batch = tuple(input_shape[: len(input_shape) - self.num_feature_axes])
-        init = partial(self.model.init, dtype=self.param_dtype)
-        shapes = jax.eval_shape(
-            lambda key: _initial_state(self.model, init(key), batch), jax.random.key(0)
-        )
+        memory = Memory(self.model, self.param_dtype, parent=None)
+        start = partial(memory.init_with_output, batch_shape=batch, method="initial_state")
+        shapes, _ = jax.eval_shape(start, jax.random.key(0))
         state = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
         return {"state": state, "start": jnp.ones(batch, bool)}
 
@@ -79,8 +79,3 @@ class MemoryCell(_Parametrised, nn.RNNCellBase):
     def num_feature_axes(self) -> int:
         """1, or 0 for a model of tokens."""
         return self.model.input_ndim
-
-
-def _initial_state(model: Model, params: Params, batch_shape: tuple[int, ...]) -> State:
-    token = jnp.zeros((), jnp.int32)  # tokens leave the dtype to the parameters
-    return initial_like(model, params, token, tuple(batch_shape))

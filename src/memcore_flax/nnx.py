@@ -18,9 +18,7 @@ __all__ = ["Memory", "MemoryCell"]
 class _Parametrised(nnx.Module):
     """Holds `nnx.Param` leaves: drawn from the stream ``params`` of ``rngs``, or given as ``params``."""
 
-    def __init__(
-        self, model: Model, *, rngs: nnx.Rngs | None = None, params: Params | None = None
-    ) -> None:
+    def __init__(self, model: Model, *, rngs: nnx.Rngs | None = None, params: Any = None) -> None:
         if (rngs is None) == (params is None):
             raise TypeError(f"{type(self).__name__} takes rngs or params: expected exactly one")
         params = model.init(rngs.params()) if rngs is not None else params
@@ -30,8 +28,9 @@ class _Parametrised(nnx.Module):
     @property
     def params(self) -> Params:
         """The core's dict of parameters: plain arrays."""
-        is_param = lambda p: isinstance(p, nnx.Variable)  # noqa: E731
-        return jax.tree.map(lambda p: p[...], self.memory, is_leaf=is_param)
+        return jax.tree.map(
+            lambda p: p[...], self.memory, is_leaf=lambda p: isinstance(p, nnx.Variable)
+        )
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
         """The state before the first input: leaves ``(*batch_shape, *leaf)``."""
