@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-import memcore
 import opponents
 from harness import HEADER, compare
+
+import memcore
 
 BATCH, LENGTH, HEADS, SIZE = 4, 1024, 4, 64
 

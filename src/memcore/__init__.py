@@ -7,6 +7,7 @@ from memcore.auto import explain as explain
 from memcore.backend import Draw as Draw
 from memcore.backend import as_draw as as_draw
 from memcore.call import Call as Call
+from memcore.call import initial_state as initial_state
 from memcore.cell import Cell as Cell
 from memcore.cell import Memoroid as Memoroid
 from memcore.cell import Model as Model
@@ -46,6 +47,7 @@ __all__ = [
     "as_draw",
     "explain",
     "from_config",
+    "initial_state",
     "load",
     "networks",
     "nn",

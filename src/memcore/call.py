@@ -126,16 +126,33 @@ def compute_dtype(params: Any, xs: Any) -> Any:
     return floats[0].dtype if floats else namespace(xs).float32
 
 
-def initial_like(model: Any, params: Any, xs: Any, batch: tuple[int, ...]) -> Any:
-    """``initial_state`` in the inputs' library and the state's dtype, broadcast over ``batch``."""
-    xp = namespace(xs)
-    like = xp.zeros(1, dtype=state_dtype(xp, compute_dtype(params, xs)))
+def initial_like(model: Any, params: Any, like: Any, batch: tuple[int, ...]) -> Any:
+    """``initial_state`` broadcast over ``batch``, in the library and, where floating, the dtype of
+    states for inputs of ``like``."""
+    xp = namespace(like)
+    like = xp.zeros(1, dtype=state_dtype(xp, compute_dtype(params, like)))
 
     def leaf(x: Any) -> Any:
         x = asarray_like(x, like)
         return xp.broadcast_to(x, (*batch, *x.shape))
 
     return tree_map(leaf, model.initial_state(params))
+
+
+def initial_state(model: Any, params: Any, batch_shape: tuple[int, ...] = ()) -> Any:
+    """The state before the first input, once for each sequence of a batch.
+
+    Args:
+        model: any `Model`.
+        params: its parameters.
+        batch_shape: the batch axes.
+
+    Returns:
+        A tree of leaves ``(*batch_shape, *leaf)``: arrays of the parameters' library and dtype (float32
+        for half precision), as a run returns them.
+    """
+    like = next(leaf for leaf in tree_leaves(params) if is_floating(leaf))
+    return initial_like(model, params, like, tuple(batch_shape))
 
 
 def check_state(state: Any, initial: Any, xs: Any) -> Any:

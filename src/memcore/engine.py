@@ -136,7 +136,12 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
 
     Returns:
         ``(state, y)`` with ``y (..., out_features)``.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit, or the model is not causal.
     """
+    if not model.causal:
+        raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
     return compiled(_step, (model,), (params, state, as_array(x), as_array(start)))
 
 

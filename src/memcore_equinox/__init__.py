@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import memcore
-from memcore.call import initial_like
 from memcore.cell import Array, Model, Params, State
 
 try:
@@ -63,8 +62,7 @@ class Memory(eqx.Module):
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
         """The state before the first input: leaves ``(*batch_shape, *leaf)``."""
-        token = jnp.zeros((), jnp.int32)  # tokens leave the dtype to the parameters
-        return initial_like(self.model, self.params, token, tuple(batch_shape))
+        return memcore.initial_state(self.model, self.params, batch_shape)
 
     def step(self, state: State, x: Array, *, start: Array = None) -> tuple[State, Array]:
         """One time step, as `memcore.step`: ``x (..., in_features)``, ``start (...)`` bool."""

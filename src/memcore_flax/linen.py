@@ -11,7 +11,6 @@ from flax import linen as nn
 from flax.core import unfreeze
 
 import memcore
-from memcore.call import initial_like
 from memcore.cell import Array, Model, State
 
 __all__ = ["Memory", "MemoryCell"]
@@ -47,8 +46,7 @@ class Memory(_Parametrised):
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
         """The state before the first input: leaves ``(*batch_shape, *leaf)``."""
-        token = jnp.zeros((), jnp.int32)  # tokens leave the dtype to the parameters
-        return initial_like(self.model, unfreeze(self.memory), token, tuple(batch_shape))
+        return memcore.initial_state(self.model, unfreeze(self.memory), batch_shape)
 
 
 class MemoryCell(_Parametrised, nn.RNNCellBase):

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 import memcore
-from memcore.call import initial_like
 from memcore.cell import Array, Model, Params, State
 
 __all__ = ["Memory", "MemoryCell"]
@@ -34,8 +33,7 @@ class _Parametrised(nnx.Module):
 
     def initial_state(self, batch_shape: tuple[int, ...] = ()) -> State:
         """The state before the first input: leaves ``(*batch_shape, *leaf)``."""
-        token = jnp.zeros((), jnp.int32)  # tokens leave the dtype to the parameters
-        return initial_like(self.model, self.params, token, tuple(batch_shape))
+        return memcore.initial_state(self.model, self.params, batch_shape)
 
     def step(self, state: State, x: Array, *, start: Array = None) -> tuple[State, Array]:
         """One time step, as `memcore.step`: ``x (..., in_features)``, ``start (...)`` bool."""

@@ -3,11 +3,11 @@
 from typing import Any
 
 import optax
-from memcore_flax.linen import Memory
 
 from memcore.cell import Model
 from memcore.tasks import Batch
 from memcore.train.loss import Sums, mean_loss, sums
+from memcore_flax.linen import Memory
 
 import jax  # isort: skip  (after the adapter, whose message names the extra)
 import jax.numpy as jnp  # isort: skip
