@@ -163,16 +163,17 @@ def _linear_attention(decay: str | None, normalise: bool = False) -> Op:
     return Op(run=run, draw=draw, state=state, step=step)
 
 
-def _delta_rule(gated: bool) -> Op:
+def _delta_rule(decay: str | None) -> Op:
     def draw(rng: np.random.Generator, length: int) -> dict[str, np.ndarray]:
         x = _heads(rng, length)
         x["beta"] = rng.uniform(0, 2, (BATCH, length, HEADS))
-        return {**x, "g": -np.abs(normal(rng, length, HEADS))} if gated else x
+        shape = (length, HEADS, KEYS) if decay == "channel" else (length, HEADS)
+        return {**x, "g": -np.abs(normal(rng, *shape))} if decay else x
 
     def step(S: Any, u: dict[str, np.ndarray]) -> tuple[Any, Any]:
         outer = u["beta"][:, None, None] * np.einsum("hk,hl->hkl", u["k"], u["k"])
-        a = np.exp(u["g"])[:, None, None] if gated else 1.0
-        S = a * np.einsum("hkl,hlv->hkv", np.eye(KEYS) - outer, S)
+        a = np.exp(u["g"]).reshape(HEADS, -1, 1) if decay else 1.0
+        S = np.einsum("hkl,hlv->hkv", np.eye(KEYS) - outer, a * S)
         S = S + u["beta"][:, None, None] * np.einsum("hk,hv->hkv", u["k"], u["v"])
         return S, np.einsum("hkv,hk->hv", S, 0.5 * u["q"])
 
@@ -261,8 +262,9 @@ OPS: dict[str, Op] = {
     "attention_channel_decay": _linear_attention("channel"),
     "attention_normalised": _linear_attention(None, normalise=True),
     "attention_normalised_decay": _linear_attention("head", normalise=True),
-    "delta": _delta_rule(gated=False),
-    "gated_delta": _delta_rule(gated=True),
+    "delta": _delta_rule(None),
+    "gated_delta": _delta_rule("head"),
+    "channel_gated_delta": _delta_rule("channel"),
     "window": _window_attention(None),
     "window_rope": _window_attention("rope"),
     "window_alibi": _window_attention("alibi"),

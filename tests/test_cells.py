@@ -359,11 +359,11 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "heads of the net": (lambda: memcore.GatedDeltaNet(10), r"^heads is 4, expected a divisor"),
     "key_size": (
         lambda: memcore.LinearAttention(8, key_size=0),
-        r"^key_size is 0, expected a positive int or None",
+        r"^key_size is 0, expected a positive int",
     ),
     "value_size": (
         lambda: memcore.GatedDeltaNet(8, value_size="a"),
-        r"^value_size is 'a', expected a positive int or None",
+        r"^value_size is 'a', expected a positive int",
     ),
     "position": (lambda: memcore.Attention(8, position="sin"), r"^position is 'sin', expected"),
     "rope": (lambda: memcore.Attention(12), r"^position is 'rope', which needs an even key size"),

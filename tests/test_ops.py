@@ -27,6 +27,7 @@ DECAYED = (
     "attention_channel_decay",
     "attention_normalised_decay",
     "gated_delta",
+    "channel_gated_delta",
 )
 
 
@@ -220,7 +221,7 @@ def golden_op(name: str, arrays: dict[str, np.ndarray]) -> tuple[Any, Callable[.
         return (elu1(q), elu1(k), v), functools.partial(ops.linear_attention, normalise=True)
     scale = q.shape[-1] ** -0.5
     more = tuple(arrays[f"in/{n}"] for n in ("beta", "g") if f"in/{n}" in arrays)
-    function = ops.delta_rule if "delta" in name else ops.linear_attention
+    function = ops.delta_rule if "in/beta" in arrays else ops.linear_attention
     return (q, k, v, *more), functools.partial(function, scale=scale)
 
 
@@ -235,6 +236,7 @@ def golden_op(name: str, arrays: dict[str, np.ndarray]) -> tuple[Any, Callable[.
         "gla",
         "delta_rule",
         "gated_delta_rule",
+        "kda",
     ],
 )
 def test_golden_memories(name: str, method: str, backend: Backend, x64: None) -> None:
@@ -250,7 +252,7 @@ def test_golden_memories(name: str, method: str, backend: Backend, x64: None) ->
 
 
 @pytest.mark.backend("jax")
-@pytest.mark.parametrize("name", ["linear_attn_elu1_norm", "gla", "gated_delta_rule"])
+@pytest.mark.parametrize("name", ["linear_attn_elu1_norm", "gla", "gated_delta_rule", "kda"])
 def test_golden_memories_on_jax(name: str, backend: Backend, x64: None) -> None:
     test_golden_memories(name, "fused", backend, None)
 
@@ -695,7 +697,6 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "v": (lambda: ops.delta_rule(Q, Q, V[:, :4], B), r"^v has shape \(2, 4, 2, 3\), expected"),
     "beta": (lambda: ops.delta_rule(Q, Q, V, B[:, :1]), r"^beta has shape \(2, 1, 2\), expected"),
     "log_decay": (lambda: ops.linear_attention(Q, Q, V, B[0]), r"^log_decay has shape \(5, 2\)"),
-    "channel_decay": (lambda: ops.delta_rule(Q, Q, V, B, Q), r"^log_decay has shape"),
     "starts": (
         lambda: ops.linear_attention(Q, Q, V, starts=np.zeros((3, 5), bool)),
         r"^starts has shape \(3, 5\), expected \(2, 5\)",

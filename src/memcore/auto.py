@@ -36,8 +36,8 @@ TABLE: dict[str, dict[str, Choice]] = {
     "delta_rule": {
         "numpy": Choice("fused", 16, _CPU),
         "cpu": Choice("fused", 16, _CPU),
-        "gpu": Choice("fused", 64),
-        "tpu": Choice("fused", 64),
+        "gpu": Choice("fused", 32),
+        "tpu": Choice("fused", 32),
     },
     "window_attention": {
         "numpy": Choice("fused", None, _CPU),

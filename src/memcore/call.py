@@ -67,6 +67,17 @@ class Call:
         return self.method if self.method in methods else "auto"
 
 
+def is_count(x: Any) -> bool:
+    """Whether ``x`` is a positive int."""
+    return isinstance(x, int | np.integer) and not isinstance(x, bool) and x > 0
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise ValueError unless ``value`` is a positive int."""
+    if not is_count(value):
+        raise ValueError(f"{name} is {value!r}, expected a positive int")
+
+
 def check_method(model: Any, method: str, chunk_size: int | None, return_states: bool) -> None:
     """Raise ValueError for a method that ``model`` cannot run."""
     allowed = ("auto", *model.methods)
@@ -75,7 +86,9 @@ def check_method(model: Any, method: str, chunk_size: int | None, return_states:
     if method == "fused" and return_states:
         raise ValueError("method is 'fused', which keeps no states: expected another one with "
                          "return_states=True")  # fmt: skip
-    if chunk_size is not None and (not isinstance(chunk_size, int) or chunk_size < 1):
+    if return_states and not hasattr(model, "rule_name"):
+        raise ValueError(f"return_states is True, expected False: {model!r} is no single cell")
+    if chunk_size is not None and not is_count(chunk_size):
         raise ValueError(f"chunk_size is {chunk_size!r}, expected a positive int")
 
 
@@ -86,6 +99,8 @@ def as_array(x: Any) -> Any:
 
 def check_inputs(model: Any, xs: Any) -> Any:
     """``xs`` itself, if it has the right rank, width and kind."""
+    if xs is None:
+        raise TypeError("xs is None, expected an array (..., T, in_features)")
     if model.input_ndim == 0:
         if not is_integer(xs):
             raise TypeError(f"xs has dtype {xs.dtype}, expected integers: {model!r} reads tokens")
@@ -114,7 +129,7 @@ def check_flags(name: str, flags: Any, xs: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
-    tail = target[len(target) - len(shape) :]
+    tail = target[max(len(target) - len(shape), 0) :]
     return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape, tail, strict=True))
 
 
@@ -155,17 +170,28 @@ def initial_state(model: Any, params: Any, batch_shape: tuple[int, ...] = ()) ->
     return initial_like(model, params, like, tuple(batch_shape))
 
 
-def check_state(state: Any, initial: Any, xs: Any) -> Any:
-    """A given ``state`` with the structure, dtypes and batch axes of ``initial``."""
-    if tree_flatten(state)[1] != tree_flatten(initial)[1]:
-        got, expected = (", ".join(name or "(a leaf)" for name, _ in tree_paths(tree))
-                         for tree in (state, initial))  # fmt: skip
-        raise ValueError(f"state has the leaves [{got}], expected [{expected}]")
-    for (name, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
-        if not _fits(np.shape(leaf), want.shape):
-            raise ValueError(
-                f"state{'/' + name if name else ''} has shape {np.shape(leaf)}, expected "
-                f"{want.shape} to match xs {tuple(xs.shape)}"
-            )
+def check_state(state: Any, initial: Any, xs: Any, ndim: int, name: str = "state") -> Any:
+    """A given ``state`` with the structure, dtypes and ``ndim`` batch axes of ``initial``.
 
+    Batch axes may be missing or of length 1; the axes of a leaf must be there.
+    """
+    got, expected = tree_flatten(state)[1], tree_flatten(initial)[1]
+    if got != expected:
+        raise ValueError(f"{name} has the structure {got}, expected {expected}")
+    for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
+        _check_leaf(f"{name}/{path}" if path else name, as_array(leaf), want, xs, ndim)
     return broadcast_like(state, initial)
+
+
+def _check_leaf(name: str, leaf: Any, want: Any, xs: Any, ndim: int) -> None:
+    for kind, check in (("bool", is_bool), ("an integer dtype", is_integer)):
+        if check(want) != check(leaf):
+            expected = kind if check(want) else "floating point numbers"
+            raise TypeError(f"{name} has dtype {leaf.dtype}, expected {expected}")
+    own = len(want.shape) - ndim
+    front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
+    if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):
+        raise ValueError(
+            f"{name} has shape {tuple(leaf.shape)}, expected {tuple(want.shape)} to match xs "
+            f"{tuple(xs.shape)}"
+        )

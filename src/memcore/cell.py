@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, final
 
 from memcore import engine
-from memcore.call import Call
+from memcore.call import Call, check_count
 
 Array: TypeAlias = Any
 """An array of NumPy, JAX, or any library of the array API standard."""
@@ -45,13 +45,10 @@ class Model:
     def __post_init__(self) -> None:
         """Raise for hyperparameters that make no sense."""
         for name in ("in_features", "state_size", "hidden_size", "heads", "window", "layers"):
-            value = getattr(self, name, 1)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {value!r}, expected a positive int")
+            check_count(name, getattr(self, name, 1))
         for name in ("key_size", "value_size"):
-            value = getattr(self, name, None)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ValueError(f"{name} is {value!r}, expected a positive int or None")
+            if getattr(self, name, None) is not None:
+                check_count(name, getattr(self, name))
 
     @property
     def out_features(self) -> int:
@@ -71,7 +68,7 @@ class Model:
     @property
     def methods(self) -> tuple[str, ...]:
         """The methods that the model can run, beside ``"auto"``."""
-        found = {m for _, cell in self.recurrences() for m in cell.methods}
+        found = {m for _, cell in self.recurrences() for m in cell.methods} or {"sequential"}
         return tuple(m for m in ("sequential", "associative", "chunked", "fused") if m in found)
 
     def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:

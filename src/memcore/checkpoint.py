@@ -32,7 +32,7 @@ def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
     from safetensors.numpy import save as to_bytes
 
     path = Path(path)
-    arrays = {name: np.ascontiguousarray(to_numpy(leaf)) for name, leaf in tree_paths(params)}
+    arrays = {name: np.asarray(to_numpy(leaf), order="C") for name, leaf in tree_paths(params)}
     _check(model, arrays, "params")
     metadata = {"format": FORMAT, "config": json.dumps(to_config(model))}
     _replace(path, to_bytes(arrays, metadata))
@@ -67,6 +67,8 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     """
     from safetensors import SafetensorError, safe_open
 
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path is {os.fspath(path)!r}, where no file is")
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -78,7 +80,10 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
             f"{path} has the format {metadata.get('format')!r}, expected {FORMAT!r}: it holds arrays, "
             "but no memcore model"
         )
-    model = from_config(json.loads(metadata["config"]))
+    try:
+        model = from_config(json.loads(metadata["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no readable config: {error}") from error
     _check(model, arrays, str(path))
     return model, _nest(arrays)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from memcore import auto, resets
 from memcore.backend import (
+    as_key,
     asarray_like,
     associative_scan,
     broadcast_like,
@@ -43,7 +44,8 @@ def run(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple[Any, 
     check_method(model, call.method, call.chunk_size, call.return_states)
     statics = (model, call.method, call.chunk_size, call.return_states)
     xs, starts, valid = (as_array(x) for x in (xs, call.starts, call.valid))
-    return compiled(_run, statics, (params, xs, state, starts, valid, call.key))
+    key = None if call.key is None else as_key(call.key, (params, xs))
+    return compiled(_run, statics, (params, xs, state, starts, valid, key))
 
 
 def _run(
@@ -56,7 +58,7 @@ def _run(
     starts = check_flags("starts", starts, xs, shape)
     valid = check_flags("valid", valid, xs, shape)
     initial = initial_like(model, params, xs, batch)
-    state = initial if state is None else check_state(state, initial, xs)
+    state = initial if state is None else check_state(state, initial, xs, len(batch))
     if length == 0:
         return _nothing(model, params, xs, state, batch, return_states)
     causal = model.causal and bool(tree_leaves(state))

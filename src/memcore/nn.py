@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from memcore.backend import Draw, as_draw, namespace, state_dtype
+from memcore.backend import Draw, as_draw, asarray_like, namespace, state_dtype
 
 
 def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def silu(x: Any) -> Any:
 def elu_plus_one(x: Any) -> Any:
     """``elu(x) + 1``: positive, the feature map of linear attention."""
     xp = namespace(x)
-    return xp.where(x > 0, x + 1.0, xp.exp(xp.minimum(x, xp.zeros_like(x))))
+    # The exponential sees no positive number: no overflow, and at 0 the gradient is 1 from the left.
+    return xp.where(x > 0, x + 1.0, xp.exp(xp.where(x > 0, xp.zeros_like(x), x)))
 
 
 def softmax(x: Any) -> Any:
@@ -94,7 +95,7 @@ def dropout(x: Any, rate: float, key: Any, name: str) -> Any:
     if key is None or rate == 0:
         return x
     xp = namespace(x)
-    kept = as_draw(key).uniform(name, x.shape) >= rate
+    kept = asarray_like(as_draw(key).uniform(name, x.shape), x) >= rate
     return xp.where(kept, x / (1 - rate), xp.zeros_like(x))
 
 

@@ -23,8 +23,12 @@ def register(name: str) -> Callable[[M], M]:
     """
 
     def add(cls: M) -> M:
-        if registry.get(name, cls).__qualname__ != cls.__qualname__:
-            raise ValueError(f"name is {name!r}, which already names {registry[name].__qualname__}")
+        other = registry.get(name, cls)
+        # The same class again is a module that was loaded anew.
+        if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(
+                f"name is {name!r}, which already names {other.__module__}.{other.__qualname__}"
+            )
         registry[name] = cls
         return cls
 
@@ -80,13 +84,15 @@ def from_config(config: dict[str, Any]) -> Model:
     Raises:
         ValueError: an unknown model or field.
     """
-    if not isinstance(config, dict) or "kind" not in config:
-        raise ValueError(f"config is {config!r}, expected a dict with the key 'kind'")
+    if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
+        raise ValueError(f"config is {config!r}, expected a dict whose 'kind' names a model")
     cls = lookup(config["kind"])
     fields = {name: _decode(value) for name, value in config.items() if name != "kind"}
     unknown = set(fields) - {f.name for f in dataclasses.fields(cls)}
     if unknown:
         raise ValueError(f"config of {cls.__name__} has the unknown fields {sorted(unknown)}")
+    if "in_features" not in fields:
+        raise ValueError(f"config of {cls.__name__} lacks the field 'in_features'")
     return cls(**fields)
 
 

@@ -209,11 +209,17 @@ def starts_from_lengths(lengths: Any, total: int) -> Any:
         starts ``(..., T)`` bool.
 
     Raises:
-        ValueError: the lengths need more than ``total`` steps (checked where values are known).
+        ValueError: a length is negative, or they need more than ``total`` steps (checked on NumPy
+            arrays and lists, whose values are known).
     """
     lengths = _array("lengths", lengths)
-    if isinstance(lengths, np.ndarray) and np.any(lengths.sum(-1) > total):
-        raise ValueError(f"lengths add up to {lengths.sum(-1).max()}, expected at most {total=}")
+    if isinstance(lengths, np.ndarray):
+        if np.any(lengths < 0):
+            raise ValueError(f"lengths has {lengths.min()}, expected none to be negative")
+        if np.any(lengths.sum(-1) > total):
+            raise ValueError(
+                f"lengths add up to {lengths.sum(-1).max()}, expected at most {total=}"
+            )
     xp = namespace(lengths)
     ends = xp.cumulative_sum(lengths, axis=-1, include_initial=True)
     return xp.any(ends[..., None] == xp.arange(total, dtype=ends.dtype), axis=-2)
@@ -228,9 +234,22 @@ def starts_from_cu_seqlens(cu_seqlens: Any, total: int | None = None) -> Any:
 
     Returns:
         starts ``(T,)`` bool.
+
+    Raises:
+        ValueError: ``cu_seqlens`` is no list of that kind (values are checked on NumPy arrays and
+            lists).
     """
     cu = _array("cu_seqlens", cu_seqlens)
+    if cu.ndim != 1 or cu.shape[0] < 1:
+        raise ValueError(f"cu_seqlens has shape {tuple(cu.shape)}, expected (N + 1,)")
     xp = namespace(cu)
+    if isinstance(cu, np.ndarray):
+        if cu[0] != 0 or np.any(np.diff(cu) < 0):
+            raise ValueError(
+                f"cu_seqlens is {cu.tolist()}, expected to begin at 0 and not decrease"
+            )
+        if total is not None and cu[-1] > total:
+            raise ValueError(f"cu_seqlens ends at {cu[-1]}, expected at most {total=}")
     total = int(cu[-1]) if total is None else total
     return xp.any(cu[:, None] == xp.arange(total, dtype=cu.dtype), axis=0)
 

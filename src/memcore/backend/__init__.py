@@ -6,6 +6,7 @@ and for random draws. JAX is imported in here only, and only once a JAX array is
 
 from memcore.backend.draws import Draw as Draw
 from memcore.backend.draws import as_draw as as_draw
+from memcore.backend.draws import as_key as as_key
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import checkpoint as checkpoint
 from memcore.backend.loops import compiled as compiled

@@ -8,6 +8,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from memcore.backend.namespace import is_jax
+
 
 class Draw:
     """Named random draws of one dtype. ``key`` becomes one through `as_draw`."""
@@ -97,14 +99,32 @@ class JaxDraw(Draw):
         return jnp.full(shape, value, self.dtype)
 
 
+def as_key(key: Any, arrays: Any) -> Any:
+    """``key`` in a form that may pass into ``jax.jit`` if the arrays are JAX's: then a JAX key."""
+    if not is_jax(arrays) or is_jax(key):
+        return key.key if isinstance(key, JaxDraw) else key
+    draw = as_draw(key)
+    if isinstance(draw, JaxDraw):
+        return draw.key
+    import jax
+
+    seeds = np.random.SeedSequence(getattr(draw, "seeds", 0)).generate_state(1)
+    return jax.random.key(int(seeds[0]))
+
+
 def as_draw(key: Any, dtype: Any = "float32") -> Draw:
     """Named draws from a ``jax.random.key``, a ``numpy.random.Generator`` or an int seed.
 
     A `Draw` is handed through, so a model may give its parts ``draw.child(name)`` for a key.
 
     Raises:
-        TypeError: ``key`` is none of these.
+        TypeError: ``key`` is none of these, or ``dtype`` not a floating point one.
+        ValueError: a negative seed.
     """
+    if str(np.dtype(dtype) if isinstance(dtype, type) else dtype).startswith(
+        ("int", "uint", "bool")
+    ):
+        raise TypeError(f"dtype is {dtype}, expected a floating point dtype")
     if isinstance(key, Draw):
         return key
     if isinstance(key, np.random.Generator):

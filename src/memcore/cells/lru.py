@@ -55,6 +55,8 @@ class LRU(RuleCell):
             raise ValueError(
                 f"r_min and r_max are {self.r_min} and {self.r_max}, expected 0 <= r_min < r_max <= 1"
             )
+        if not self.max_phase > 0:
+            raise ValueError(f"max_phase is {self.max_phase}, expected a positive angle in radians")
 
     @property
     def rule(self) -> LinearRecurrence:
@@ -62,11 +64,13 @@ class LRU(RuleCell):
 
     def init(self, key: Any, dtype: Any = "float32") -> Params:
         draw, n, d = as_draw(key, dtype), self.state_size, self.in_features
-        # Uniform over the ring's area. The largest radius stays below 1, where log(-log) is finite.
-        u = draw.uniform("nu_log", (n,), 1e-6, 1.0 - 1e-6)
+        u = draw.uniform("nu_log", (n,))
         xp = namespace(u)
+        # Uniform over the ring's area; the logarithms want numbers that are neither 0 nor 1.
+        eps = float(xp.finfo(u.dtype).eps)
         radius2 = u * (self.r_max**2 - self.r_min**2) + self.r_min**2
-        phase = draw.uniform("theta_log", (n,), 1e-6, 1.0) * self.max_phase
+        radius2 = xp.clip(radius2, eps, 1.0 - eps)
+        phase = xp.clip(draw.uniform("theta_log", (n,)), eps, 1.0) * self.max_phase
         return {
             "nu_log": xp.log(-0.5 * xp.log(radius2)),
             "theta_log": xp.log(phase),

@@ -9,7 +9,7 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import as_draw, namespace, running_max
-from memcore.call import Call, compute_dtype
+from memcore.call import Call, check_count, compute_dtype
 from memcore.cell import Array, Model, Params, State
 from memcore.cells.gru import GRU
 from memcore.registry import register
@@ -58,10 +58,15 @@ class ResidualStack(Model):
         if len({m.in_features for m in models}) > 1 or any(m.input_ndim != 1 for m in models):
             widths = [m.in_features for m in models]
             raise ValueError(f"model has in_features {widths}, expected the same width in all")
+        check_count("max_length", self.max_length)
+        if self.out_features is not None:
+            check_count("out_features", self.out_features)
+        if not isinstance(self.mlp_factor, int | float) or self.mlp_factor < 0:
+            raise ValueError(f"mlp_factor is {self.mlp_factor!r}, expected a number not below 0")
         if self.position not in (None, "learned"):
             raise ValueError(f"position is {self.position!r}, expected None or 'learned'")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}, expected a rate in [0, 1)")
+        if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout!r}, expected a rate in [0, 1)")
         if self.out_features is None:
             object.__setattr__(self, "out_features", self.width)
 

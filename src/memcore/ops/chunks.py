@@ -80,3 +80,24 @@ def decay_since_entry(log_decay: Any, pairs: Any) -> Any:
     xp = namespace(log_decay)
     own = xp.where(pairs, log_decay[..., None, :], xp.zeros_like(log_decay[..., None, :]))
     return xp.exp(xp.sum(own, axis=-1))
+
+
+def decayed(q: Any, k: Any, g: Any, pairs: Any) -> tuple[Any, ...]:
+    """Scores ``(C, C)``; q decayed since the entry, k decayed to the end, the state's own decay.
+
+    A pair's decay is the exponential of a sum of log decays that are not positive: it never exceeds 1,
+    and nothing is divided by a decay.
+    """
+    xp = namespace(q)
+    if g is None:
+        scores = xp.where(pairs, q @ k.mT, xp.zeros_like(q[..., :1]))
+        k_out = xp.where(pairs[..., -1, :][..., None], k, xp.zeros_like(k))
+        return scores, q, k_out, xp.ones_like(q[..., 0, :1])
+    if g.ndim == q.ndim - 1:
+        between, entry = decay_between(g, pairs), decay_since_entry(g, pairs)
+        k_out = k * between[..., -1, :][..., None]
+        return (q @ k.mT) * between, q * entry[..., None], k_out, entry[..., -1:]
+    between = decay_between(g.mT, pairs[..., None, :, :])
+    entry = decay_since_entry(g.mT, pairs[..., None, :, :])
+    scores = xp.sum(between * q.mT[..., :, None] * k.mT[..., None, :], axis=-3)
+    return scores, q * entry.mT, k * between[..., -1, :].mT, entry[..., -1]

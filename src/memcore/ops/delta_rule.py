@@ -1,4 +1,4 @@
-"""The (gated) delta rule: ``S_t = a_t (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T``, ``o_t = S_t^T q_t``.
+"""The gated delta rule ``S_t = (I - b_t k_t k_t^T) diag(a_t) S_{t-1} + b_t k_t v_t^T``, ``o_t = S_t^T q_t``.
 
 Writing at a key first takes away what stands there: ``u_t = b_t (v_t - a_t S_{t-1}^T k_t)`` and
 ``S_t = a_t S_{t-1} + k_t u_t^T``. Element ``(M, X)``: ``(M, X) . (N, Y) = (N M, N X + Y)``.
@@ -17,7 +17,7 @@ import numpy as np
 
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import decay_between, decay_since_entry, fold_chunks, same_segment
+from memcore.ops.chunks import decayed, fold_chunks, same_segment
 from memcore.ops.linear_attention import check_heads, decay_of, fade, in_time
 from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
 
@@ -25,7 +25,7 @@ from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
 @dataclass(frozen=True)
 class DeltaRule(Rule):
     """Inputs ``query, key (..., H, K)``, ``value (..., H, V)``, ``beta (..., H)`` and, if there is one,
-    ``log_decay (..., H)``; the state is S ``(..., H, K, V)``."""
+    ``log_decay (..., H)`` or ``(..., H, K)``; the state is S ``(..., H, K, V)``."""
 
     scale: float = 1.0
 
@@ -39,7 +39,9 @@ class DeltaRule(Rule):
         xp = namespace(k)
         written = (beta[..., None] * k)[..., :, None]
         kept = xp.eye(k.shape[-1], dtype=k.dtype) - written * k[..., None, :]
-        return fade(decay_of(inputs), kept), written * v[..., None, :]
+        decay = decay_of(inputs)
+        kept = kept if decay is None else kept * decay[..., None, :]
+        return kept, written * v[..., None, :]
 
     def binary_op(self, params: Any, a: Any, b: Any) -> Any:
         return b[0] @ a[0], b[0] @ a[1] + b[1]
@@ -74,18 +76,14 @@ class DeltaRule(Rule):
         return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size or 16)
 
     def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
-        """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta and log_decay ``(..., H, C)``."""
+        """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta ``(..., H, C)``."""
         xp = namespace(u["key"])
         q, k, v, beta = u["query"] * self.scale, u["key"], u["value"], u["beta"][..., None]
         pairs, first = same_segment(starts, k.shape[-2], xp)
         i = xp.arange(k.shape[-2])
-        between = xp.astype(pairs, k.dtype)
-        k_in, q_in, kept = k, q, None
-        if "log_decay" in u:
-            between = decay_between(u["log_decay"], pairs)
-            entry = decay_since_entry(u["log_decay"], pairs)[..., None]
-            k_in, q_in, kept = k * entry, q * entry, entry[..., -1:, :]
-        strict = xp.where(i[:, None] > i, beta * between * (k @ k.mT), xp.zeros_like(k[..., :1]))
+        overlap, k_in, _, _ = decayed(k, k, u.get("log_decay"), pairs)
+        scores, q_in, k_out, kept = decayed(q, k, u.get("log_decay"), pairs)
+        strict = xp.where(i[:, None] > i, beta * overlap, xp.zeros_like(overlap))
         found, seen = k_in @ state, q_in @ state
         if first is not None:
             begun = first[..., None]
@@ -94,9 +92,7 @@ class DeltaRule(Rule):
             last = first[..., -1][..., None, None]
             state = xp.where(last, state, xp.zeros_like(state) if fresh is None else fresh)
         writes = unit_lower_inverse(strict) @ (beta * (v - found))
-        out = seen + (between * (q @ k.mT)) @ writes
-        state = state if kept is None else kept * state
-        return state + (k * between[..., -1, :][..., None]).mT @ writes, out
+        return kept[..., None] * state + k_out.mT @ writes, seen + scores @ writes
 
 
 def unit_lower_inverse(strict: Any) -> Any:
@@ -135,14 +131,15 @@ def delta_rule(
     method: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Any, Any]:
-    """The delta rule (arXiv:2102.11174, 2406.06484), gated per head (2412.06464).
+    """The delta rule (arXiv:2102.11174, 2406.06484), gated per head (2412.06464) or per key channel.
 
     Args:
         q: ``(..., T, H, K)`` queries.
         k: ``(..., T, H, K)`` keys, used as given; of norm 1 for a stable memory.
         v: ``(..., T, H, V)`` values.
         beta: ``(..., T, H)`` writing strengths, in (0, 1), or (0, 2) for negative eigenvalues.
-        log_decay: ``(..., T, H)``, not positive (``-inf`` forgets all); None is no decay.
+        log_decay: ``(..., T, H)`` per head or ``(..., T, H, K)`` per key channel, not positive (``-inf``
+            forgets all); None is no decay.
         state: ``S (..., H, K, V)``; ``initial`` if None.
         starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
         valid: ``(..., T)`` bool: other steps leave the state as it is, and their output is 0.

@@ -13,8 +13,8 @@ import numpy as np
 
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import decay_between, decay_since_entry, fold_chunks, same_segment
-from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
+from memcore.ops.chunks import decayed, fold_chunks, same_segment
+from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule, wide
 
 EPS = 1e-10
 
@@ -99,7 +99,7 @@ class LinearAttentionRule(Rule):
         xp = namespace(u["key"])
         q, k, v = u["query"] * self.scale, u["key"], u["value"]
         pairs, first = same_segment(starts, k.shape[-2], xp)
-        scores, q_in, k_out, kept = _decayed(q, k, u.get("log_decay"), pairs)
+        scores, q_in, k_out, kept = decayed(q, k, u.get("log_decay"), pairs)
         memory, norm = state if self.normalise else (state, None)
         new, new_norm = fresh if self.normalise and fresh is not None else (fresh, None)
 
@@ -129,27 +129,6 @@ class LinearAttentionRule(Rule):
         if not self.normalise:
             return memory, out
         return (memory, outgoing(norm, new_norm, 2) + xp.sum(k_out, axis=-2)), out
-
-
-def _decayed(q: Any, k: Any, g: Any, pairs: Any) -> tuple[Any, ...]:
-    """Scores ``(C, C)``; q decayed since the entry, k decayed to the end, the state's own decay.
-
-    A pair's decay is the exponential of a sum of log decays that are not positive: it never exceeds 1,
-    and nothing is divided by a decay.
-    """
-    xp = namespace(q)
-    if g is None:
-        scores = xp.where(pairs, q @ k.mT, xp.zeros_like(q[..., :1]))
-        k_out = xp.where(pairs[..., -1, :][..., None], k, xp.zeros_like(k))
-        return scores, q, k_out, xp.ones_like(q[..., 0, :1])
-    if g.ndim == q.ndim - 1:
-        between, entry = decay_between(g, pairs), decay_since_entry(g, pairs)
-        k_out = k * between[..., -1, :][..., None]
-        return (q @ k.mT) * between, q * entry[..., None], k_out, entry[..., -1:]
-    between = decay_between(g.mT, pairs[..., None, :, :])
-    entry = decay_since_entry(g.mT, pairs[..., None, :, :])
-    scores = xp.sum(between * q.mT[..., :, None] * k.mT[..., None, :], axis=-3)
-    return scores, q * entry.mT, k * between[..., -1, :].mT, entry[..., -1]
 
 
 def linear_attention(
@@ -198,8 +177,8 @@ def linear_attention(
 def check_heads(inputs: dict[str, Any]) -> None:
     """Raise ValueError where queries, keys, values and decays do not fit together."""
     k, v = inputs["key"], inputs["value"]
-    if k.ndim < 3:
-        raise ValueError(f"k has shape {tuple(k.shape)}, expected (..., T, H, K)")
+    check_rank("k", k, 3, "(..., T, H, K)")
+    check_rank("v", v, 3, "(..., T, H, V)")
     check_shape("q", inputs["query"], k.shape, f"k {tuple(k.shape)}")
     check_shape("v", v, (*k.shape[:-1], v.shape[-1]), f"k {tuple(k.shape)}")
     g = inputs.get("log_decay")

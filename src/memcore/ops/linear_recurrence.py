@@ -15,7 +15,7 @@ import numpy as np
 from memcore.backend import broadcast_like, fold, namespace, tree_leaves, tree_map
 from memcore.backend import linear_recurrence as recurrence
 from memcore.call import Call, as_array
-from memcore.ops.rule import Rule, keep, run_rule, wide
+from memcore.ops.rule import Rule, check_rank, keep, run_rule, wide
 from memcore.resets import select
 
 
@@ -69,6 +69,29 @@ class LinearRecurrence(Rule):
         return last, tree_map(lambda h: namespace(h).moveaxis(h, 0, axis), hs)
 
 
+def _numbers(name: str, x: Any) -> Any:
+    """An array, or a pair (re, im) of arrays of one shape."""
+    if not isinstance(x, tuple):
+        return as_array(x)
+    if len(x) != 2 or np.shape(x[0]) != np.shape(x[1]):
+        shapes = [tuple(np.shape(part)) for part in x]
+        raise ValueError(
+            f"{name} is a tuple of shapes {shapes}, expected a pair (re, im) of one shape"
+        )
+    return as_array(x[0]), as_array(x[1])
+
+
+def _in_front(a: Any, b: Any) -> Any:
+    """``a`` with as many axes as ``b``; every one of them b's or 1, but the last, which is b's."""
+    shape = (1,) * (b.ndim - a.ndim) + tuple(a.shape)
+    pairs = zip(shape, b.shape, strict=False)
+    if len(shape) != b.ndim or shape[-1] != b.shape[-1] or any(n not in (1, m) for n, m in pairs):
+        raise ValueError(
+            f"a has shape {tuple(a.shape)}, expected one that broadcasts to b {tuple(b.shape)}"
+        )
+    return namespace(a).reshape(a, shape)
+
+
 def _fold(a: Any, b: Any, state: Any, starts: Any, initial: Any) -> Any:
     """The recurrence, step by step, time leading: the portable form."""
     constant = tree_leaves(a)[0].shape[0] == 1
@@ -110,7 +133,11 @@ def linear_recurrence(
     Returns:
         ``(state, h)``: ``(..., N)`` and ``(..., T, N)``; the state of half precision inputs is float32.
     """
-    a, b = tree_map(as_array, (a, b))
-    a = tree_map(lambda x, y: namespace(x).reshape(x, (1,) * (y.ndim - x.ndim) + x.shape), a, b)
+    a, b = _numbers("a", a), _numbers("b", b)
+    if isinstance(a, tuple) != isinstance(b, tuple):
+        raise TypeError("a and b are one real and one complex, expected two arrays or two pairs")
+    for x in tree_leaves(b):
+        check_rank("b", x, 2, "(..., T, N)")
+    a = tree_map(_in_front, a, b)
     call = Call(starts, valid, method, chunk_size)
     return run_rule(LinearRecurrence(), {"decay": a, "input": b}, "input", -2, state, initial, call)

@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from memcore import engine
-from memcore.backend import asarray_like, compiled, namespace, state_dtype, tree_leaves, tree_map
+from memcore.backend import (
+    asarray_like,
+    compiled,
+    is_floating,
+    namespace,
+    state_dtype,
+    tree_leaves,
+    tree_map,
+)
 from memcore.call import Call, as_array, check_flags, check_method, check_state
 from memcore.cell import Memoroid
 from memcore.resets import align
@@ -85,11 +93,13 @@ def _run_rule(
     wide = xp.zeros(1, dtype=state_dtype(xp, pattern.dtype))
     zeros = rule.zeros(inputs)
     full = tree_map(lambda z: xp.broadcast_to(asarray_like(z, wide), (*batch, *z.shape)), zeros)
-    initial = zeros if initial is None else check_state(initial, full, pattern)
+    initial = (
+        zeros if initial is None else check_state(initial, full, pattern, len(batch), "initial")
+    )
     if state is None:
         state = full if initial is zeros else initial
     else:
-        state = check_state(state, full, pattern)
+        state = check_state(state, full, pattern, len(batch))
     starts = check_flags("starts", starts, pattern, shape)
     valid = check_flags("valid", valid, pattern, shape)
     if shape[-1] == 0:
@@ -117,6 +127,14 @@ def wide(x: Any) -> Any:
     """``x`` in the dtype of states: half precision as float32."""
     xp = namespace(x)
     return xp.astype(x, state_dtype(xp, x.dtype), copy=False)
+
+
+def check_rank(name: str, x: Any, ndim: int, expected: str) -> None:
+    """Raise for an array with fewer than ``ndim`` axes, or without floating point numbers."""
+    if x.ndim < ndim:
+        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {expected}")
+    if not is_floating(x):
+        raise TypeError(f"{name} has dtype {x.dtype}, expected floating point numbers")
 
 
 def check_shape(name: str, x: Any, expected: tuple[int, ...], like: str) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 
 from memcore import engine, nn
 from memcore.backend import namespace, tree_map
-from memcore.call import Call, as_array
-from memcore.ops.rule import Rule, check_shape, is_zero, keep, run_rule, wide
+from memcore.call import Call, as_array, check_count
+from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, keep, run_rule, wide
 from memcore.resets import align, segments
 
 
@@ -271,6 +271,9 @@ def window_attention(
     """
     inputs = {"query": as_array(q), "key": as_array(k), "value": as_array(v)}
     k, v = inputs["key"], inputs["value"]
+    check_count("window", window)
+    check_rank("k", k, 3, "(..., T, H, K)")
+    check_rank("v", v, 3, "(..., T, H, V)")
     check_shape("q", inputs["query"], k.shape, f"k {tuple(k.shape)}")
     check_shape("v", v, (*k.shape[:-1], v.shape[-1]), f"k {tuple(k.shape)}")
     check_position(position, k.shape[-1])
@@ -358,6 +361,7 @@ def causal_convolution(
         ``(state, y)`` with ``y (..., T, D)``.
     """
     x, kernel = as_array(x), as_array(kernel)
+    check_rank("x", x, 2, "(..., T, D)")
     if kernel.ndim != 2 or kernel.shape[0] < 2 or kernel.shape[1] != x.shape[-1]:
         raise ValueError(
             f"kernel has shape {tuple(kernel.shape)}, expected (W, {x.shape[-1]}) with W >= 2 to "

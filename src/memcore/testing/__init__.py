@@ -117,4 +117,6 @@ def _check(name: str, case: Case) -> Result:
         return Result(name, False, str(example))
     except NotApplicable as why:
         return Result(name, None, str(why))
+    except Exception as error:  # a model may raise anything; that is a finding, not our failure
+        return Result(name, False, f"raises {type(error).__name__}: {error}")
     return Result(name, True)

@@ -190,6 +190,9 @@ class Case:
     def close(self, got: Any, want: Any, what: str, *, gradients: bool = False) -> None:
         """Raise CounterExample where two trees differ."""
         tolerance = (GRADIENTS if gradients else VALUES)[self.dtype]
+        names = [[name for name, _ in tree_paths(tree)] for tree in (got, want)]
+        if names[0] != names[1]:
+            raise CounterExample(f"{what} has the leaves {names[0]}, expected {names[1]}")
         pairs = zip(tree_paths(got), tree_paths(want), strict=True)
         for (name, a), (_, b) in pairs:
             _close(np.asarray(to_numpy(a)), np.asarray(to_numpy(b)), f"{what} {name}", tolerance)
