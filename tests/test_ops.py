@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from conftest import Backend
 from golden_vectors import load
 from memcore import ops
+from memcore.ops.causal_convolution import CausalConvolution
 from memcore.ops.delta_rule import DeltaRule, unit_lower_inverse
 from memcore.ops.linear_attention import LinearAttentionRule
 from memcore.ops.linear_recurrence import LinearRecurrence
-from memcore.ops.window import CausalConvolution, WindowAttention
+from memcore.ops.window_attention import WindowAttention
 from op_cases import BATCH, HEADS, KEYS, OPS, VALUES, WIDTH, WINDOW, Op, loop
 
 METHODS = ("sequential", "associative", "chunked", "fused")

@@ -69,7 +69,7 @@ class Call:
 
 def is_count(x: Any) -> bool:
     """Whether ``x`` is a positive int."""
-    return isinstance(x, int | np.integer) and not isinstance(x, bool) and x > 0
+    return isinstance(x, int | np.integer) and not isinstance(x, bool) and int(x) > 0
 
 
 def check_count(name: str, value: Any) -> None:

@@ -11,7 +11,7 @@ from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Params, State
 from memcore.ops.rule import RuleCell
-from memcore.ops.window import WindowAttention, check_position
+from memcore.ops.window_attention import WindowAttention, check_position
 from memcore.registry import register
 
 

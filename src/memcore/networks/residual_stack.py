@@ -102,7 +102,7 @@ class ResidualStack(Model):
             "encoder": encoder,
             **{name: self._init_layer(part, draw.child(name)) for name, part in self.parts.items()},
             "norm": {"scale": draw.ones((width,))},
-            "head": nn.dense(draw, "head", width, self.out_features, bias=True),
+            "head": nn.dense(draw, "head", width, self.out_features or width, bias=True),
         }
         if self.position:
             params["position"] = {

@@ -49,7 +49,8 @@ class LinearAttentionRule(Rule):
     rule_name: ClassVar[str] = "linear_attention"
 
     def zeros(self, inputs: Any) -> Any:
-        heads, keys, values = *inputs["key"].shape[-2:], inputs["value"].shape[-1]
+        heads, keys = inputs["key"].shape[-2:]
+        values = inputs["value"].shape[-1]
         memory = np.zeros((heads, keys, values))
         return (memory, np.zeros((heads, keys))) if self.normalise else memory
 

@@ -54,7 +54,7 @@ class LinearRecurrence(Rule):
         chunk_size: int | None = None,
     ) -> tuple[Any, Any]:  # fmt: skip
         """A fold whose gradient is the same recurrence run backwards (on JAX; no forward mode)."""
-        a, b = self.lift(None, inputs)
+        a, b = self.lift({}, inputs)
         axis = tree_leaves(state)[0].ndim - 1
         b = tree_map(lambda x: keep(valid, x), b)
         a = (

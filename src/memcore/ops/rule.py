@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from memcore import engine
+from memcore import methods
 from memcore.backend import (
     asarray_like,
     compiled,
@@ -46,19 +46,19 @@ class RuleCell(Memoroid):
         raise NotImplementedError
 
     def lift(self, params: Any, inputs: Any) -> Any:
-        return self.rule.lift(None, inputs)
+        return self.rule.lift({}, inputs)
 
     def binary_op(self, params: Any, a: Any, b: Any) -> Any:
-        return self.rule.binary_op(None, a, b)
+        return self.rule.binary_op({}, a, b)
 
     def act(self, params: Any, state: Any, element: Any) -> Any:
-        return self.rule.act(None, state, element)
+        return self.rule.act({}, state, element)
 
     def step(self, params: Any, state: Any, inputs: Any) -> Any:
-        return self.rule.step(None, state, inputs)
+        return self.rule.step({}, state, inputs)
 
     def read(self, params: Any, state: Any, inputs: Any) -> Any:
-        return self.rule.read(None, state, inputs)
+        return self.rule.read({}, state, inputs)
 
     def fused(
         self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
@@ -106,7 +106,7 @@ def _run_rule(
         return state, tree_map(xp.zeros_like, inputs[like])
     call = Call(starts, valid, method, chunk_size)
     params = initial if weights is None else {**weights, "initial": initial}
-    state, out = engine.recur(rule, params, inputs, state, call, shape)
+    state, out = methods.recur(rule, params, inputs, state, call, shape)
     return state, tree_map(lambda o: keep(valid, xp.astype(o, pattern.dtype, copy=False)), out)
 
 

@@ -119,8 +119,8 @@ def _packed(case: Case, starts: np.ndarray, method: str) -> None:
             alone, want = case.run(method, case.xs[(*steps, ...)], before, none)
             what = f"with {method}, row {row}, steps {begin} to {end} run apart:"
             case.close(ys[row, begin:end, ...], want[row, ...], f"{what} ys")
-        last = [tree_map(lambda s, row=row: s[row, ...], tree) for tree in (state, alone)]
-        case.close(*last, f"{what} state")
+        last, lone = (tree_map(lambda s, row=row: s[row, ...], tree) for tree in (state, alone))
+        case.close(last, lone, f"{what} state")
 
 
 def _poisoned(case: Case, method: str) -> None:

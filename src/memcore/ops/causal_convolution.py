@@ -1,0 +1,91 @@
+"""Causal depthwise convolution, whose window is state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from memcore.backend import namespace
+from memcore.call import Call, as_array
+from memcore.ops.rule import check_rank, is_zero, run_rule, wide
+from memcore.ops.window import Window, undo
+
+
+@dataclass(frozen=True)
+class CausalConvolution(Window):
+    """``y_t = sum_j kernel_j x_{t - W + 1 + j}`` per channel; the state is the last W - 1 inputs.
+
+    ``params`` is ``{"kernel": (W, D), "initial": state}``; inputs ``{"x": (..., D)}``.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ("x",)
+    reads_previous: ClassVar[bool] = True
+    rule_name: ClassVar[str] = "causal_convolution"
+
+    def initial_state(self, params: Any) -> Any:
+        return params["initial"]
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        items, filled = state
+        x, xp = wide(inputs["x"]), namespace(items)
+        kernel = xp.astype(params["kernel"], x.dtype, copy=False)
+        items = xp.where(filled[..., None], items, xp.zeros_like(items))
+        return xp.sum(items * kernel[:-1, :], axis=-2) + kernel[-1, :] * x
+
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
+        chunk_size: int | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """A sum of W shifted copies, masked where they reach over a start."""
+        if not is_zero(self.initial_state(params)) and starts is not None:
+            return self.stepwise(params, state, inputs, starts, valid)
+        x = wide(inputs["x"])
+        xp, axis, length = namespace(x), state[-1].ndim - 1, x.shape[state[-1].ndim - 1]
+        kernel = xp.astype(params["kernel"], x.dtype, copy=False)
+        (line,), number, filled, order, after = self.slide(state, [x], starts, valid, self.length)
+        current = number[..., self.length :]
+        out = xp.zeros_like(x)
+        for j in range(self.length + 1):
+            mask = filled[..., j : j + length] & (number[..., j : j + length] == current)
+            item = line[(slice(None),) * axis + (slice(j, j + length), ...)]
+            out = out + kernel[j, :] * xp.where(mask[..., None], item, xp.zeros_like(item))
+        return after, undo(order, out)
+
+
+def causal_convolution(
+    x: Any,
+    kernel: Any,
+    state: Any = None,
+    *,
+    starts: Any = None,
+    valid: Any = None,
+    initial: Any = None,
+    method: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Any, Any]:
+    """Causal depthwise convolution over time; starts clear its window.
+
+    Args:
+        x: ``(..., T, D)``.
+        kernel: ``(W, D)`` with ``W >= 2``; ``kernel[-1]`` weighs the current input.
+        state: ``(inputs (..., W - 1, D), filled (..., W - 1) bool)``, oldest first; ``initial`` if None.
+        starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
+        valid: ``(..., T)`` bool: other steps take no place in the window, and their output is 0.
+        initial: the window at each start; None is empty (zeros).
+        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
+        chunk_size: steps per chunk of ``"chunked"``.
+
+    Returns:
+        ``(state, y)`` with ``y (..., T, D)``.
+    """
+    x, kernel = as_array(x), as_array(kernel)
+    check_rank("x", x, 2, "(..., T, D)")
+    if kernel.ndim != 2 or kernel.shape[0] < 2 or kernel.shape[1] != x.shape[-1]:
+        raise ValueError(
+            f"kernel has shape {tuple(kernel.shape)}, expected (W, {x.shape[-1]}) with W >= 2 to "
+            f"match x {tuple(x.shape)}"
+        )
+    rule = CausalConvolution(length=kernel.shape[0] - 1)
+    call = Call(starts, valid, method, chunk_size)
+    inputs = {"x": x}
+    return run_rule(rule, inputs, "x", -2, state, initial, call, {"kernel": kernel})
