@@ -1,4 +1,4 @@
-"""The opponents: memory rules as one `jax.lax.associative_scan` over full elements, memax's way.
+"""The opponents: memory rules as one `jax.lax.associative_scan` over full elements.
 
 Every step is lifted to a full element of its semigroup (a transition matrix, a whole window), a
 parallel prefix combines all T of them, every state is kept, and the outputs are read from the kept

@@ -166,16 +166,17 @@ def write(path: Path, metadata: dict[str, str] | None, params: Any = None) -> Pa
 
 
 def metadata(**config: Any) -> dict[str, str]:
-    return {"format": "memcore 1", "config": json.dumps(config)}
+    return {"memcore": json.dumps({"format": 1, "model": config})}
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"m has the format None, expected 'memcore 1'"),
-        ({"format": "pt"}, r"m has the format 'pt', expected 'memcore 1'"),
-        ({"format": "memcore 1"}, r"config"),
-        ({"format": "memcore 1", "config": "{"}, r"m .*config"),
+        (None, r"m holds arrays, but no memcore model"),
+        ({"format": "pt"}, r"m holds arrays, but no memcore model"),
+        ({"memcore": "{}"}, r"m holds no readable model: 'format'"),
+        ({"memcore": "{"}, r"m holds no readable model"),
+        ({"memcore": '{"format": 2}'}, r"its format is 2, expected 1"),
         (metadata(kind="grv", in_features=3), r"model is 'grv', .*did you mean one of \['gru'"),
         (metadata(kind="gru", in_features=3, size=1), r"GRU has the unknown fields \['size'\]"),
         (metadata(kind="gru"), r"in_features"),
@@ -303,3 +304,9 @@ def test_a_name_is_given_once() -> None:
     finally:
         memcore.registry["gru"] = memcore.GRU
     memcore.register("gru")(memcore.GRU)
+
+
+def test_equal_models_make_equal_files(tmp_path: Path) -> None:
+    for name in "ab":
+        memcore.save(tmp_path / name, GRU, GRU.init(0))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

@@ -3,6 +3,7 @@
 from memcore import networks as networks
 from memcore import nn as nn
 from memcore import ops as ops
+from memcore import testing as testing
 from memcore.auto import explain as explain
 from memcore.backend import Draw as Draw
 from memcore.backend import as_draw as as_draw
@@ -61,5 +62,6 @@ __all__ = [
     "starts_from_lengths",
     "starts_from_segment_ids",
     "step",
+    "testing",
     "to_config",
 ]

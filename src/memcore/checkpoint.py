@@ -14,7 +14,8 @@ from memcore.backend import to_numpy, tree_paths
 from memcore.cell import Model, Params
 from memcore.registry import from_config, to_config
 
-FORMAT = "memcore 1"
+FORMAT = 1
+"""Number of the layout of the file: arrays by path, and ``{"format", "model"}`` as metadata."""
 
 
 def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
@@ -34,7 +35,8 @@ def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
     path = Path(path)
     arrays = {name: np.asarray(to_numpy(leaf), order="C") for name, leaf in tree_paths(params)}
     _check(model, arrays, "params")
-    metadata = {"format": FORMAT, "config": json.dumps(to_config(model))}
+    # One entry: safetensors writes several in a random order, and equal models make equal files.
+    metadata = {"memcore": json.dumps({"format": FORMAT, "model": to_config(model)})}
     _replace(path, to_bytes(arrays, metadata))
 
 
@@ -75,17 +77,21 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(
-            f"{path} has the format {metadata.get('format')!r}, expected {FORMAT!r}: it holds arrays, "
-            "but no memcore model"
-        )
-    try:
-        model = from_config(json.loads(metadata["config"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no readable config: {error}") from error
+    if "memcore" not in metadata:
+        raise ValueError(f"{path} holds arrays, but no memcore model")
+    model = _model(str(path), metadata["memcore"])
     _check(model, arrays, str(path))
     return model, _nest(arrays)
+
+
+def _model(path: str, text: str) -> Model:
+    try:
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, expected {FORMAT}")
+        return from_config(content["model"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no readable model: {error}") from error
 
 
 def _nest(arrays: dict[str, Any]) -> Params:
