@@ -11,6 +11,7 @@ from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import checkpoint as checkpoint
 from memcore.backend.loops import compiled as compiled
 from memcore.backend.loops import fold as fold
+from memcore.backend.loops import inverse as inverse
 from memcore.backend.loops import linear_recurrence as linear_recurrence
 from memcore.backend.loops import running_max as running_max
 from memcore.backend.namespace import asarray_like as asarray_like

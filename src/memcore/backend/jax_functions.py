@@ -42,6 +42,18 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
     return _compiled(run, statics, args)
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
+    return f(matrix)
+
+
+@inverse.defjvp
+def _inverse_jvp(f: Callable[[Any], Any], primals: Any, tangents: Any) -> Any:
+    """``d(M^-1) = -M^-1 dM M^-1``: two matmuls, where the rounds of ``f`` have many."""
+    result = inverse(f, *primals)
+    return result, -(result @ tangents[0] @ result)
+
+
 # The diagonal linear recurrence. Numbers are arrays, or pairs (re, im) of arrays.
 
 

@@ -117,3 +117,12 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
 
         return jax_functions.compiled(run, statics, args)
     return run(*statics, *args)
+
+
+def inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
+    """``f(L) = (c + L)^-1`` for a constant c; on JAX with the derivative ``-f(L) dL f(L)``."""
+    if is_jax(matrix):
+        from memcore.backend import jax_functions
+
+        return jax_functions.inverse(f, matrix)
+    return f(matrix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,8 +32,9 @@ class GatedDeltaNet(Model):
         S_t = a_t (I - b_t k_t k_t^T) S_{t-1} + b_t k_t v_t^T
         y_t = W_o (RMSNorm(S_t^T q_t / sqrt(K)) * silu(W_g x_t))
 
-    State: ``memory (heads, K, V)``, and for each convolution its last ``conv_size - 1`` inputs. Cost per
-    step ``O(heads * K * V)``; parallel over time in chunks.
+    State: ``memory (heads, K, V)``, and ``conv``, the last ``conv_size - 1`` inputs of the convolutions
+    (those of queries, keys and values side by side) with their flags. Cost per step ``O(heads * K * V)``;
+    parallel over time in chunks.
 
     Source: Yang et al., Gated Delta Networks, arXiv:2412.06464; chunks as in arXiv:2406.06484;
     negative eigenvalues: Grazzi et al., arXiv:2411.12537.
@@ -93,36 +95,40 @@ class GatedDeltaNet(Model):
 
     def initial_state(self, params: Params) -> State:
         k, v = nn.head_sizes(self)
-        window, sizes = self.conv_size - 1, {"query": k, "key": k, "value": v}
+        window = self.conv_size - 1
         return {
             "memory": np.zeros((self.heads, k, v)),
-            **{
-                f"{name}_conv": (np.zeros((window, self.heads * n)), np.zeros(window, dtype=bool))
-                for name, n in sizes.items()
-            },
+            "conv": (np.zeros((window, self.heads * (2 * k + v))), np.zeros(window, dtype=bool)),
         }
 
     def _apply(self, params: Params, xs: Array, state: State, call: Call) -> tuple[Any, ...]:
-        how = call.options
-        after, heads = {}, {}
-        for name in CONVOLVED:
-            after[f"{name}_conv"], u = ops.causal_convolution(
-                nn.linear(params[name], xs),
-                params[f"{name}_conv"]["kernel"],
-                state[f"{name}_conv"],
-                **how,
-            )
-            heads[name] = nn.split_heads(nn.silu(u), self.heads)
+        conv, (q, k, v) = self._convolved(params, xs, state["conv"], call)
         beta, log_decay = self._gates(params, xs)
-        q, k = (nn.l2_normalise(wide(heads[name])) for name in ("query", "key"))
-        scale = q.shape[-1] ** -0.5
-        after["memory"], out = ops.delta_rule(
-            q, k, wide(heads["value"]), beta, log_decay, state["memory"], scale=scale, **how
+        q, k, scale = nn.l2_normalise(wide(q)), nn.l2_normalise(wide(k)), q.shape[-1] ** -0.5
+        memory, out = ops.delta_rule(
+            q, k, wide(v), beta, log_decay, state["memory"], scale=scale, **call.options
         )
         out = namespace(xs).astype(out, xs.dtype, copy=False)
         gate = nn.split_heads(nn.linear(params["gate"], xs), self.heads)
         out = nn.rms_norm(params["norm"], out) * nn.silu(gate)
+        after = {"memory": memory, "conv": conv}
         return after, nn.linear(params["output"], nn.merge_heads(out))
+
+    def _convolved(
+        self, params: Params, xs: Array, state: State, call: Call
+    ) -> tuple[State, list[Array]]:
+        """Queries, keys and values ``(..., T, heads, size)``; one convolution over all their channels."""
+        xp = namespace(xs)
+        kernels = [
+            xp.concat([params[f"{part}{end}"]["kernel"] for part in CONVOLVED], axis=-1)
+            for end in ("", "_conv")
+        ]
+        u = nn.linear({"kernel": kernels[0]}, xs)
+        state, u = ops.causal_convolution(u, kernels[1], state, **call.options)
+        (k, _), u = nn.head_sizes(self), nn.silu(u)
+        cuts = (0, self.heads * k, 2 * self.heads * k, u.shape[-1])
+        parts = [u[..., begin:end] for begin, end in pairwise(cuts)]
+        return state, [nn.split_heads(part, self.heads) for part in parts]
 
     def _gates(self, params: Params, xs: Array) -> tuple[Array, Array]:
         """Writing strengths and log decays ``(..., T, heads)``, in the dtype of the state."""

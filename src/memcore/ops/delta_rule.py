@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import broadcast_like, namespace
+from memcore.backend import asarray_like, broadcast_like, inverse, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import decayed, fold_chunks, same_segment
+from memcore.ops.chunks import Decays, fold_chunks, same_segment
 from memcore.ops.linear_attention import check_heads, decay_of, fade, in_time
 from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
 
@@ -81,8 +81,9 @@ class DeltaRule(Rule):
         q, k, v, beta = u["query"] * self.scale, u["key"], u["value"], u["beta"][..., None]
         pairs, first = same_segment(starts, k.shape[-2], xp)
         i = xp.arange(k.shape[-2])
-        overlap, k_in, _, _ = decayed(k, k, u.get("log_decay"), pairs)
-        scores, q_in, k_out, kept = decayed(q, k, u.get("log_decay"), pairs)
+        decays = Decays(u.get("log_decay"), pairs, k)
+        overlap, k_in = decays.scores(k, k), decays.since_entry(k)
+        scores, q_in = decays.scores(q, k), decays.since_entry(q)
         strict = xp.where(i[:, None] > i, beta * overlap, xp.zeros_like(overlap))
         found, seen = k_in @ state, q_in @ state
         if first is not None:
@@ -91,8 +92,8 @@ class DeltaRule(Rule):
             seen = xp.where(begun, seen, xp.zeros_like(seen) if fresh is None else q_in @ fresh)
             last = first[..., -1][..., None, None]
             state = xp.where(last, state, xp.zeros_like(state) if fresh is None else fresh)
-        writes = unit_lower_inverse(strict) @ (beta * (v - found))
-        return kept[..., None] * state + k_out.mT @ writes, seen + scores @ writes
+        writes = inverse(unit_lower_inverse, strict) @ (beta * (v - found))
+        return decays.state(state, 2) + decays.to_end(k).mT @ writes, seen + scores @ writes
 
 
 def unit_lower_inverse(strict: Any) -> Any:
@@ -104,16 +105,14 @@ def unit_lower_inverse(strict: Any) -> Any:
     """
     xp = namespace(strict)
     size = strict.shape[-1]
-    i = xp.arange(size)
-    inverse = xp.eye(size, dtype=strict.dtype)
-    width = 1
+    found, width = xp.eye(size, dtype=strict.dtype), 1
     while width < size:
-        block = i // width
+        block = np.arange(size) // width
         joins = (block[:, None] % 2 == 1) & (block[:, None] == block + 1)
-        lower = xp.where(joins, strict, xp.zeros_like(strict))
-        inverse = inverse - (lower if width == 1 else inverse @ lower @ inverse)
+        lower = xp.where(asarray_like(joins, strict), strict, xp.zeros_like(strict))
+        found = found - (lower if width == 1 else found @ lower @ found)
         width *= 2
-    return inverse
+    return found
 
 
 def delta_rule(

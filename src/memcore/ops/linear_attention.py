@@ -13,7 +13,7 @@ import numpy as np
 
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import decayed, fold_chunks, same_segment
+from memcore.ops.chunks import Decays, fold_chunks, same_segment
 from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule, wide
 
 EPS = 1e-10
@@ -100,7 +100,8 @@ class LinearAttentionRule(Rule):
         xp = namespace(u["key"])
         q, k, v = u["query"] * self.scale, u["key"], u["value"]
         pairs, first = same_segment(starts, k.shape[-2], xp)
-        scores, q_in, k_out, kept = decayed(q, k, u.get("log_decay"), pairs)
+        decays = Decays(u.get("log_decay"), pairs, k)
+        scores, q_in, k_out = decays.scores(q, k), decays.since_entry(q), decays.to_end(k)
         memory, norm = state if self.normalise else (state, None)
         new, new_norm = fresh if self.normalise and fresh is not None else (fresh, None)
 
@@ -119,17 +120,17 @@ class LinearAttentionRule(Rule):
             z = z + incoming(lambda n: q_in @ n[..., None], norm, new_norm)
             out = out / (z + EPS)
 
-        def outgoing(old: Any, new: Any, ndim: int) -> Any:
+        def outgoing(old: Any, new: Any, axes: int) -> Any:
             """The decayed state of the last step's segment."""
             if first is not None:
-                last = xp.reshape(first[..., -1], (*first.shape[:-1], *(1,) * (ndim - 1)))
+                last = xp.reshape(first[..., -1], (*first.shape[:-1], *(1,) * axes))
                 old = xp.where(last, old, xp.zeros_like(old) if new is None else new)
-            return old * (kept[..., None] if ndim == 3 else kept)
+            return decays.state(old, axes)
 
-        memory = outgoing(memory, new, 3) + k_out.mT @ v
+        memory = outgoing(memory, new, 2) + k_out.mT @ v
         if not self.normalise:
             return memory, out
-        return (memory, outgoing(norm, new_norm, 2) + xp.sum(k_out, axis=-2)), out
+        return (memory, outgoing(norm, new_norm, 1) + xp.sum(k_out, axis=-2)), out
 
 
 def linear_attention(
