@@ -29,7 +29,11 @@ SHARED = Path(__file__).parent / ".nox" / "shared"
 EXTRAS = {"numpy": "", "array_api_strict": "", "jax": "jax"}
 GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "jax": ["test"]}
 # Everything else at the top of tests/ is the core's and runs in each of its sessions.
-NOT_CORE = ["adapters", "tasks", "train", "parity", "test_readme.py"]
+NOT_CORE = ["adapters", "tasks", "train", "parity", "test_benchmarks.py", "test_readme.py"]
+# What the benchmarks compare with. Without their dependencies, which pin or drag in much, but for those
+# that their memory cells import.
+PEERS = ["memax==0.1.1", "mlstm_kernels==2.0.6"]
+PEERS_IMPORT = ["beartype", "einops", "jaxtyping"]
 
 ENV = {
     "JAX_PLATFORMS": "cpu",
@@ -139,12 +143,13 @@ def adapters(session: nox.Session, framework: str) -> None:
 
 @nox.session
 def train(session: nox.Session) -> None:
-    """Tasks, training and the command line."""
+    """Tasks, training, the command line, and the benchmarks' own code."""
     install(session, "all", ["test"])
+    files = ["test_package.py", "test_benchmarks.py"]
     pytest(
         session,
         *["--backend", "jax", "--require", "tyro"],
-        paths=["tests/tasks", "tests/train", "tests/test_package.py"],
+        paths=["tests/tasks", "tests/train", *(f"tests/{name}" for name in files)],
     )
 
 
@@ -199,11 +204,19 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Speed and memory: `nox -s bench -- benchmarks/import_time.py`."""
-    install(session, "all", ["test"])
-    session.env["JAX_PLATFORMS"] = "cpu"
-    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("*.py"))):
-        session.run("python", script)
+    """Speed and memory, beside the peers': `nox -s bench -- --only rules`."""
+    install(session, "all", ["test", "torch"])
+    session.install(*PEERS_IMPORT)
+    session.install("--no-deps", *PEERS)
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
+def bench_memorax(session: nox.Session) -> None:
+    """Speed and memory beside memorax, whose imports need dozens of packages."""
+    install(session, "flax", [])
+    session.install("memorax==1.0.1", "matplotlib")
+    session.run("python", "benchmarks/run.py", "--only", "memorax", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="uv")

@@ -1,10 +1,11 @@
-"""Two implementations of the same work, compared in one process: values first, then time and memory."""
+"""Programs compiled, timed and compared in one process: values first, then time and memory."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,47 +13,79 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-BLOCKS, PER_BLOCK = 3, 3
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure: blocks of runs, each of about ``seconds``, within ``least`` and ``most``."""
+
+    blocks: int = 3
+    seconds: float = 0.5
+    least: int = 3
+    most: int = 30
+
+
+QUICK = Effort(blocks=1, seconds=0.0, least=1, most=1)
+
+
+@dataclass(frozen=True)
+class Program:
+    """Something to run again and again; None where nothing is compiled or counted."""
+
+    run: Callable[[], Any]
+    compile_seconds: float | None = None
+    temporaries: int | None = None
 
 
 @dataclass(frozen=True)
 class Side:
-    """One implementation: seconds per call, seconds to compile, bytes of temporaries."""
+    """One program, measured: seconds per run, seconds to compile, bytes of temporaries."""
 
     seconds: float
-    compile_seconds: float
-    temporaries: int
+    compile_seconds: float | None
+    temporaries: int | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same work done by memcore and by somebody else.
+
+    ``ours`` and ``theirs`` are functions of arrays, or a `Program` that gives ``(out, gradients)``.
+    Without ``their_args`` both get ``args``, and all gradients are compared. With them, the last argument is
+    the input and its gradient is compared. ``theirs_like_ours`` brings their arrays into our layout.
+    ``same`` is false where the other side computes something else, which ``note`` then says.
+    """
+
+    name: str
+    ours: Any
+    theirs: Any
+    args: tuple[Any, ...]
+    their_args: tuple[Any, ...] | None = None
+    theirs_like_ours: Callable[[Any], Any] = lambda x: x
+    same: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A comparison; ratios are theirs over ours."""
+    """A pair, measured; ratios are theirs over ours."""
 
     name: str
     ours: Side
     theirs: Side
-
-    def __str__(self) -> str:
-        a, b = self.ours, self.theirs
-        return (
-            f"| {self.name} | {b.seconds / a.seconds:.0f}x | {1e3 * a.seconds:.1f} | "
-            f"{1e3 * b.seconds:.0f} | {b.compile_seconds / a.compile_seconds:.0f}x | "
-            f"{b.temporaries / a.temporaries:.0f}x |"
-        )
+    same: bool = True
+    note: str = ""
 
 
-HEADER = (
-    "| forward and gradient | faster | ours, ms | theirs, ms | compiles faster | less temporary memory |\n"
-    "|---|---|---|---|---|---|"
-)
+class Different(AssertionError):
+    """The two sides of a pair do not compute the same numbers."""
 
 
-def value_and_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
-    """``args -> (output, gradients of sum(sin(output)))``."""
+def forward_and_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``args -> (output, gradients of sum(sin(output)))``; the output is any tree."""
 
     def loss(args: Any) -> Any:
         out = f(*args)
-        return jnp.sum(jnp.sin(out)), out
+        return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(out)), out
 
     def run(*args: Any) -> Any:
         (_, out), gradients = jax.value_and_grad(loss, has_aux=True)(args)
@@ -61,45 +94,75 @@ def value_and_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def compare(
-    name: str, ours: Callable[..., Any], theirs: Callable[..., Any], args: tuple[Any, ...],
-    tolerance: float = 1e-3,
-) -> Row:  # fmt: skip
-    """Forward plus gradient of both: the same numbers, then medians of blocks A B A B.
-
-    The first call of a block is dropped: a run that frees much memory slows the next one, whoever's
-    it is. ``tolerance`` is relative to ``max(1, largest number)``; both sides are float32.
-    """
-    compiled = [_compile(value_and_gradient(f), args) for f in (ours, theirs)]
-    _agree(name, *(run(*args) for run, _, _ in compiled), tolerance)
-    seconds: list[list[float]] = [[], []]
-    for _ in range(BLOCKS):
-        for side, (run, _, _) in zip(seconds, compiled, strict=True):
-            side += [_time(run, args) for _ in range(PER_BLOCK + 1)][1:]
-    sides = [
-        Side(statistics.median(s), compile_seconds, temporaries)
-        for s, (_, compile_seconds, temporaries) in zip(seconds, compiled, strict=True)
-    ]
-    return Row(name, *sides)
-
-
-def _compile(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, float, int]:
+def compiled(f: Callable[..., Any], args: tuple[Any, ...]) -> Program:
+    """``f(*args)`` on JAX's default device."""
     lowered = jax.jit(f).lower(*args)
     begin = time.perf_counter()
     run = lowered.compile()
     seconds = time.perf_counter() - begin
-    return run, seconds, run.memory_analysis().temp_size_in_bytes
+    memory = run.memory_analysis()
+    temporaries = None if memory is None else memory.temp_size_in_bytes
+    return Program(lambda: jax.block_until_ready(run(*args)), seconds, temporaries)
 
 
-def _time(run: Callable[..., Any], args: tuple[Any, ...]) -> float:
+def measure(programs: Sequence[Program], effort: Effort) -> list[Side]:
+    """Medians of runs in blocks A B A B.
+
+    The first run of a block is dropped: a run that frees much memory slows the next one, whoever's
+    it is.
+    """
+    counts = []
+    for program in programs:
+        program.run()
+        wanted = math.ceil(effort.seconds / max(_seconds(program), 1e-9))
+        counts.append(min(max(wanted, effort.least), effort.most))
+    seconds: list[list[float]] = [[] for _ in programs]
+    for _ in range(effort.blocks):
+        for program, count, kept in zip(programs, counts, seconds, strict=True):
+            kept += [_seconds(program) for _ in range(count + 1)][1:]
+    return [
+        Side(statistics.median(kept), program.compile_seconds, program.temporaries)
+        for program, kept in zip(programs, seconds, strict=True)
+    ]
+
+
+def _seconds(program: Program) -> float:
     begin = time.perf_counter()
-    jax.block_until_ready(run(*args))
+    program.run()
     return time.perf_counter() - begin
 
 
-def _agree(name: str, a: Any, b: Any, tolerance: float) -> None:
+def tolerance() -> float:
+    """Relative to ``max(1, largest number)``: float32, with matmuls of 10 bits on a GPU."""
+    return 1e-3 if jax.default_backend() == "cpu" else 2e-2
+
+
+def compare(pair: Pair, effort: Effort = QUICK) -> Row:
+    """Forward plus gradient of both sides: the same numbers, then the time.
+
+    Raises:
+        Different: the numbers differ by more than `tolerance`.
+    """
+    theirs_args = pair.args if pair.their_args is None else pair.their_args
+    ours, theirs = _program(pair.ours, pair.args), _program(pair.theirs, theirs_args)
+    if pair.same:
+        (out, gradients), (other, others) = ours.run(), theirs.run()
+        if pair.their_args is not None:
+            gradients, others = gradients[-1], others[-1]
+        agree(pair.name, (out, gradients), pair.theirs_like_ours((other, others)))
+    return Row(pair.name, *measure([ours, theirs], effort), pair.same, pair.note)
+
+
+def _program(f: Any, args: tuple[Any, ...]) -> Program:
+    return f if isinstance(f, Program) else compiled(forward_and_gradient(f), args)
+
+
+def agree(name: str, a: Any, b: Any) -> None:
+    """Raise `Different` unless two trees hold the same numbers."""
     for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         x, y = np.asarray(x), np.asarray(y)
+        if x.shape != y.shape:
+            raise Different(f"{name}: the two sides have shapes {x.shape} and {y.shape}")
         error = np.max(np.abs(x - y)) / max(1.0, np.max(np.abs(y)))
-        if not error <= tolerance:
-            raise AssertionError(f"{name}: the two sides differ by {error:.1e}")
+        if not error <= tolerance():
+            raise Different(f"{name}: the two sides differ by {error:.1e}")

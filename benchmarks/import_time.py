@@ -1,14 +1,32 @@
-"""How long `import memcore` takes beyond `import numpy`, each in fresh processes."""
+"""How long `import memcore` takes beside `import numpy`, each in fresh processes."""
+
+from __future__ import annotations
 
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from typing import Any
+
+from harness import Effort
+from jobs import Job
+from sizes import Sizes
 
 RUNS = 11
 
 
-def seconds(code: str) -> float:
+def jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
+    for package in ("numpy", "memcore"):
+        code = f"import {package}"
+
+        def run(code: str = code) -> dict[str, Any]:
+            return {"seconds": seconds(code, 1 if quick else RUNS)}
+
+        yield Job(code, run, {"name": code})
+
+
+def seconds(code: str, runs: int) -> float:
     """The median over fresh processes; the first one, which reads the files, does not count."""
 
     def once() -> float:
@@ -17,9 +35,4 @@ def seconds(code: str) -> float:
         return time.perf_counter() - begin
 
     once()
-    return statistics.median(once() for _ in range(RUNS))
-
-
-if __name__ == "__main__":
-    numpy, memcore = seconds("import numpy"), seconds("import memcore")
-    print(f"import numpy {numpy:.3f} s, import memcore {memcore:.3f} s: {memcore - numpy:+.3f} s")
+    return statistics.median(once() for _ in range(runs))

@@ -1,105 +1,196 @@
-"""The table behind `method="auto"`: each rule by method and chunk size, in NumPy and in JAX.
+"""Each rule by method, chunk size, length and width: the table behind ``method="auto"``.
 
-    python benchmarks/methods.py [numpy] [jax]
-
-NumPy: forward. JAX, on its default device: forward plus gradient. Medians; the fastest is marked.
+JAX, on its default device: forward plus gradient. NumPy: forward.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
+import flops
+import jax
+import jax.numpy as jnp
 import numpy as np
+from harness import Effort, Program, Side, compiled, forward_and_gradient, measure
+from jobs import Job, NotRun
+from sizes import Sizes
 
-from memcore import ops
+from memcore import auto, ops
 
-BATCH, LENGTH, HEADS, SIZE, WIDTH, WINDOW = 4, 1024, 4, 64, 256, 64
-CHUNKS = (16, 32, 64)
+MATRICES = (
+    "linear_attention",
+    "delta_rule",
+    "delta_product",
+    "dplr_delta_rule",
+    "mlstm",
+    "softmax",
+)
+WINDOWS = ("window_attention", "full_attention", "causal_convolution")
+CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128, 256)}
+BLOCKS = {"cpu": (32, 64, 128), "gpu": (64, 256, 512, 1024)}
+LENGTHS = (256, 4096, 16384)
+WIDTHS = (32, 128)
+# The sweeps are many: shorter runs, and what takes more time or memory than this is left out.
+SWEEP = Effort(blocks=2, seconds=0.2, least=2)
+MOST_SECONDS, MOST_COMPILE_SECONDS, MOST_BYTES = 1.0, 30.0, 4e9
+
+Inputs = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
-def inputs(
-    rng: np.random.Generator,
-) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]:
+def inputs(rng: np.random.Generator, n: Sizes) -> dict[str, Inputs]:
     """Rule by name: the function, its arrays and its other arguments."""
     normal = lambda *shape: rng.normal(size=shape).astype("float32")  # noqa: E731
-    q, k, v = (normal(BATCH, LENGTH, HEADS, SIZE) for _ in range(3))
+    q, k, v = (normal(n.batch, n.length, n.heads, n.size) for _ in range(3))
     k /= np.linalg.norm(k, axis=-1, keepdims=True)
-    beta = 1 / (1 + np.exp(-normal(BATCH, LENGTH, HEADS)))
-    decay = -0.1 * np.abs(normal(BATCH, LENGTH, HEADS))
-    radius, phase = rng.uniform(0.5, 1, WIDTH), rng.uniform(0, 6, WIDTH)
+    beta = 1 / (1 + np.exp(-normal(n.batch, n.length, n.heads)))
+    decay = -0.1 * np.abs(normal(n.batch, n.length, n.heads))
+    radius, phase = rng.uniform(0.5, 1, n.width), rng.uniform(0, 6, n.width)
     a = tuple((radius * f(phase)).astype("float32") for f in (np.cos, np.sin))
-    b = (normal(BATCH, LENGTH, WIDTH), normal(BATCH, LENGTH, WIDTH))
-    kernel = normal(4, WIDTH)
+    b = (normal(n.batch, n.length, n.width), normal(n.batch, n.length, n.width))
+    kernel = normal(4, n.width)
+    dense = n.size // 4
+    matrices = normal(n.batch, n.length, dense, dense) / np.float32(2 * dense**0.5)
+    log_input = normal(n.batch, n.length, n.heads)
+    channels = -0.1 * np.abs(normal(*k.shape))
+    # Two Householder factors per step.
+    twice = tuple(np.stack([x, x[:, ::-1]], axis=2) for x in (k, v, beta))
     return {
         "linear_recurrence": (ops.linear_recurrence, (a, b), {}),
+        "dense_recurrence": (ops.dense_recurrence, (matrices, b[0][..., :dense]), {}),
         "linear_attention": (ops.linear_attention, (np.abs(q), np.abs(k), v), {"normalise": True}),
+        "linear_attention per channel": (ops.linear_attention, (q, k, v, channels), {}),
         "delta_rule": (ops.delta_rule, (q, k, v, beta, decay), {}),
-        "window_attention": (ops.window_attention, (q, k, v), {"window": WINDOW}),
+        "delta_rule per channel": (ops.delta_rule, (q, k, v, beta, channels), {}),
+        "delta_product": (ops.delta_product, (q, *twice, decay), {}),
+        "dplr_delta_rule": (
+            ops.dplr_delta_rule,
+            (q, k, v, -k, beta[..., None] * k, channels),
+            {},
+        ),
+        "mlstm": (ops.mlstm, (q, k, v, log_input, decay), {}),
+        "softmax": (ops.softmax, (log_input, v, decay), {}),
+        "log_sum_exp": (ops.log_sum_exp, (b[0], -np.abs(b[1])), {}),
+        "max_plus": (ops.max_plus, (-np.abs(b[1]), b[0]), {}),
+        "window_attention": (ops.window_attention, (q, k, v), {"window": n.window}),
+        "full_attention": (ops.window_attention, (q, k, v), {"window": None}),
         "causal_convolution": (ops.causal_convolution, (b[0], kernel), {}),
     }
 
 
-def candidates(rule: str) -> list[tuple[str, int | None]]:
+def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
     """Methods with chunk sizes. A prefix scan over whole windows is left out: it takes minutes."""
-    chunked = [("fused", c) for c in CHUNKS] if rule in ("linear_attention", "delta_rule") else []
-    if rule == "window_attention":
-        chunked = [("fused", c) for c in (32, 64, 128)]
-    prefix = [] if rule == "window_attention" else [("associative", None)]
-    return [("sequential", None), *prefix, *(chunked or [("fused", None)])]
+    kind = rule.split()[0]
+    sizes = CHUNKS if kind in MATRICES else BLOCKS if kind in WINDOWS else {}
+    fused = [("fused", size) for size in sizes.get(device, sizes.get("cpu", (None,)))]
+    if kind == "full_attention":
+        return fused
+    prefix = [] if kind == "window_attention" else [("associative", None), ("chunked", 16)]
+    return [("sequential", None), *prefix, *fused]
 
 
-def in_numpy(
-    f: Callable[..., Any], args: Any, starts: Any, how: dict[str, Any]
-) -> Callable[[], Any]:
-    return lambda: f(*args, starts=starts, **how)
+def sweeps(n: Sizes, quick: bool) -> list[tuple[str, Sizes]]:
+    """The problem itself first, then other lengths, then other widths."""
+    lengths = [replace(n, length=t) for t in ((256,) if quick else LENGTHS)]
+    widths = [] if quick else [replace(n, size=w, width=n.width * w // n.size) for w in WIDTHS]
+    return [("base", n), *(("length", m) for m in lengths), *(("width", m) for m in widths)]
 
 
-def in_jax(f: Callable[..., Any], args: Any, starts: Any, how: dict[str, Any]) -> Callable[[], Any]:
-    import jax
-    import jax.numpy as jnp
+def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
+    """The matmul that stands for the machine's speed, then every rule."""
+    peak: dict[str, float] = {}
+    yield Job("matmul", lambda: _matmul(peak, effort, quick), {"sweep": "matmul"})
+    measured: dict[Any, tuple[Sizes, Side]] = {}
+    for sweep, m in sweeps(n, quick):
+        spent = effort if quick or sweep == "base" else SWEEP
+        rng = np.random.default_rng(0)
+        starts = rng.random((m.batch, m.length)) < 0.01
+        for rule, problem in inputs(rng, m).items():
+            for method, chunk in _asked(rule, sweep):
+                row = {"sweep": sweep, "rule": rule, "method": method, "chunk": chunk}
+                row["auto"] = _choice(rule, jax.default_backend())
 
-    def loss(args: Any) -> Any:
-        out = f(*args, starts=starts, **how)[1]
-        return sum(jnp.sum(jnp.sin(leaf)) for leaf in jax.tree.leaves(out))
+                def run(
+                    problem: Any = problem, row: Any = row, m: Any = m, starts: Any = starts,
+                    spent: Effort = spent,
+                ) -> dict[str, Any]:  # fmt: skip
+                    _affordable(measured.get((row["rule"], row["method"])), m)
+                    side = _measure(problem, starts, row["method"], row["chunk"], spent)
+                    measured[row["rule"], row["method"]] = m, side
+                    return {**asdict(side), **_speed(row["rule"], m, side, peak)}
 
-    gradient = jax.jit(jax.value_and_grad(loss))
+                name = f"{rule} {method} {chunk or ''} T={m.length} K={m.size}"
+                yield Job(name, run, {**row, "sizes": asdict(m)})
+
+
+def _asked(rule: str, sweep: str) -> list[tuple[str, int | None]]:
+    """In the sweeps, each method with its measured chunk size, and no prefix scans in chunks."""
+    found = candidates(rule, jax.default_backend())
+    if sweep == "base":
+        return found
+    return [(m, None) for m in dict.fromkeys(m for m, _ in found) if m != "chunked"]
+
+
+def _choice(rule: str, device: str) -> str:
+    """What ``method="auto"`` takes."""
+    choice = auto.TABLE.get(rule.split()[0], {}).get(device)
+    return f"{choice.method} {choice.chunk_size or ''}".strip() if choice else ""
+
+
+def _affordable(before: tuple[Sizes, Side] | None, n: Sizes) -> None:
+    """Raise NotRun if the same method took too long, or too much memory, at another size."""
+    if before is None:
+        return
+    m, side = before
+    ratio = n.length / m.length * (n.size / m.size) ** 2
+    seconds, temporaries = ratio * side.seconds, ratio * (side.temporaries or 0)
+    if ratio > 1 and (seconds > MOST_SECONDS or temporaries > MOST_BYTES):
+        raise NotRun(f"left out: about {seconds:.0f} s and {temporaries / 1e9:.0f} GB")
+    if (side.compile_seconds or 0) > MOST_COMPILE_SECONDS:
+        raise NotRun(f"left out: it compiles for {side.compile_seconds:.0f} s")
+
+
+def _measure(problem: Inputs, starts: Any, method: str, chunk: int | None, effort: Effort) -> Side:
+    f, args, options = problem
     args = jax.tree.map(jnp.asarray, args)
-    return lambda: jax.block_until_ready(gradient(args))
+
+    def outputs(*args: Any) -> Any:
+        return f(*args, starts=starts, method=method, chunk_size=chunk, **options)[1]
+
+    [side] = measure([compiled(forward_and_gradient(outputs), args)], effort)
+    return side
 
 
-def milliseconds(run: Callable[[], Any], repeats: int = 5) -> float:
-    run()
-    seconds = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - begin)
-    return 1e3 * statistics.median(seconds)
+def _speed(rule: str, n: Sizes, side: Side, peak: dict[str, float]) -> dict[str, Any]:
+    count = flops.forward_and_gradient(rule, n)
+    if count is None:
+        return {}
+    speed = count / side.seconds
+    return {"flops": count, "fraction": speed / peak["flops"] if peak else None}
 
 
-def main() -> None:
+def _matmul(peak: dict[str, float], effort: Effort, quick: bool) -> dict[str, Any]:
+    """Float32, at JAX's default precision; large enough to fill the device."""
+    size = 256 if quick else 1024 if jax.default_backend() == "cpu" else 8192
+    x = jnp.ones((size, size), "float32")
+    [side] = measure([compiled(jnp.matmul, (x, x))], effort)
+    peak["flops"] = 2 * size**3 / side.seconds
+    return {**asdict(side), "size": size, "flops": peak["flops"]}
+
+
+def numpy_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
+    """Every rule in NumPy, forward."""
     rng = np.random.default_rng(0)
-    starts = rng.random((BATCH, LENGTH)) < 0.01
-    backends = {"numpy": in_numpy, "jax": in_jax}
-    for backend in sys.argv[1:] or backends:
-        print(
-            f"\n{backend}: B={BATCH} T={LENGTH} H={HEADS} K=V={SIZE}, {WIDTH} channels, W={WINDOW}"
-        )
-        print("| rule | method | ms |\n|---|---|---|")
-        for rule, (f, args, options) in inputs(rng).items():
-            times = {}
-            for method, chunk in candidates(rule):
-                how = {**options, "method": method, "chunk_size": chunk}
-                name = f"{method} {chunk}" if chunk else method
-                times[name] = milliseconds(backends[backend](f, args, starts, how))
-            for name, ms in times.items():
-                best = "**" if ms == min(times.values()) else ""
-                print(f"| {rule} | {best}{name}{best} | {ms:.1f} |", flush=True)
+    starts = rng.random((n.batch, n.length)) < 0.01
+    for rule, (f, args, options) in inputs(rng, n).items():
+        for method, chunk in candidates(rule, "numpy"):
+            row = {"sweep": "base", "rule": rule, "method": method, "chunk": chunk}
+            row["auto"] = _choice(rule, "numpy")
+            how = {**options, "starts": starts, "method": method, "chunk_size": chunk}
 
+            def run(f: Any = f, args: Any = args, how: Any = how) -> dict[str, Any]:
+                [side] = measure([Program(lambda: f(*args, **how))], effort)
+                return asdict(side)
 
-if __name__ == "__main__":
-    main()
+            yield Job(f"{rule} {method} {chunk or ''}", run, {**row, "sizes": asdict(n)})

@@ -19,6 +19,7 @@ import memcore
 from conftest import Backend
 from golden_vectors import load
 from memcore.backend import Draw
+from memcore.call import runnable
 from models import MODELS
 from references.attention import attention
 from references.gated_delta_net import gated_delta_net
@@ -98,7 +99,7 @@ def test_reference(name: str, backend: Backend) -> None:
         lambda p: p + 0.1 * rng.standard_normal(p.shape), model.init(0, "float64")
     )
     xs, starts = rng.standard_normal((2, 19, model.in_features)), rng.random((2, 19)) < 0.2
-    for method in (*model.methods, "auto"):
+    for method in (*runnable(model, params), "auto"):
         how = {"starts": backend.asarray(starts), "method": method, "chunk_size": 7}
         _, ys = model.apply(*backend.asarray((params, xs)), **how)
         for i in range(2):

@@ -41,8 +41,7 @@ def test_loop_for_any_length_and_chunk(
 ) -> None:
     op, arrays, *rest = drawn(name, length, seed)
     state, initial, starts, valid = (x if w else None for x, w in zip(rest, which, strict=True))
-    zeros = optree.tree_map(np.zeros_like, rest[0])
-    before = state if state is not None else initial if initial is not None else zeros
+    before = state if state is not None else initial if initial is not None else op.empty(rest[0])
     want = loop(op, arrays, before, initial, starts, valid)
     how = {"starts": starts, "valid": valid, "initial": initial, "chunk_size": chunk_size}
     arrays, state, how = backend.asarray((arrays, state, how))

@@ -48,16 +48,15 @@ def test_a_huge_decay_before_a_start_changes_nothing_after_it(
 
 @pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", DECAYED)
+@pytest.mark.parametrize("name", [n for n in DECAYED if not n.startswith("dplr")])  # b a^T stays
 def test_a_decay_of_minus_infinity_forgets_all(name: str, method: str, backend: Backend) -> None:
     op, arrays, state, *_ = drawn(name, 17)
     arrays, state = optree.tree_map(half_or_flag, (arrays, state))
     arrays[op.decay][:, 9] = -np.inf
     rest = {n: x[:, 9:] for n, x in arrays.items()}
-    zero = optree.tree_map(np.zeros_like, state)
     how = {"method": method, "chunk_size": 5}
     after, out = op.run(*backend.asarray((arrays, state)), **how)
-    want = op.run(*backend.asarray((rest, zero)), method="sequential")
+    want = op.run(*backend.asarray((rest, op.empty(state))), method="sequential")
     close((after, at(out, slice(None), slice(9, None))), want, 1e-5)
 
 

@@ -1,6 +1,6 @@
 """What ``method="auto"`` runs: the fastest measured, per rule and kind of device.
 
-The rows are filled from ``benchmarks/methods.py``; a row that nobody measured says "assumed".
+The rows are filled from ``benchmarks/run.py --only rules numpy``; a row that nobody measured says "assumed".
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ TABLE: dict[str, dict[str, Choice]] = {
         "gpu": Choice("associative"),
         "tpu": Choice("associative"),
     },
+    "dense_recurrence": {
+        "numpy": Choice("fused"),
+        "cpu": Choice("fused"),
+        "gpu": Choice("fused"),
+        "tpu": Choice("fused"),
+    },
     "linear_attention": {
         "numpy": Choice("fused", 32, _CPU),
         "cpu": Choice("fused", 32, _CPU),
@@ -39,18 +45,53 @@ TABLE: dict[str, dict[str, Choice]] = {
         "gpu": Choice("fused", 32),
         "tpu": Choice("fused", 32),
     },
+    "dplr_delta_rule": {
+        "numpy": Choice("fused", 16),
+        "cpu": Choice("fused", 16),
+        "gpu": Choice("fused", 32),
+        "tpu": Choice("fused", 32),
+    },
+    "softmax": {
+        "numpy": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", 16, _CPU),
+        "gpu": Choice("fused", 64),
+        "tpu": Choice("fused", 64),
+    },
+    "log_sum_exp": {
+        "numpy": Choice("fused", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
+        "gpu": Choice("associative"),
+        "tpu": Choice("associative"),
+    },
+    "max_plus": {
+        "numpy": Choice("fused", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
+        "gpu": Choice("associative"),
+        "tpu": Choice("associative"),
+    },
+    "mlstm": {
+        "numpy": Choice("fused", 32, _CPU),
+        "cpu": Choice("fused", 32, _CPU),
+        "gpu": Choice("fused", 64),
+        "tpu": Choice("fused", 128),
+    },
     "window_attention": {
         "numpy": Choice("fused", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("fused"),
-        "tpu": Choice("fused"),
+        "gpu": Choice("fused", 256),
+        "tpu": Choice("fused", 256),
+    },
+    "full_attention": {
+        "numpy": Choice("fused", 64),
+        "cpu": Choice("fused", 64, _CPU),
+        "gpu": Choice("fused", 512),
+        "tpu": Choice("fused", 512),
     },
     "causal_convolution": {
-        "numpy": Choice("fused", None, _CPU),
-        # Alone the fold is faster; inside GatedDeltaNet both take the same time, and it more memory.
-        "cpu": Choice("fused", None, f"{_CPU}, inside GatedDeltaNet"),
-        "gpu": Choice("fused"),
-        "tpu": Choice("fused"),
+        "numpy": Choice("fused", 64, _CPU),
+        "cpu": Choice("fused", 64, _CPU),
+        "gpu": Choice("fused", 4096),
+        "tpu": Choice("fused", 4096),
     },
 }
 """Method by rule and device; a rule that is not here takes `default`."""
@@ -62,12 +103,14 @@ def default(methods: tuple[str, ...], device: str) -> Choice:
         return Choice("fused")
     if "associative" in methods and device in ("gpu", "tpu"):
         return Choice("associative")
+    if "newton" in methods:
+        return Choice("sequential", None, "newton is for accelerators, and where it is asked for")
     return Choice("sequential", None, "the only method" if len(methods) == 1 else "assumed")
 
 
 def choose(cell: Any, length: int, device: str, return_states: bool = False) -> Choice:
     """The choice for ``cell`` at ``length`` steps on ``device`` (numpy, cpu, gpu or tpu)."""
-    if length == 1:
+    if length == 1 and "sequential" in cell.methods:
         return Choice("sequential", None, "one step is one call")
     choice = TABLE.get(cell.rule_name, {}).get(device) or default(cell.methods, device)
     if choice.method == "fused" and return_states:

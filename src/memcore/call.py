@@ -15,6 +15,7 @@ from memcore.backend import (
     is_bool,
     is_floating,
     is_integer,
+    is_jax,
     namespace,
     state_dtype,
     tree_flatten,
@@ -23,7 +24,7 @@ from memcore.backend import (
     tree_paths,
 )
 
-METHODS = ("sequential", "associative", "chunked", "fused")
+METHODS = ("sequential", "associative", "chunked", "fused", "newton")
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,41 @@ def check_method(model: Any, method: str, chunk_size: int | None, return_states:
     if method == "fused" and return_states:
         raise ValueError("method is 'fused', which keeps no states: expected another one with "
                          "return_states=True")  # fmt: skip
-    if return_states and not hasattr(model, "rule_name"):
+    if return_states and not model.single:
         raise ValueError(f"return_states is True, expected False: {model!r} is no single cell")
     if chunk_size is not None and not is_count(chunk_size):
         raise ValueError(f"chunk_size is {chunk_size!r}, expected a positive int")
+
+
+def runnable(model: Any, arrays: Any) -> tuple[str, ...]:
+    """The methods that ``model`` can run on a tree of arrays: ``newton`` needs JAX's derivatives."""
+    return tuple(m for m in model.methods if m != "newton" or is_jax(arrays))
+
+
+def check_derivatives(model: Any, method: str, arrays: Any) -> None:
+    """Raise ValueError for a method that ``model`` has, but not on these arrays."""
+    allowed = runnable(model, arrays)
+    if method != "auto" and method not in allowed:
+        raise ValueError(
+            f"method is {method!r}, which needs derivatives: expected JAX arrays, or one of "
+            f"{('auto', *allowed)} for arrays without them"
+        )
+
+
+def check_params(model: Any, params: Any, source: str = "params") -> None:
+    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
+    expected, given = dict(tree_paths(model.init(0))), dict(tree_paths(params))
+    for name, leaf in expected.items():
+        if name not in given:
+            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
+        if given[name].shape != leaf.shape:
+            raise ValueError(
+                f"{source} has the leaf {name!r} of shape {given[name].shape}, expected {leaf.shape} "
+                f"for {model!r}"
+            )
+    extra = sorted(set(given) - set(expected))
+    if extra:
+        raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
 
 
 def as_array(x: Any) -> Any:
@@ -97,33 +129,40 @@ def as_array(x: Any) -> Any:
     return x if x is None or array_api_compat.is_array_api_obj(x) else np.asarray(x)
 
 
-def check_inputs(model: Any, xs: Any) -> Any:
+def check_inputs(model: Any, xs: Any, name: str = "xs", lead: str = "..., T") -> Any:
     """``xs`` itself, if it has the right rank, width and kind."""
     if xs is None:
-        raise TypeError("xs is None, expected an array (..., T, in_features)")
+        raise TypeError(f"{name} is None, expected an array ({lead}, in_features)")
+    rank = lead.count(",") + model.input_ndim
     if model.input_ndim == 0:
         if not is_integer(xs):
-            raise TypeError(f"xs has dtype {xs.dtype}, expected integers: {model!r} reads tokens")
-        if xs.ndim < 1:
-            raise ValueError(f"xs has shape {xs.shape}, expected (..., T)")
+            raise TypeError(
+                f"{name} has dtype {xs.dtype}, expected integers: {model!r} reads tokens"
+            )
+        if xs.ndim < rank:
+            raise ValueError(f"{name} has shape {xs.shape}, expected ({lead})")
         return xs
     if not is_floating(xs):
-        raise TypeError(f"xs has dtype {xs.dtype}, expected floating point numbers")
-    if xs.ndim < 2 or xs.shape[-1] != model.in_features:
-        raise ValueError(f"xs has shape {xs.shape}, expected (..., T, {model.in_features})")
+        raise TypeError(f"{name} has dtype {xs.dtype}, expected floating point numbers")
+    if xs.ndim < rank or xs.shape[-1] != model.in_features:
+        raise ValueError(f"{name} has shape {xs.shape}, expected ({lead}, {model.in_features})")
     return xs
 
 
-def check_flags(name: str, flags: Any, xs: Any, shape: tuple[int, ...]) -> Any:
-    """``flags`` as booleans broadcast to ``shape``; None stays None."""
+def check_flags(
+    name: str, flags: Any, xs: Any, shape: tuple[int, ...], like: str = "xs", times: int = 1
+) -> Any:
+    """``flags`` as booleans broadcast to ``shape``, whose last ``times`` axes must be there; None stays
+    None."""
     if flags is None:
         return None
     flags = asarray_like(flags, xs)
     if not is_bool(flags):
         raise TypeError(f"{name} has dtype {flags.dtype}, expected bool")
-    if flags.shape[-1:] != shape[-1:] or not _fits(flags.shape, shape):
+    exact = flags.shape[max(flags.ndim - times, 0) :] == shape[len(shape) - times :]
+    if not exact or not _fits(flags.shape, shape):
         raise ValueError(
-            f"{name} has shape {flags.shape}, expected {shape} to match xs {tuple(xs.shape)}"
+            f"{name} has shape {flags.shape}, expected {shape} to match {like} {tuple(xs.shape)}"
         )
     return namespace(flags).broadcast_to(flags, shape)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, final
 
 from memcore import engine
-from memcore.call import Call, check_count
+from memcore.call import METHODS, Call, check_count
 
 Array: TypeAlias = Any
 """An array of NumPy, JAX, or any library of the array API standard."""
@@ -35,6 +35,8 @@ class Model:
 
     in_features: int
 
+    single: ClassVar[bool] = False
+    """Whether the model is one recurrence (a `Cell`), whose states can be returned."""
     causal: ClassVar[bool] = True
     """Whether ``y_t`` depends on ``x_s`` for ``s <= t`` alone."""
     grid: ClassVar[int] = 1
@@ -62,14 +64,14 @@ class Model:
 
     @property
     def parts(self) -> dict[str, Model]:
-        """The models inside, by the name of their parameters."""
+        """The models inside, by the path of their parameters: ``name`` or ``name/name``."""
         return {}
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """The methods that the model can run, beside ``"auto"``."""
+        """The methods that the model can run, beside ``"auto"``; ``"newton"`` on JAX only."""
         found = {m for _, cell in self.recurrences() for m in cell.methods} or {"sequential"}
-        return tuple(m for m in ("sequential", "associative", "chunked", "fused") if m in found)
+        return tuple(m for m in METHODS if m in found)
 
     def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         """Every recurrence inside, by path."""
@@ -116,7 +118,8 @@ class Model:
             starts: ``(..., T)`` bool: before ``x_t`` is used, the state becomes the initial one.
             valid: ``(..., T)`` bool: other steps are padding; they leave the state as it is, and
                 their outputs are 0. A start on such a step still counts.
-            method: ``"auto"`` or one of ``methods``; parts that lack it use ``"auto"``.
+            method: ``"auto"`` or one of ``methods`` (``"newton"`` on JAX); parts that lack it use
+                ``"auto"``.
             chunk_size: steps per chunk of ``chunked`` and ``fused``; None for the measured choice.
             key: for dropout (as for `init`); None means no dropout.
 
@@ -136,17 +139,17 @@ class Model:
 
         For optax masks: recurrences want no weight decay and often a smaller learning rate.
         """
-        names = {**LABELS, **self.label_names}
+        names, parts = {**LABELS, **self.label_names}, self.parts
 
-        def walk(tree: Any, name: str) -> Any:
+        def walk(tree: Any, path: str, name: str) -> Any:
+            if path in parts:
+                return parts[path].labels(tree)
             if isinstance(tree, dict):
-                return {key: walk(value, key) for key, value in tree.items()}
+                prefix = f"{path}/" if path else ""
+                return {key: walk(value, prefix + key, key) for key, value in tree.items()}
             return names.get(name, "recurrence")
 
-        return {
-            name: self.parts[name].labels(tree) if name in self.parts else walk(tree, name)
-            for name, tree in params.items()
-        }
+        return walk(params, "", "")
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,7 @@ class Cell(Model):
     is constant in time may have length 1 there.
     """
 
+    single: ClassVar[bool] = True
     reads_previous: ClassVar[bool] = False
     """Whether `read` is given ``h_{t-1}`` in place of ``h_t``."""
     rule_name: ClassVar[str] = ""
@@ -169,7 +173,7 @@ class Cell(Model):
 
     @property
     def methods(self) -> tuple[str, ...]:
-        return ("sequential",)
+        return ("sequential", "newton")
 
     def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
         yield prefix + (self.rule_name or type(self).__name__), self

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import to_numpy, tree_paths
+from memcore.call import check_params
 from memcore.cell import Model, Params
 from memcore.registry import from_config, to_config
 
@@ -34,7 +35,7 @@ def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
 
     path = Path(path)
     arrays = {name: np.asarray(to_numpy(leaf), order="C") for name, leaf in tree_paths(params)}
-    _check(model, arrays, "params")
+    check_params(model, arrays)
     # One entry: safetensors writes several in a random order, and equal models make equal files.
     metadata = {"memcore": json.dumps({"format": FORMAT, "model": to_config(model)})}
     _replace(path, to_bytes(arrays, metadata))
@@ -80,7 +81,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     if "memcore" not in metadata:
         raise ValueError(f"{path} holds arrays, but no memcore model")
     model = _model(str(path), metadata["memcore"])
-    _check(model, arrays, str(path))
+    check_params(model, arrays, str(path))
     return model, _nest(arrays)
 
 
@@ -103,19 +104,3 @@ def _nest(arrays: dict[str, Any]) -> Params:
             at = at.setdefault(part, {})
         at[last] = leaf
     return params
-
-
-def _check(model: Model, arrays: dict[str, Any], source: str) -> None:
-    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
-    expected = dict(tree_paths(model.init(0)))
-    for name, leaf in expected.items():
-        if name not in arrays:
-            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
-        if arrays[name].shape != leaf.shape:
-            raise ValueError(
-                f"{source} has the leaf {name!r} of shape {arrays[name].shape}, expected {leaf.shape} "
-                f"for {model!r}"
-            )
-    extra = sorted(set(arrays) - set(expected))
-    if extra:
-        raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")

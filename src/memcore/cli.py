@@ -5,7 +5,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = {"train": ("memcore.train.command", "train a model on a task")}
+COMMANDS = {
+    "compare": ("memcore.train.compare.command", "train several models, and compare them"),
+    "list": ("memcore.train.listing", "list models and tasks"),
+    "show": ("memcore.train.show", "draw a few examples of a task"),
+    "train": ("memcore.train.command", "train a model on a task"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 from memcore import methods, resets
 from memcore.backend import (
     as_key,
-    asarray_like,
     compiled,
     is_floating,
     namespace,
@@ -17,9 +16,11 @@ from memcore.backend import (
 from memcore.call import (
     Call,
     as_array,
+    check_derivatives,
     check_flags,
     check_inputs,
     check_method,
+    check_params,
     check_state,
     compute_dtype,
     initial_like,
@@ -31,8 +32,18 @@ def run(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple[Any, 
     check_method(model, call.method, call.chunk_size, call.return_states)
     statics = (model, call.method, call.chunk_size, call.return_states)
     xs, starts, valid = (as_array(x) for x in (xs, call.starts, call.valid))
+    check_derivatives(model, call.method, (params, xs, state, starts, valid))
     key = None if call.key is None else as_key(call.key, (params, xs))
-    return compiled(_run, statics, (params, xs, state, starts, valid, key))
+    return _explained(_run, model, statics, (params, xs, state, starts, valid, key))
+
+
+def _explained(run: Any, model: Any, statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+    """Run; what goes wrong because the parameters are another model's is said in these words."""
+    try:
+        return compiled(run, statics, args)
+    except Exception:
+        check_params(model, args[0])
+        raise
 
 
 def _run(
@@ -98,7 +109,7 @@ def scan(
         starts: ``(..., T)`` bool: before ``x_t`` is used, the state becomes the initial one.
         valid: ``(..., T)`` bool: other steps are padding; they leave the state as it is, and their
             outputs are 0. A start on such a step still counts.
-        method: ``"auto"``, or one of ``cell.methods``.
+        method: ``"auto"``, or one of ``cell.methods`` (``"newton"`` on JAX).
         chunk_size: steps per chunk for ``chunked`` and ``fused``; None for the measured choice.
         return_states: whether to return the state after each step as well; not with ``fused``.
 
@@ -131,12 +142,15 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
     """
     if not model.causal:
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
-    return compiled(_step, (model,), (params, state, as_array(x), as_array(start)))
+    x, start = check_inputs(model, as_array(x), "x", "..."), as_array(start)
+    return _explained(_step, model, (model,), (params, state, x, start))
 
 
 def _step(model: Any, params: Any, state: Any, x: Any, start: Any) -> tuple[Any, Any]:
-    xs = namespace(x).expand_dims(x, axis=x.ndim - model.input_ndim)
-    starts = None if start is None else asarray_like(start, x)[..., None]
+    batch = x.shape[: x.ndim - model.input_ndim]
+    xs = namespace(x).expand_dims(x, axis=len(batch))
+    start = check_flags("start", start, x, batch, "x", 0)
+    starts = None if start is None else start[..., None]
     args = (params, xs, state, starts, None, None)
     state, ys = _run(model, "auto", None, False, *args)
     return state, ys[..., 0, :]

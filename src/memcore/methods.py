@@ -1,10 +1,11 @@
-"""The methods: one recurrence as a fold, a prefix scan, a fold over chunks, or its fused form."""
+"""The methods: one recurrence as a fold, a prefix scan, a fold over chunks, its fused form, or by Newton."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from memcore import auto, resets
+from memcore import auto, newton, resets
 from memcore.backend import (
     asarray_like,
     associative_scan,
@@ -12,6 +13,7 @@ from memcore.backend import (
     checkpoint,
     device_kind,
     fold,
+    is_floating,
     namespace,
     tree_flatten,
     tree_leaves,
@@ -46,6 +48,8 @@ def recur(
         return _sequential(*args)
     if method == "associative":
         return _associative(*args)
+    if method == "newton":
+        return _newton(*args)
     return _chunked(*args, chunk_size=min(chunk_size or 64, length))
 
 
@@ -75,18 +79,28 @@ def _drop_time(leaf: Any, axis: int) -> Any:
     return None if leaf is None else namespace(leaf).squeeze(leaf, axis=axis)
 
 
+def _advance(cell: Any, structure: Any) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
+    """One step with its start and validity: the state before it and after it, and its inputs."""
+
+    def advance(constants: Any, h: Any, slot: Any) -> tuple[Any, Any, Any]:
+        (params, initial, still), (moved, start, valid) = constants, slot
+        u = _join(moved, still, structure)
+        before = resets.select(start, initial, h)
+        after = cell.step(params, before, u)
+        return before, after if valid is None else resets.select(valid, after, before), u
+
+    return advance
+
+
 def _sequential(
     cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
 ) -> tuple[Any, ...]:  # fmt: skip
     moving, still, structure = _split(inputs, axis, length)
     still = [_drop_time(leaf, axis) for leaf in still]
+    advance = _advance(cell, structure)
 
     def body(h: Any, slot: Any) -> Any:
-        moved, start, valid = slot
-        u = _join(moved, still, structure)
-        before = resets.select(start, initial, h)
-        after = cell.step(params, before, u)
-        after = after if valid is None else resets.select(valid, after, before)
+        before, after, u = advance((params, initial, still), h, slot)
         r = cell.read(params, before if cell.reads_previous else after, u)
         return after, (r, after if call.return_states else None)
 
@@ -100,6 +114,31 @@ def _associative(
     cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
 ) -> tuple[Any, ...]:  # fmt: skip
     states = _all_states(cell, params, inputs, state, initial, call, axis, length)
+    return _results(cell, params, states, inputs, state, initial, call, axis)
+
+
+def _newton(
+    cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
+) -> tuple[Any, ...]:  # fmt: skip
+    leaves = tree_leaves(state)
+    if not leaves or not all(is_floating(leaf) for leaf in leaves):
+        # A count has no derivative.
+        return _sequential(cell, params, inputs, state, initial, call, axis, length)
+    moving, still, structure = _split(inputs, axis, length)
+    constants = (params, initial, [_drop_time(leaf, axis) for leaf in still])
+    advance = _advance(cell, structure)
+    slots = _time_first((moving, call.starts, call.valid), axis)
+    states = newton.all_states(
+        lambda *args: advance(*args)[1], constants, state, slots, axis, length
+    )
+    states = _time_back(states, axis)
+    return _results(cell, params, states, inputs, state, initial, call, axis)
+
+
+def _results(
+    cell: Any, params: Any, states: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int
+) -> tuple[Any, ...]:  # fmt: skip
+    """What a run returns, from the state after each step."""
     last = (slice(None),) * axis + (-1, ...)
     reads = _read_all(cell, params, states, inputs, state, initial, call, axis)
     result = (tree_map(lambda s: s[last], states), reads)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from memcore.backend import Draw, as_draw, asarray_like, namespace, state_dtype
+from memcore.backend import Draw, as_draw, asarray_like, namespace, state_dtype, stop_gradient
 
 
 def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> dict[str, Any]:
@@ -57,11 +57,15 @@ def elu_plus_one(x: Any) -> Any:
     return xp.where(x > 0, x + 1.0, xp.exp(xp.where(x > 0, xp.zeros_like(x), x)))
 
 
-def softmax(x: Any) -> Any:
-    """Softmax over the last axis."""
+def softmax(x: Any, sink: Any = None) -> Any:
+    """Softmax over the last axis; ``sink (..., 1)`` is one more logit, whose weight is left out."""
     xp = namespace(x)
-    e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
-    return e / xp.sum(e, axis=-1, keepdims=True)
+    top = xp.max(x, axis=-1, keepdims=True)
+    # The result does not depend on what is subtracted, and neither does the gradient.
+    top = stop_gradient(top if sink is None else xp.maximum(top, sink))
+    e = xp.exp(x - top)
+    total = xp.sum(e, axis=-1, keepdims=True)
+    return e / (total if sink is None else total + xp.exp(sink - top))
 
 
 def _mean_square(x: Any) -> Any:

@@ -4,7 +4,7 @@ The loops know nothing of the library: one step of one sequence at a time, on Nu
 rules is a module here with its own OPS; every test in test_ops.py runs over all of them.
 """
 
-from op_cases import memories, recurrences, windows
+from op_cases import deltas, memories, mlstm, recurrences, softmax, windows
 from op_cases.base import BATCH as BATCH
 from op_cases.base import HEADS as HEADS
 from op_cases.base import KEYS as KEYS
@@ -14,4 +14,11 @@ from op_cases.base import WINDOW as WINDOW
 from op_cases.base import Op as Op
 from op_cases.base import loop as loop
 
-OPS: dict[str, Op] = {**recurrences.OPS, **memories.OPS, **windows.OPS}
+OPS: dict[str, Op] = {
+    **recurrences.OPS,
+    **memories.OPS,
+    **deltas.OPS,
+    **mlstm.OPS,
+    **softmax.OPS,
+    **windows.OPS,
+}

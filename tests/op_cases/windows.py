@@ -25,28 +25,41 @@ def _rotate(x: np.ndarray, position: float) -> np.ndarray:
     return np.concatenate([z.real, z.imag], axis=-1)
 
 
-def _window_attention(position: str | None, window: int = WINDOW) -> Op:
+def window_attention(
+    position: str | None, window: int = WINDOW, groups: int = 1, sinks: bool = False
+) -> Op:
+    """``groups`` query heads for each head of keys and values; ``sinks``: a logit per query head."""
+
+    def draw(rng: np.random.Generator, length: int) -> dict[str, np.ndarray]:
+        x = heads(rng, length)
+        if groups > 1:
+            x["q"] = normal(rng, length, groups * HEADS, KEYS)
+        return {**x, "sinks": rng.standard_normal(groups * HEADS)} if sinks else x
+
     def step(h: Any, u: dict[str, np.ndarray]) -> tuple[Any, Any]:
         k, v, filled = (
             np.concatenate([old[1:], np.asarray(new)[None]])
             for old, new in zip(h, (u["k"], u["v"], True), strict=True)
         )
-        out = np.zeros((HEADS, VALUES))
-        for head in range(HEADS):
+        count = groups * HEADS
+        out = np.zeros((count, VALUES))
+        for head in range(count):
+            own = head // groups
             ages = [window - 1 - i for i in range(window) if filled[i]]  # 0 is the newest
             scores = []
             for age in ages:
-                key, query = k[window - 1 - age, head], u["q"][head]
+                key, query = k[window - 1 - age, own], u["q"][head]
                 key = _rotate(key, -age) if position == "rope" else key
-                bias = 2.0 ** (-8 * (head + 1) / HEADS) * age if position == "alibi" else 0
+                bias = 2.0 ** (-8 * (head + 1) / count) * age if position == "alibi" else 0
                 scores.append(query @ key / np.sqrt(KEYS) - bias)
-            weights = np.exp(scores) / np.sum(np.exp(scores))
-            out[head] = sum(w * v[window - 1 - age, head] for w, age in zip(weights, ages))  # noqa: B905
+            sink = np.exp(u["sinks"][head]) if sinks else 0.0
+            weights = np.exp(scores) / (np.sum(np.exp(scores)) + sink)
+            out[head] = sum(w * v[window - 1 - age, own] for w, age in zip(weights, ages))  # noqa: B905
         return (k, v, filled), out
 
     def run(x: Any, state: Any, **how: Any) -> tuple[Any, Any]:
-        how = {"position": position, **how}
-        return ops.window_attention(x["q"], x["k"], x["v"], window, state, **how)
+        how = {"position": position, "sinks": x.get("sinks"), "window": window, **how}
+        return ops.window_attention(x["q"], x["k"], x["v"], state=state, **how)
 
     def state(rng: np.random.Generator) -> Any:
         filled = _filled(rng, window)
@@ -56,7 +69,14 @@ def _window_attention(position: str | None, window: int = WINDOW) -> Op:
     def rule(x: Any) -> tuple[Any, Any, Any]:
         return WindowAttention(length=window, position=position), None, inputs(x)
 
-    return Op(run=run, draw=heads, state=state, step=step, rule=rule)
+    return Op(
+        run=run,
+        draw=draw,
+        state=state,
+        step=step,
+        rule=None if sinks else rule,
+        constant=("sinks",) if sinks else (),
+    )
 
 
 def _convolution(size: int) -> Op:
@@ -87,10 +107,12 @@ def _convolution(size: int) -> Op:
 
 
 OPS: dict[str, Op] = {
-    "window": _window_attention(None),
-    "window_rope": _window_attention("rope"),
-    "window_alibi": _window_attention("alibi"),
-    "window_of_one": _window_attention(None, window=1),
+    "window": window_attention(None),
+    "window_rope": window_attention("rope"),
+    "window_alibi": window_attention("alibi"),
+    "window_of_one": window_attention(None, window=1),
+    "window_sinks": window_attention(None, sinks=True),
+    "window_grouped": window_attention("alibi", groups=2),
     "convolution": _convolution(4),
     "convolution_of_two": _convolution(2),
 }

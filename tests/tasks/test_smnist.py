@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from memcore.tasks import SMNIST, mnist
+from memcore.tasks import SMNIST, Digits, mnist
 from tasks.idx_files import write_idx, write_part
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
@@ -135,7 +135,7 @@ def test_online_through_datasets(monkeypatch):
 
     monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=load_dataset))
     mnist.from_hub.cache_clear()
-    source = SMNIST().source("test")
+    source = SMNIST(images="mnist").source("test")
     mnist.from_hub.cache_clear()
     assert asked == [("ylecun/mnist", "test")]
     assert len(source) == 30
@@ -147,5 +147,41 @@ def test_online_through_datasets(monkeypatch):
 def test_without_folder_or_datasets_both_ways_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     mnist.from_hub.cache_clear()
-    with pytest.raises(ImportError, match="option folder, .*MEMCORE_DATA.* pip install datasets"):
-        SMNIST().source("train")
+    ways = r"option folder, .*MEMCORE_DATA.* pip install datasets .*images=\"digits\""
+    with pytest.raises(ImportError, match=ways):
+        SMNIST(images="mnist").source("train")
+
+
+@pytest.mark.requires("sklearn")
+@pytest.mark.parametrize("options", [{}, {"images": "digits"}])
+def test_without_a_folder_the_images_are_scikit_learns(options):
+    task = SMNIST(**options)
+    assert task.length == task.pixels == 64 and task.side == 8
+    for split, size in {"train": 1293, "validation": 144, "test": 360}.items():
+        source, digits = task.source(split), Digits().source(split)
+        assert len(source) == len(digits) == size
+        for key, value in digits[5].items():
+            np.testing.assert_array_equal(source[5][key], value)
+    order = np.random.RandomState(0).permutation(64)
+    permuted = SMNIST(permuted=True, **options).source("test")
+    np.testing.assert_array_equal(permuted[0]["xs"], Digits().source("test")[0]["xs"][order])
+
+
+def test_a_folder_means_mnist(mnist_folder, monkeypatch):
+    assert SMNIST(folder=str(mnist_folder)).length == 784
+    monkeypatch.setenv("MEMCORE_DATA", str(mnist_folder))
+    assert SMNIST().length == 784
+    assert SMNIST(images="digits").length == 64
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"images": "svhn"}, "images is 'svhn', expected one of auto, mnist, digits"),
+        ({"images": "digits", "folder": "x"}, "images is 'digits', expected 'mnist' with folder"),
+        ({"images": "digits", "from_t10k": True}, "expected 'mnist' with folder or from_t10k"),
+    ],
+)
+def test_options_that_contradict_each_other(options, message):
+    with pytest.raises(ValueError, match=message):
+        SMNIST(**options)

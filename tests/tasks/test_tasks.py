@@ -12,17 +12,22 @@ from memcore import tasks
 pytestmark = pytest.mark.requires("grain", "sklearn")
 
 SMALL = {
-    "digits": {},
+    "lorenz63": {"length": 12},
+    "mackey_glass": {"length": 12},
     "repeat_first": {"length": 12, "episodes": 3},
     "smnist": {"from_t10k": True},
+    "text": {"length": 20},
 }
+"""Options of tasks whose defaults are slow to make or that need files; others have none."""
 
 
 @pytest.fixture(params=sorted(tasks.tasks))
-def task(request: pytest.FixtureRequest, mnist_folder):
-    options = dict(SMALL[request.param])
+def task(request: pytest.FixtureRequest, mnist_folder, text_file):
+    options = dict(SMALL.get(request.param, {}))
     if request.param == "smnist":
         options["folder"] = str(mnist_folder)
+    if request.param == "text":
+        options["path"] = str(text_file)
     return tasks.make(request.param, **options)
 
 
@@ -31,25 +36,37 @@ def test_every_option_has_a_default():
         assert task_class() == task_class()
 
 
+NUMBERS = {
+    "cross_entropy": lambda task: (),
+    "squared_hinge": lambda task: (),
+    "mse": lambda task: (task.out_features,),
+    "pose": lambda task: (9,),
+}
+"""The shape of one step's targets, by the task's loss."""
+
+
 def test_batches_have_the_uniform_format(task):
     batch = next(tasks.batches(task, batch_size=3))
-    shape = (3, task.length)
+    shape, classes = (3, task.length), not NUMBERS[task.loss](task)
     assert {key: value.shape for key, value in batch.items()} == {
         "xs": shape if task.tokens else (*shape, task.in_features),
         "starts": shape,
-        "targets": shape,
+        "targets": shape + NUMBERS[task.loss](task),
         "weights": shape,
     }
     assert {key: str(value.dtype) for key, value in batch.items()} == {
         "xs": "int32" if task.tokens else "float32",
         "starts": "bool",
-        "targets": "int32",
+        "targets": "int32" if classes else "float32",
         "weights": "float32",
     }
     assert batch["starts"][:, 0].all()
     assert (batch["weights"].sum(axis=1) > 0).all()
-    assert batch["targets"].min() >= 0 and batch["targets"].max() < task.out_features
-    assert np.isfinite(batch["xs"]).all()
+    if classes:
+        assert batch["targets"].min() >= 0 and batch["targets"].max() < task.out_features
+    if task.tokens:
+        assert batch["xs"].min() >= 0 and batch["xs"].max() < task.in_features
+    assert np.isfinite(batch["xs"]).all() and np.isfinite(batch["targets"]).all()
 
 
 def test_splits_have_nothing_in_common(task):
@@ -74,6 +91,62 @@ def test_an_example_is_the_same_each_time(task):
         source[-1]
     with pytest.raises(IndexError, match=f"expected 0 to {len(source) - 1}"):
         source[len(source)]
+
+
+def test_segments_one_behind_the_other_are_the_example(task):
+    whole = task.source("test")[2]
+    for size in (1, 7, task.length, 10**9):
+        segments = list(task.segments("test", 2, size))
+        lengths = [len(segment["starts"]) for segment in segments]
+        assert max(lengths) <= size and sum(lengths) == task.length
+        assert_same(whole, joined(segments))
+    with pytest.raises(ValueError, match="size of a segment is 0, expected 1 or more"):
+        task.segments("test", 2, 0)
+    with pytest.raises(IndexError, match="index is -1, expected 0 to"):
+        task.segments("test", -1, 4)
+    with pytest.raises(ValueError, match="split is 'dev'"):
+        task.segments("dev", 0, 4)
+
+
+def joined(examples):
+    return {key: np.concatenate([one[key] for one in examples]) for key in examples[0]}
+
+
+def test_every_task_packs_examples_in_a_row(task):
+    packed = tasks.make(**tasks.to_config(task), pack=3)
+    assert packed == tasks.Packed(task, 3) == tasks.make(**tasks.to_config(packed))
+    assert tasks.make(**tasks.to_config(task)) == task
+    for name in ("name", "loss", "metric", "tokens", "in_features", "out_features"):
+        assert getattr(packed, name) == getattr(task, name)
+    assert packed.length == 3 * task.length
+    source, packed_source = task.source("test"), packed.source("test")
+    assert len(packed_source) == len(source) // 3
+    examples = [source[index] for index in (6, 7, 8)]
+    assert_same(packed_source[2], joined(examples))
+    assert packed_source[2]["starts"][:: task.length].all()
+    for size in (5, 2 * task.length):
+        segments = list(packed.segments("test", 2, size))
+        assert max(len(segment["starts"]) for segment in segments) <= size
+        assert_same(joined(segments), joined(examples))
+    batch = next(tasks.batches(packed, "test", batch_size=2))
+    assert batch["starts"].shape == (2, packed.length)
+
+
+def test_packing_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="pack is 0, expected 1 or more"):
+        tasks.make("digits", pack=0)
+    packed = tasks.make("digits", pack=361)
+    with pytest.raises(ValueError, match="pack is 361, expected 1 to 360, the size of the test"):
+        packed.source("test")
+    packed = tasks.make("digits", pack=10)
+    with pytest.raises(IndexError, match="index is 36, expected 0 to 35"):
+        packed.source("test")[36]
+    with pytest.raises(IndexError, match="index is 36, expected 0 to 35"):
+        packed.segments("test", 36, 4)
+    with pytest.raises(ValueError, match="size of a segment is 0"):
+        packed.segments("test", 0, 0)
+    with pytest.raises(ValueError, match="batch_size is 37, expected 1 to 36, .* of digits"):
+        tasks.batches(packed, "test", batch_size=37)
 
 
 def test_batches_resume_exactly(task):
@@ -133,9 +206,9 @@ def test_an_unknown_split_is_refused(task):
 
 
 def test_an_unknown_task_is_answered_with_the_nearest_names():
-    with pytest.raises(ValueError, match="unknown task 'digit'; did you mean digits?"):
+    with pytest.raises(ValueError, match="unknown task 'digit'; did you mean digits"):
         tasks.make("digit")
-    with pytest.raises(ValueError, match=r"unknown task 'xyz' \(tasks: digits, repeat_first"):
+    with pytest.raises(ValueError, match=r"unknown task 'xyz' \(tasks: a5, copy, "):
         tasks.make("xyz")
 
 
@@ -161,7 +234,7 @@ def test_importing_tasks_loads_neither_grain_nor_scikit_learn():
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, use):
     from memcore.tasks import digits
 
-    digits._scans.cache_clear()
+    digits.scans.cache_clear()
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match='install the extra "train"'):
         use()

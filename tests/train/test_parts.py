@@ -13,8 +13,8 @@ from memcore.tasks import RepeatFirst
 from memcore.train.config import OptimizerOptions
 from memcore.train.evaluation import evaluate
 from memcore.train.learners import make_learner, new_learner
-from memcore.train.loss import mean_loss, sums
 from memcore.train.metrics import Metrics
+from memcore.train.objective import Objective
 from memcore.train.optimizer import make_optimizer
 from memcore.train.progress import Display
 
@@ -28,21 +28,57 @@ def test_loss_counts_by_weight():
     weights = np.array([[0, 1, 0.5], [0, 0, 1]], np.float32)
     chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     losses = -np.log(np.take_along_axis(chances, targets[..., None], -1)[..., 0])
-    total = sums(jnp.asarray(logits), targets, weights)
+    total = Objective().sums(jnp.asarray(logits), targets, weights)
     assert float(total["loss"]) == pytest.approx((losses * weights).sum(), rel=1e-5)
-    assert float(total["correct"]) == ((logits.argmax(-1) == targets) * weights).sum()
+    assert float(total["score"]) == ((logits.argmax(-1) == targets) * weights).sum()
     assert float(total["weight"]) == 2.5
-    mean = mean_loss(jnp.asarray(logits), targets, weights)[0]
+    batch = {"xs": logits, "starts": None, "targets": targets, "weights": weights}
+    apply = lambda xs, state, starts: (state, jnp.asarray(xs))  # noqa: E731
+    mean, (same, carry) = Objective().run(apply, batch, None)
     assert float(mean) == pytest.approx(float(total["loss"]) / 2.5)
+    assert float(same["loss"]) == float(total["loss"]) and carry is None
+    nothing, _ = Objective().run(apply, {**batch, "weights": 0 * weights}, None)
+    assert float(nothing) == 0
+
+
+def test_the_other_losses():
+    random = np.random.RandomState(0)
+    outputs = random.normal(size=(2, 3, 4)).astype(np.float32)
+    weights = np.ones((2, 3), np.float32)
+    targets = random.randint(4, size=(2, 3)).astype(np.int32)
+    signs = np.where(targets[..., None] == np.arange(4), 1, -1)
+    hinge = (np.maximum(0, 1 - signs * outputs) ** 2).sum()
+    total = Objective("squared_hinge").sums(jnp.asarray(outputs), targets, weights)
+    assert float(total["loss"]) == pytest.approx(hinge, rel=1e-5)
+    assert float(total["score"]) == (outputs.argmax(-1) == targets).sum()
+    numbers = random.normal(size=(2, 3, 4)).astype(np.float32)
+    total = Objective("mse").sums(jnp.asarray(outputs), numbers, weights)
+    assert float(total["loss"]) == pytest.approx(
+        ((outputs - numbers) ** 2).mean(-1).sum(), rel=1e-5
+    )
+    assert float(total["score"]) == float(total["loss"])
+    with pytest.raises(ValueError, match="loss is 'hinge', expected one of cross_entropy"):
+        Objective("hinge")
+
+
+def test_the_pose_loss_is_angle_and_distance():
+    """A quarter turn and a step of length 3."""
+    eye, turned = [1, 0, 0, 0, 1, 0], [0, 1, 0, -1, 0, 0]
+    one = jnp.asarray([[[*eye, 0.0, 0.0, 0.0]]])
+    other = jnp.asarray([[[*turned, 1.0, 2.0, 2.0]]])
+    total = Objective("pose").sums(one, other, jnp.ones((1, 1)))
+    assert float(total["loss"]) == pytest.approx(np.pi / 2 + 9, rel=1e-6)
 
 
 class FirstFeature:
     """Scores a step by its first input; the sums are NumPy's."""
 
+    carry = None
+
     def evaluate(self, batch):
         assert len(batch["xs"]) == 300
         hits = (batch["xs"][..., 0] == (batch["targets"] == 0)) * batch["weights"]
-        return {"loss": hits.sum() * 2, "correct": hits.sum(), "weight": batch["weights"].sum()}
+        return {"loss": hits.sum() * 2, "score": hits.sum(), "weight": batch["weights"].sum()}
 
 
 def test_evaluation_covers_a_split_with_its_partial_batch():
@@ -109,10 +145,10 @@ def test_labels_fit_a_tree_that_wraps_the_parameters():
 
 
 def test_metrics_rewind_and_leave_out_a_line_cut_off(tmp_path):
-    metrics = Metrics(tmp_path / "metrics.jsonl")
+    metrics = Metrics(tmp_path / "metrics.jsonl", "accuracy")
     assert metrics.read() == [] and metrics.flush() == {}
     for step in range(1, 5):
-        metrics.train(step, {"loss": 2.0 * step, "correct": 1.0, "weight": 2.0})
+        metrics.train(step, {"loss": 2.0 * step, "score": 1.0, "weight": 2.0})
     metrics.check(4, "validation", {"loss": 0.5, "accuracy": 1.0})
     assert metrics.flush() == {"loss": 4.0, "accuracy": 0.5}
     with metrics.path.open("a") as file:
@@ -127,19 +163,19 @@ def test_metrics_rewind_and_leave_out_a_line_cut_off(tmp_path):
 def test_progress_on_a_terminal_and_elsewhere(terminal):
     file = io.StringIO()
     console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
-    with Display(console, steps=10, done=2) as display:
+    with Display(console, steps=10, done=2, metric="accuracy") as display:
         display.train(5, {"loss": 0.25, "accuracy": 0.5})
         display.check(5, {"loss": 0.5, "accuracy": 0.75})
     text = file.getvalue()
     if terminal:
-        assert "loss 0.2500 accuracy 50.0% validation 75.0%" in text and "5/10" in text
+        assert "loss 0.2500 accuracy 50.0% validation accuracy 75.0%" in text and "5/10" in text
     else:
         assert text == "step 5/10  validation loss 0.5000  accuracy 75.0%\n"
 
 
 def test_an_unknown_framework_is_refused():
     with pytest.raises(ValueError, match="framework is 'torch', expected one of core, equinox"):
-        make_learner("torch", None, None, None)
+        make_learner("torch", None, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -156,4 +192,4 @@ def test_a_missing_framework_is_named_with_its_extra(monkeypatch, framework, pac
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"\[{extra}\]"):
-        make_learner(framework, None, None, None)
+        make_learner(framework, None, None, None, None)

@@ -4,6 +4,10 @@ Everything above it asks here for the namespace of its arrays, for tree function
 and for random draws. JAX is imported in here only, and only once a JAX array is met.
 """
 
+from memcore.backend.arithmetic import DENSE as DENSE
+from memcore.backend.arithmetic import Numbers as Numbers
+from memcore.backend.arithmetic import numbers_of as numbers_of
+from memcore.backend.arithmetic import plus as plus
 from memcore.backend.draws import Draw as Draw
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
@@ -11,9 +15,11 @@ from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import checkpoint as checkpoint
 from memcore.backend.loops import compiled as compiled
 from memcore.backend.loops import fold as fold
-from memcore.backend.loops import inverse as inverse
 from memcore.backend.loops import linear_recurrence as linear_recurrence
+from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
+from memcore.backend.loops import stop_gradient as stop_gradient
+from memcore.backend.loops import unit_lower_inverse as unit_lower_inverse
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like
 from memcore.backend.namespace import device_kind as device_kind

@@ -9,7 +9,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.arithmetic import Numbers, plus
+
 checkpoint = jax.checkpoint
+stop_gradient = jax.lax.stop_gradient
 
 
 def platform(x: Any) -> str:
@@ -43,38 +46,25 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
+def unit_lower_inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
     return f(matrix)
 
 
-@inverse.defjvp
-def _inverse_jvp(f: Callable[[Any], Any], primals: Any, tangents: Any) -> Any:
+@unit_lower_inverse.defjvp
+def _unit_lower_inverse_jvp(f: Callable[[Any], Any], primals: Any, tangents: Any) -> Any:
     """``d(M^-1) = -M^-1 dM M^-1``: two matmuls, where the rounds of ``f`` have many."""
-    result = inverse(f, *primals)
-    return result, -(result @ tangents[0] @ result)
+    result = unit_lower_inverse(f, *primals)
+    return result, -(result @ jnp.tril(tangents[0], -1) @ result)
 
 
-# The diagonal linear recurrence. Numbers are arrays, or pairs (re, im) of arrays.
-
-
-def _times(a: Any, h: Any) -> Any:
-    if isinstance(a, tuple):
-        return (a[0] * h[0] - a[1] * h[1], a[0] * h[1] + a[1] * h[0])
-    return a * h
-
-
-def _conj_times(a: Any, g: Any) -> Any:
-    """``conj(a) g``: what the gradient of ``a h`` with respect to ``h`` makes of a cotangent."""
-    if isinstance(a, tuple):
-        return (a[0] * g[0] + a[1] * g[1], a[0] * g[1] - a[1] * g[0])
-    return a * g
-
-
-def _add(x: Any, y: Any) -> Any:
-    return jax.tree.map(jnp.add, x, y)
+# Linear recurrences. `Numbers` says what `a` and `h` are.
 
 
 def _where(flag: Any, x: Any, y: Any) -> Any:
+    """``x`` where ``flag`` (leading axes) is set, else ``y``; None for ``flag`` is ``y``."""
+    if flag is None:
+        return y
+
     def leaf(x: Any, y: Any) -> Any:
         return jnp.where(flag.reshape(flag.shape + (1,) * (y.ndim - flag.ndim)), x, y)
 
@@ -91,58 +81,60 @@ def _length(tree: Any) -> int:
     return jax.tree.leaves(tree)[0].shape[0]
 
 
-@jax.custom_vjp
-def linear_recurrence(a: Any, b: Any, state: Any, starts: Any, initial: Any) -> Any:
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def linear_recurrence(
+    states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
+    initial: Any,
+) -> Any:  # fmt: skip
+    return states_of(numbers, a, b, state, flags, initial)
+
+
+def _recurrence_forward(
+    states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
+    initial: Any,
+) -> Any:  # fmt: skip
+    states = linear_recurrence(states_of, numbers, a, b, state, flags, initial)
+    return states, (a, states, state, flags, initial)
+
+
+def _recurrence_backward(
+    states_of: Callable[..., Any], numbers: Numbers, residuals: Any, cotangents: Any
+) -> Any:
+    """``db_t = g_t + a_{t+1}^T db_{t+1}`` and ``da_t = db_t h_{t-1}^T``, conjugated where complex."""
+    a, states, state, flags, initial = residuals
     constant = _length(a) == 1
-
-    def body(h: Any, slot: Any) -> Any:
-        a_t, b_t, start = slot
-        a_t = jax.tree.map(lambda leaf: leaf[0], a) if constant else a_t
-        h = h if start is None else _where(start, initial, h)
-        h = _add(_times(a_t, h), b_t)
-        return h, h
-
-    xs = (None if constant else a, b, starts)
-    return jax.lax.scan(body, state, xs, length=_length(b))[1]
-
-
-def _recurrence_forward(a: Any, b: Any, state: Any, starts: Any, initial: Any) -> Any:
-    states = linear_recurrence(a, b, state, starts, initial)
-    return states, (a, states, state, starts, initial)
-
-
-def _recurrence_backward(residuals: Any, cotangents: Any) -> Any:
-    """``db_t = g_t + a_{t+1} db_{t+1}`` and ``da_t = db_t h_{t-1}``, conjugated where complex."""
-    a, states, state, starts, initial = residuals
-    constant = _length(a) == 1
+    still = jax.tree.map(lambda leaf: leaf[0], a)
     previous = jax.tree.map(lambda h, hs: jnp.concat([h[None], hs[:-1]]), state, states)
     zeros = jax.tree.map(jnp.zeros_like, state)
 
     def body(carry: Any, slot: Any) -> Any:
         dh, da_sum, dinitial = carry
-        g, a_t, h, start = slot
-        a_t = jax.tree.map(lambda leaf: leaf[0], a) if constant else a_t
-        h = h if start is None else _where(start, initial, h)
-        db = _add(g, dh)
-        da = _conj_times(h, db)
-        dh = _conj_times(a_t, db)
+        g, a_t, h, (start, valid) = slot
+        a_t = still if constant else a_t
+        h = _where(start, initial, h)
+        dh = plus(g, dh)
+        db = dh if valid is None else _where(valid, dh, zeros)
+        da = numbers.outer(db, h)
+        before = numbers.pull(a_t, db)
+        dh = before if valid is None else _where(valid, before, dh)
         if start is not None:
-            dinitial = _add(dinitial, _where(start, dh, zeros))
+            dinitial = plus(dinitial, _where(start, dh, zeros))
             dh = _where(start, zeros, dh)
         if constant:
-            da_sum, da = _add(da_sum, da), None
+            da_sum, da = plus(da_sum, da), None
+        else:
+            da = jax.tree.map(_sum_to, da, a_t)
         return (dh, da_sum, dinitial), (db, da)
 
-    xs = (cotangents, None if constant else a, previous, starts)
+    no_da = jax.tree.map(jnp.zeros_like, numbers.outer(zeros, zeros)) if constant else None
+    no_start = None if flags[0] is None else zeros
+    xs = (cotangents, None if constant else a, previous, flags)
     (dh, da_sum, dinitial), (db, da) = jax.lax.scan(
-        body,
-        (zeros, zeros if constant else None, None if starts is None else zeros),
-        xs,
-        length=_length(cotangents),
-        reverse=True,
+        body, (zeros, no_da, no_start), xs, length=_length(cotangents), reverse=True
     )
-    da = jax.tree.map(lambda leaf: leaf[None], da_sum) if constant else da
-    return jax.tree.map(_sum_to, da, a), db, dh, None, dinitial
+    if constant:
+        da = jax.tree.map(lambda x, like: _sum_to(x[None], like), da_sum, a)
+    return da, db, dh, (None, None), dinitial
 
 
 linear_recurrence.defvjp(_recurrence_forward, _recurrence_backward)

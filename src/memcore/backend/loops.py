@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from memcore.backend.arithmetic import Numbers
 from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
@@ -95,19 +96,30 @@ def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
     return f
 
 
+def stop_gradient(x: Any) -> Any:
+    """``x``, which counts as a constant in gradients."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.stop_gradient(x)
+    return x
+
+
 def linear_recurrence(
-    a: Any, b: Any, state: Any, starts: Any, initial: Any, step: Callable[..., Any]
-) -> Any:
+    states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
+    initial: Any,
+) -> Any:  # fmt: skip
     """All states of ``h_t = a_t h_{t-1} + b_t``, time leading; ``a`` may have time length 1.
 
-    On JAX a fold with the reverse fold as its gradient; elsewhere the plain fold of ``step``.
-    ``starts`` is None or ``(T, *batch)``; where it is set, ``initial`` takes the place of ``h_{t-1}``.
+    ``states_of(numbers, a, b, state, flags, initial)`` is the fold itself; on JAX its gradient is the
+    reverse fold. ``flags`` are ``(starts, valid)``, each None or ``(T, *batch)``: where a start is set,
+    ``initial`` takes the place of ``h_{t-1}``; a step that is not valid leaves h as it is.
     """
     if is_jax(a, b, state):
         from memcore.backend import jax_functions
 
-        return jax_functions.linear_recurrence(a, b, state, starts, initial)
-    return step(a, b, state, starts, initial)
+        return jax_functions.linear_recurrence(states_of, numbers, a, b, state, flags, initial)
+    return states_of(numbers, a, b, state, flags, initial)
 
 
 def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
@@ -119,10 +131,23 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
     return run(*statics, *args)
 
 
-def inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
-    """``f(L) = (c + L)^-1`` for a constant c; on JAX with the derivative ``-f(L) dL f(L)``."""
+def unit_lower_inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
+    """``f(matrix)``, which is ``(I + L)^-1`` for L below the diagonal of ``matrix``.
+
+    On JAX its derivative is that of an inverse, not that of how ``f`` finds it.
+    """
     if is_jax(matrix):
         from memcore.backend import jax_functions
 
-        return jax_functions.inverse(f, matrix)
+        return jax_functions.unit_lower_inverse(f, matrix)
     return f(matrix)
+
+
+def newton(step: Callable[..., Any], length: int, constants: Any, state: Any, slots: Any) -> Any:
+    """All states ``(T, *batch, N)`` of ``h = step(constants, h, slot)`` at once, by Newton's method.
+
+    ``state (*batch, N)``, slots with the time leading. JAX alone has the derivatives that it needs.
+    """
+    from memcore.backend import jax_newton
+
+    return jax_newton.newton(step, length, constants, state, slots)

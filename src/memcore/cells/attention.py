@@ -10,8 +10,9 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Params, State
+from memcore.ops.positions import check_position
 from memcore.ops.rule import RuleCell
-from memcore.ops.window_attention import WindowAttention, check_position
+from memcore.ops.window_attention import WindowAttention
 from memcore.registry import register
 
 

@@ -89,8 +89,13 @@ class ResidualStack(Model):
         return all(m.causal for m in self.models)
 
     @property
-    def parts(self) -> dict[str, Model]:
+    def blocks(self) -> dict[str, Model]:
+        """The recurrent model of each layer."""
         return {f"layer_{i}": self.models[i % len(self.models)] for i in range(self.layers)}
+
+    @property
+    def parts(self) -> dict[str, Model]:
+        return {f"{name}/model": model for name, model in self.blocks.items()}
 
     def init(self, key: Any, dtype: Any = "float32") -> Params:
         draw, width = as_draw(key, dtype), self.width
@@ -100,7 +105,9 @@ class ResidualStack(Model):
             encoder = nn.dense(draw, "encoder", self.in_features, width, bias=True)
         params = {
             "encoder": encoder,
-            **{name: self._init_layer(part, draw.child(name)) for name, part in self.parts.items()},
+            **{
+                name: self._init_layer(part, draw.child(name)) for name, part in self.blocks.items()
+            },
             "norm": {"scale": draw.ones((width,))},
             "head": nn.dense(draw, "head", width, self.out_features or width, bias=True),
         }
@@ -124,17 +131,9 @@ class ResidualStack(Model):
             }
         return layer
 
-    def labels(self, params: Params) -> Any:
-        labels = super().labels({name: p for name, p in params.items() if name not in self.parts})
-        for name, part in self.parts.items():
-            layer = params[name]
-            rest = {key: value for key, value in layer.items() if key != "model"}
-            labels[name] = {**super().labels(rest), "model": part.labels(layer["model"])}
-        return labels
-
     def initial_state(self, params: Params) -> State:
         state = {
-            name: part.initial_state(params[name]["model"]) for name, part in self.parts.items()
+            name: part.initial_state(params[name]["model"]) for name, part in self.blocks.items()
         }
         return {**state, "position": np.zeros((), np.int32)} if self.position else state
 
@@ -146,7 +145,7 @@ class ResidualStack(Model):
             )
             steps = namespace(steps).minimum(steps, self.max_length - 1)
             h = h + nn.embed(params["position"], steps, h.dtype)
-        for name, part in self.parts.items():
+        for name, part in self.blocks.items():
             after[name], h = self._layer(part, params[name], h, state[name], call.child(name))
         return after, nn.linear(params["head"], nn.rms_norm(params["norm"], h))
 

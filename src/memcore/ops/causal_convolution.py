@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from memcore.backend import namespace
 from memcore.call import Call, as_array
-from memcore.ops.rule import check_rank, is_zero, run_rule, wide
-from memcore.ops.window import Window, undo
+from memcore.ops.rule import check_rank, run_rule, wide
+from memcore.ops.window import Window
 
 
 @dataclass(frozen=True)
@@ -32,24 +32,18 @@ class CausalConvolution(Window):
         items = xp.where(filled[..., None], items, xp.zeros_like(items))
         return xp.sum(items * kernel[:-1, :], axis=-2) + kernel[-1, :] * x
 
-    def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        """A sum of W shifted copies, masked where they reach over a start."""
-        if not is_zero(self.initial_state(params)) and starts is not None:
-            return self.stepwise(params, state, inputs, starts, valid)
-        x = wide(inputs["x"])
-        xp, axis, length = namespace(x), state[-1].ndim - 1, x.shape[state[-1].ndim - 1]
-        kernel = xp.astype(params["kernel"], x.dtype, copy=False)
-        (line,), number, filled, order, after = self.slide(state, [x], starts, valid, self.length)
-        current = number[..., self.length :]
-        out = xp.zeros_like(x)
-        for j in range(self.length + 1):
-            mask = filled[..., j : j + length] & (number[..., j : j + length] == current)
-            item = line[(slice(None),) * axis + (slice(j, j + length), ...)]
-            out = out + kernel[j, :] * xp.where(mask[..., None], item, xp.zeros_like(item))
-        return after, undo(order, out)
+    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+        """A sum of W shifted copies, without the items of other sequences."""
+        (x, number), kernel = line, params["kernel"]
+        xp, size = namespace(x), x.shape[-2] - self.length
+        kernel = xp.astype(kernel, x.dtype, copy=False)
+        own = number[..., self.length :, :]
+        out = kernel[-1, :] * x[..., self.length :, :]
+        for j in range(self.length):
+            item = x[..., j : j + size, :]
+            item = xp.where(number[..., j : j + size, :] == own, item, xp.zeros_like(item))
+            out = out + kernel[j, :] * item
+        return out
 
 
 def causal_convolution(
@@ -73,7 +67,7 @@ def causal_convolution(
         valid: ``(..., T)`` bool: other steps take no place in the window, and their output is 0.
         initial: the window at each start; None is empty (zeros).
         method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
-        chunk_size: steps per chunk of ``"chunked"``.
+        chunk_size: steps per block of ``"fused"``, steps per chunk of ``"chunked"``.
 
     Returns:
         ``(state, y)`` with ``y (..., T, D)``.

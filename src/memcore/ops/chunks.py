@@ -9,9 +9,12 @@ differences of two running sums, which cancel and leak across starts.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from memcore.backend import checkpoint, fold, namespace, tree_leaves
+import numpy as np
+
+from memcore.backend import asarray_like, checkpoint, fold, namespace, tree_leaves
 from memcore.ops.rule import keep, wide
 from memcore.resets import segments
 
@@ -95,25 +98,51 @@ def decay_since_entry(log_decay: Any, pairs: Any) -> Any:
     return namespace(log_decay).exp(sum_since_entry(log_decay, pairs))
 
 
+@dataclass(frozen=True)
 class Decays:
-    """The decays inside a chunk, from log decays ``(..., C)`` per head, ``(..., C, K)`` per key channel, or
-    None.
+    """The decays inside a chunk of C steps.
 
     A pair's decay is the exponential of a sum of log decays that are not positive: it never exceeds 1,
     and nothing is divided by a decay.
+
+    Attributes:
+        pairs: ``(..., C, C)`` bool: may step j speak to step i.
+        between: from j to i, ``(..., C, C)``, or ``(..., K, C, C)`` per key channel; None without decay.
+        entry: from the entry of i's segment (or of the chunk) to i, ``(..., C)`` or ``(..., K, C)``.
+        channels: whether they are per key channel.
     """
 
-    def __init__(self, log_decay: Any, pairs: Any, keys: Any) -> None:
-        """``pairs (..., C, C)`` may speak to each other; ``keys (..., C, K)`` tell the shape."""
-        self.pairs, self.channels = pairs, False
-        self.between = self.entry = None
+    pairs: Any
+    between: Any = None
+    entry: Any = None
+    channels: bool = False
+
+    @classmethod
+    def of(cls, log_decay: Any, pairs: Any, keys: Any) -> Decays:
+        """From log decays ``(..., C)``, ``(..., C, K)`` as ``keys``, or None."""
         if log_decay is None:
-            return
-        self.channels = log_decay.ndim == keys.ndim
-        if self.channels:
-            log_decay, pairs = log_decay.mT, pairs[..., None, :, :]
-        self.between = decay_between(log_decay, pairs)
-        self.entry = decay_since_entry(log_decay, pairs)
+            return cls(pairs)
+        channels, mask = log_decay.ndim == keys.ndim, pairs
+        if channels:
+            log_decay, mask = log_decay.mT, pairs[..., None, :, :]
+        between, entry = decay_between(log_decay, mask), decay_since_entry(log_decay, mask)
+        return cls(pairs, between, entry, channels)
+
+    def before(self) -> Decays:
+        """The same up to the step before i: what a read of the state before step i sees."""
+        xp, size = namespace(self.pairs), self.pairs.shape[-1]
+        i = np.arange(size)
+        strict = self.pairs & asarray_like(i[:, None] > i, self.pairs)
+        if self.between is None:
+            return Decays(strict)
+        mask = strict[..., None, :, :] if self.channels else strict
+        rows = xp.concat([self.between[..., :1, :], self.between[..., :-1, :]], axis=-2)
+        between = xp.where(mask, rows, xp.zeros_like(rows))
+        entry = xp.concat([self.entry[..., :1], self.entry[..., :-1]], axis=-1)
+        continues = xp.any(mask, axis=-1)
+        return Decays(
+            strict, between, xp.where(continues, entry, xp.ones_like(entry)), self.channels
+        )
 
     def scores(self, q: Any, k: Any) -> Any:
         """``q_i . (decay from j to i) k_j`` of allowed pairs, else 0: ``(..., C, C)``."""
@@ -145,3 +174,24 @@ class Decays:
             return memory
         kept = self.entry[..., -1] if self.channels else self.entry[..., -1:]
         return memory * (kept[..., None] if axes == 2 else kept)
+
+
+def entered(first: Any, read: Callable[[Any], Any], state: Any, fresh: Any) -> Any:
+    """What ``read (..., C, V)`` finds in the state that each step's segment began with.
+
+    ``first (..., C)``: is the step in segment 0; ``fresh``: the state at starts, None for zero.
+    """
+    out = read(state)
+    if first is None:
+        return out
+    xp = namespace(out)
+    return xp.where(first[..., None], out, xp.zeros_like(out) if fresh is None else read(fresh))
+
+
+def last_entry(first: Any, state: Any, fresh: Any, axes: int) -> Any:
+    """The state, with ``axes`` axes of its own behind the heads', that the last segment began with."""
+    if first is None:
+        return state
+    xp = namespace(state)
+    in_first = xp.reshape(first[..., -1], (*first.shape[:-1], *(1,) * axes))
+    return xp.where(in_first, state, xp.zeros_like(state) if fresh is None else fresh)

@@ -15,9 +15,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import asarray_like, broadcast_like, inverse, namespace
+from memcore import backend
+from memcore.backend import asarray_like, broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import Decays, fold_chunks, same_segment
+from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry, same_segment
 from memcore.ops.linear_attention import check_heads, decay_of, fade, in_time
 from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
 
@@ -29,6 +30,8 @@ class DeltaRule(Rule):
 
     scale: float = 1.0
 
+    names: ClassVar[tuple[str, ...]] = ("query", "key", "value", "beta", "log_decay")
+    """The inputs, of which the last is optional."""
     rule_name: ClassVar[str] = "delta_rule"
 
     def zeros(self, inputs: Any) -> Any:
@@ -64,9 +67,10 @@ class DeltaRule(Rule):
         chunk_size: int | None = None,
     ) -> tuple[Any, Any]:  # fmt: skip
         initial, axis = self.initial_state(params), state.ndim - 3
-        names = ("query", "key", "value", "beta", "log_decay")
         inputs = {
-            name: in_time(inputs[name], inputs["key"], axis + 1) for name in names if name in inputs
+            name: in_time(inputs[name], inputs["key"], axis + 1)
+            for name in self.names
+            if name in inputs
         }
         fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
 
@@ -77,40 +81,36 @@ class DeltaRule(Rule):
 
     def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta ``(..., H, C)``."""
-        xp = namespace(u["key"])
         q, k, v, beta = u["query"] * self.scale, u["key"], u["value"], u["beta"][..., None]
-        pairs, first = same_segment(starts, k.shape[-2], xp)
-        i = xp.arange(k.shape[-2])
-        decays = Decays(u.get("log_decay"), pairs, k)
-        overlap, k_in = decays.scores(k, k), decays.since_entry(k)
-        scores, q_in = decays.scores(q, k), decays.since_entry(q)
-        strict = xp.where(i[:, None] > i, beta * overlap, xp.zeros_like(overlap))
-        found, seen = k_in @ state, q_in @ state
-        if first is not None:
-            begun = first[..., None]
-            found = xp.where(begun, found, xp.zeros_like(found) if fresh is None else k_in @ fresh)
-            seen = xp.where(begun, seen, xp.zeros_like(seen) if fresh is None else q_in @ fresh)
-            last = first[..., -1][..., None, None]
-            state = xp.where(last, state, xp.zeros_like(state) if fresh is None else fresh)
-        writes = inverse(unit_lower_inverse, strict) @ (beta * (v - found))
-        return decays.state(state, 2) + decays.to_end(k).mT @ writes, seen + scores @ writes
+        pairs, first = same_segment(starts, k.shape[-2], namespace(k))
+        decays = Decays.of(u.get("log_decay"), pairs, k)
+        k_in, q_in = decays.since_entry(k), decays.since_entry(q)
+        found = entered(first, lambda s: k_in @ s, state, fresh)
+        writes = unit_lower_inverse(beta * decays.scores(k, k)) @ (beta * (v - found))
+        out = entered(first, lambda s: q_in @ s, state, fresh) + decays.scores(q, k) @ writes
+        state = decays.state(last_entry(first, state, fresh, 2), 2)
+        return state + decays.to_end(k).mT @ writes, out
 
 
-def unit_lower_inverse(strict: Any) -> Any:
-    """``(I + L)^-1`` of a strictly lower-triangular ``L (..., C, C)``, in log2(C) rounds of matmuls.
+def unit_lower_inverse(lower: Any) -> Any:
+    """``(I + L)^-1`` for L, what lies below the diagonal of ``lower (..., C, C)``: log2(C) rounds of matmuls.
 
     Diagonal blocks are inverted and joined, pair by pair: ``[[A, 0], [L, B]]^-1`` has the lower part
     ``-B^-1 L A^-1``. As accurate as substitution, where the product of ``I + (-L)^(2^i)`` loses all
     digits to cancellation once keys repeat (powers of L grow like binomials).
     """
-    xp = namespace(strict)
-    size = strict.shape[-1]
-    found, width = xp.eye(size, dtype=strict.dtype), 1
+    return backend.unit_lower_inverse(_join_blocks, lower)
+
+
+def _join_blocks(lower: Any) -> Any:
+    xp = namespace(lower)
+    size = lower.shape[-1]
+    found, width = xp.eye(size, dtype=lower.dtype), 1
     while width < size:
-        block = np.arange(size) // width
-        joins = (block[:, None] % 2 == 1) & (block[:, None] == block + 1)
-        lower = xp.where(asarray_like(joins, strict), strict, xp.zeros_like(strict))
-        found = found - (lower if width == 1 else found @ lower @ found)
+        row = np.arange(size)[:, None] // width
+        joins = (row % 2 == 1) & (row == row.T + 1)
+        block = xp.where(asarray_like(joins, lower), lower, xp.zeros_like(lower))
+        found = found - (block if width == 1 else found @ block @ found)
         width *= 2
     return found
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import Decays, fold_chunks, same_segment
+from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry, same_segment
 from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule, wide
 
 EPS = 1e-10
@@ -100,37 +100,19 @@ class LinearAttentionRule(Rule):
         xp = namespace(u["key"])
         q, k, v = u["query"] * self.scale, u["key"], u["value"]
         pairs, first = same_segment(starts, k.shape[-2], xp)
-        decays = Decays(u.get("log_decay"), pairs, k)
+        decays = Decays.of(u.get("log_decay"), pairs, k)
         scores, q_in, k_out = decays.scores(q, k), decays.since_entry(q), decays.to_end(k)
         memory, norm = state if self.normalise else (state, None)
         new, new_norm = fresh if self.normalise and fresh is not None else (fresh, None)
 
-        def incoming(read: Any, old: Any, new: Any) -> Any:
-            """Read the state that each step's segment began with."""
-            out = read(old)
-            if first is None:
-                return out
-            return xp.where(
-                first[..., None], out, read(new) if new is not None else xp.zeros_like(out)
-            )
-
-        out = scores @ v + incoming(lambda s: q_in @ s, memory, new)
-        if self.normalise:
-            z = xp.sum(scores, axis=-1)[..., None]
-            z = z + incoming(lambda n: q_in @ n[..., None], norm, new_norm)
-            out = out / (z + EPS)
-
-        def outgoing(old: Any, new: Any, axes: int) -> Any:
-            """The decayed state of the last step's segment."""
-            if first is not None:
-                last = xp.reshape(first[..., -1], (*first.shape[:-1], *(1,) * axes))
-                old = xp.where(last, old, xp.zeros_like(old) if new is None else new)
-            return decays.state(old, axes)
-
-        memory = outgoing(memory, new, 2) + k_out.mT @ v
+        out = scores @ v + entered(first, lambda s: q_in @ s, memory, new)
+        memory = decays.state(last_entry(first, memory, new, 2), 2) + k_out.mT @ v
         if not self.normalise:
             return memory, out
-        return (memory, outgoing(norm, new_norm, 1) + xp.sum(k_out, axis=-2)), out
+        seen = entered(first, lambda z: q_in @ z[..., None], norm, new_norm)
+        out = out / (xp.sum(scores, axis=-1)[..., None] + seen + EPS)
+        norm = decays.state(last_entry(first, norm, new_norm, 1), 1) + xp.sum(k_out, axis=-2)
+        return (memory, norm), out
 
 
 def linear_attention(

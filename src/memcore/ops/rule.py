@@ -32,7 +32,7 @@ class Rule(Memoroid):
         return params
 
     def zeros(self, inputs: Any) -> Any:
-        """The zero state, unbatched NumPy arrays, for inputs of these shapes."""
+        """The empty state, mostly zeros: unbatched NumPy arrays, for inputs of these shapes."""
         raise NotImplementedError
 
 
@@ -107,7 +107,7 @@ def _run_rule(
     call = Call(starts, valid, method, chunk_size)
     params = initial if weights is None else {**weights, "initial": initial}
     state, out = methods.recur(rule, params, inputs, state, call, shape)
-    return state, tree_map(lambda o: keep(valid, xp.astype(o, pattern.dtype, copy=False)), out)
+    return state, tree_map(lambda o: xp.astype(keep(valid, o), pattern.dtype, copy=False), out)
 
 
 def is_zero(tree: Any) -> bool:
@@ -143,3 +143,15 @@ def check_shape(name: str, x: Any, expected: tuple[int, ...], like: str) -> None
         raise ValueError(
             f"{name} has shape {tuple(np.shape(x))}, expected {tuple(expected)} to match {like}"
         )
+
+
+def in_front(name: str, x: Any, of: str, like: Any) -> Any:
+    """``x`` with as many axes as ``like``, every one of them like's or 1."""
+    check_rank(name, x, 0, str(tuple(like.shape)))
+    shape = (1,) * (like.ndim - x.ndim) + tuple(x.shape)
+    pairs = zip(shape, like.shape, strict=False)
+    if len(shape) != like.ndim or any(n not in (1, m) for n, m in pairs):
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}, expected one that broadcasts to {of} {tuple(like.shape)}"
+        )
+    return namespace(x).reshape(x, shape)

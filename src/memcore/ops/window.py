@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore import methods
-from memcore.backend import namespace, tree_map
+from memcore.backend import checkpoint, fold, namespace, tree_map
 from memcore.call import Call
-from memcore.ops.rule import Rule, keep, wide
+from memcore.ops.rule import Rule, is_zero, keep, wide
 from memcore.resets import align, segments
 
 
@@ -25,7 +25,7 @@ class Window(Rule):
     length: int = 64
 
     names: ClassVar[tuple[str, ...]] = ()
-    """The inputs that the window keeps."""
+    """The inputs that the window keeps; ``item_ndim`` is their rank without batch and time."""
     item_ndim: ClassVar[int] = 1
 
     def zeros(self, inputs: Any) -> Any:
@@ -72,66 +72,126 @@ class Window(Rule):
         index = (slice(None),) * axis + (slice(1, None), ...)
         return tuple(append(s[index], x, axis) for s, x in zip(state, new, strict=True))
 
-    def slide(self, state: Any, items: list[Any], starts: Any, valid: Any, front: int) -> Any:
-        """All items in one line: ``(line, segment, filled, order, state)``.
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
+        chunk_size: int | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """Masks say which items a step sees. They cannot say windows that are not empty at starts: the
+        fold over single steps does."""
+        if starts is not None and not is_zero(self.initial_state(params)):
+            call = Call(starts, valid, "sequential")
+            return methods.recur(self, params, inputs, state, call, starts.shape)
+        inputs = {name: wide(x) for name, x in inputs.items()}
+        return self._fused(params, state, inputs, starts, valid, chunk_size)
 
-        The line is the incoming window (padded in front to ``front`` places) and then the items, those
-        that are not valid moved to the end; ``order`` is that permutation of time, or None.
-        ``segment`` numbers the sequences, the last one being the outgoing window's.
+    def _fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any, chunk_size: int | None
+    ) -> tuple[Any, Any]:
+        """A fold over blocks of C steps, each behind the W items before it: ``O(T (W + C))``.
+
+        Small blocks stay in the cache, and for the gradient only their inputs are kept.
         """
-        xp, axis = namespace(items[0]), state[-1].ndim - 1
-        lead, length = items[0].shape[:axis], items[0].shape[axis]
-        number = xp.zeros((*lead, length), dtype=xp.int32) if starts is None else segments(starts)
-        filled, order, last = xp.ones((*lead, length), dtype=xp.bool), None, number[..., -1:]
+        axis, front = state[-1].ndim - 1, self.length
+        length = inputs[self.names[0]].shape[axis]
+        line, others, order = self.line(state, inputs, starts, valid)
+        after = self.outgoing(line, starts, length)
+        size = min(chunk_size or max(front, 64), length)
+
+        def into_blocks(x: Any) -> Any:
+            return namespace(x).moveaxis(blocks(x, axis, size), axis + 1, -2)
+
+        def body(before: list[Any], slot: Any) -> Any:
+            line = [append(a, b, -2) for a, b in zip(before, slot[0], strict=True)]
+            return [x[..., size:, :] for x in line], self.block(params, line, slot[1])
+
+        before = [namespace(x).moveaxis(between(x, axis, 0, front), axis, -2) for x in line]
+        behind = [between(x, axis, front, front + length) for x in line]
+        slots = tree_map(into_blocks, (behind, others))
+        _, out = fold(checkpoint(body, state), before, slots, -(-length // size))
+        return after, undo(order, out_of_blocks(out, axis, length))
+
+    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+        """What C steps read, ``(..., C, N)``, the last ones of a line of W + C places.
+
+        Items arrive with time as their last axis but one; ``line[-1] (..., W + C, 1)`` are the numbers
+        of their sequences, and a step sees those of its own number alone. ``others`` are the
+        inputs that the window does not keep, of the C steps.
+        """
+        raise NotImplementedError
+
+    def line(
+        self, state: Any, inputs: dict[str, Any], starts: Any, valid: Any
+    ) -> tuple[list[Any], dict[str, Any], Any]:
+        """The incoming window and the new items behind it, in one line: ``(line, others, order)``.
+
+        ``line`` is ``[*items (..., W + T, *item), number (..., W + T, 1)]``. The numbers count the
+        sequences from 0, the incoming window's, and are -1 where there is nothing: those places come
+        first, so that filled ones are neighbours. ``others`` are the inputs that the window does
+        not keep, in the same order; ``order`` is that permutation of time, or None.
+        """
+        xp, axis = namespace(state[-1]), state[-1].ndim - 1
+        others = {name: x for name, x in inputs.items() if name not in self.names}
+        lead = inputs[self.names[0]].shape[: axis + 1]
+        number = xp.zeros(lead, dtype=xp.int32) if starts is None else segments(starts)
+        number = number if valid is None else xp.where(valid, number, xp.full_like(number, -1))
+        number = append(xp.astype(state[-1], xp.int32) - 1, number, axis)
+        new = [inputs[name] for name in self.names]
+        items = [append(s, x, axis) for s, x in zip(state, new, strict=False)]
+        line, order = [*items, number[..., None]], None
         if valid is not None:
-            order = xp.argsort(xp.astype(~valid, xp.int32), axis=-1, stable=True)
-            items = [gather(x, order) for x in items]
-            number, filled = gather(number, order), gather(valid, order)
-        line = [append(s, x, axis) for s, x in zip(state, [*items, filled], strict=True)]
-        number = append(xp.zeros_like(line[-1][..., : self.length], dtype=xp.int32), number, axis)
-        state = self._last(line, number == last, valid, axis)
-        missing = front - self.length
-        if missing:
-            line = [pad(x, axis, missing, front=True) for x in line]
-            number = pad(number, axis, missing, front=True)
-        return line[:-1], number, line[-1], order, state
+            place = xp.argsort(xp.astype(number >= 0, xp.int32), axis=-1, stable=True)
+            line = [gather(x, place) for x in line]
+            order = xp.argsort(xp.astype(valid, xp.int32), axis=-1, stable=True)
+            others = {name: gather(x, order) for name, x in others.items()}
+        return line, others, order
 
-    def stepwise(
-        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any
-    ) -> tuple[Any, ...]:
-        """The fold, for windows that are not empty at starts: masks cannot say those."""
-        call = Call(starts, valid, "sequential")
-        return methods.recur(self, params, inputs, state, call, starts.shape)
-
-    def _last(self, line: list[Any], current: Any, valid: Any, axis: int) -> tuple[Any, ...]:
-        """The last window of the line: the current sequence's items, zeros in the other places."""
-        filled = line[-1] & current
-        line = [*(keep(filled, x) for x in line[:-1]), filled]
-        if valid is None:
-            index = (slice(None),) * axis + (slice(line[-1].shape[-1] - self.length, None), ...)
-            return tuple(x[index] for x in line)
-        xp = namespace(valid)
-        count = xp.sum(xp.astype(valid, xp.int32), axis=-1, dtype=xp.int32)[..., None]
-        source = count + xp.arange(self.length, dtype=xp.int32)
-        return tuple(gather(x, source) for x in line)
+    def outgoing(self, line: list[Any], starts: Any, first: int) -> tuple[Any, ...]:
+        """The state that a line leaves: its places from ``first`` on, empty where not of the last
+        sequence."""
+        xp, axis = namespace(line[-1]), line[-1].ndim - 2
+        *items, number = (between(x, axis, first, x.shape[axis]) for x in line)
+        last = xp.zeros_like(number[..., 0, 0])
+        if starts is not None:
+            last = xp.sum(xp.astype(starts, xp.int32), axis=-1, dtype=xp.int32)
+        filled = number[..., 0] == last[..., None]
+        return (*(keep(filled, x) for x in items), filled)
 
 
 def append(a: Any, b: Any, axis: int) -> Any:
     return namespace(a, b).concat([a, b], axis=axis)
 
 
-def pad(x: Any, axis: int, count: int, *, front: bool = False) -> Any:
-    """``count`` zeros along ``axis``, behind or in front."""
-    zeros = namespace(x).zeros((*x.shape[:axis], count, *x.shape[axis + 1 :]), dtype=x.dtype)
-    return append(zeros, x, axis) if front else append(x, zeros, axis)
+def pad(x: Any, axis: int, count: int) -> Any:
+    """``count`` zeros behind, along ``axis``."""
+    if not count:
+        return x
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    return append(x, namespace(x).zeros(shape, dtype=x.dtype), axis)
 
 
 def gather(x: Any, source: Any) -> Any:
     """``x`` at the places ``source (*lead, n)`` of its axis behind ``lead``."""
+    return namespace(x).take_along_axis(x, align(source, x.ndim), axis=source.ndim - 1)
+
+
+def between(x: Any, axis: int, start: int, stop: int) -> Any:
+    return x[(slice(None),) * axis + (slice(start, stop), ...)]
+
+
+def blocks(x: Any, axis: int, size: int) -> Any:
+    """``(*batch, T, ...)`` to ``(blocks, *batch, C, ...)``, padded with zeros."""
+    count = -(-x.shape[axis] // size)
+    x = pad(x, axis, count * size - x.shape[axis])
+    xp, shape = namespace(x), (*x.shape[:axis], count, size, *x.shape[axis + 1 :])
+    return xp.moveaxis(xp.reshape(x, shape), axis, 0)
+
+
+def out_of_blocks(x: Any, axis: int, length: int) -> Any:
+    """``(blocks, *batch, ..., C, N)`` to ``(*batch, T, ..., N)``."""
     xp = namespace(x)
-    axis = source.ndim - 1
-    index = xp.broadcast_to(align(source, x.ndim), (*source.shape, *x.shape[axis + 1 :]))
-    return xp.take_along_axis(x, index, axis=axis)
+    x = xp.moveaxis(xp.moveaxis(x, -2, axis + 1), 0, axis)
+    shape = (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
+    return between(xp.reshape(x, shape), axis, 0, length)
 
 
 def undo(order: Any, x: Any) -> Any:

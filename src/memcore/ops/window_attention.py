@@ -1,162 +1,207 @@
-"""Sliding-window softmax attention, with rotary or ALiBi positions."""
+"""Softmax attention over a sliding window or over all that came before.
+
+``o_t = sum_i e_ti v_i / (exp(sink) + sum_i e_ti)`` with ``e_ti = exp(scale q_t . k_i + bias)``; the sink
+is a number per head (as in gpt-oss), and left out where there is none.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from memcore import nn
-from memcore.backend import namespace
+from memcore.backend import checkpoint, fold, namespace
 from memcore.call import Call, as_array, check_count
-from memcore.ops.rule import check_rank, check_shape, is_zero, run_rule, wide
-from memcore.ops.window import Window, gather, pad, undo
-
-
-def rope(x: Any, positions: Any, base: float = 10000.0) -> Any:
-    """Rotate channel pairs ``(j, j + K/2)`` of ``x (..., L, K)`` by ``positions (L,) * base^(-2j/K)``.
-
-    Rotary positions (arXiv:2104.09864), in the half-split layout of most public checkpoints.
-    """
-    xp, half = namespace(x), x.shape[-1] // 2
-    frequency = np.exp(-math.log(base) * np.arange(half) / half)
-    angle = positions[:, None] * xp.astype(xp.asarray(frequency), positions.dtype)
-    cos, sin = xp.cos(angle), xp.sin(angle)
-    a, b = x[..., :half], x[..., half:]
-    return xp.concat([a * cos - b * sin, a * sin + b * cos], axis=-1)
-
-
-def alibi_slopes(heads: int) -> np.ndarray:
-    """``2^(-8 (h + 1) / H)`` for head h (arXiv:2108.12409)."""
-    return 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)
+from memcore.ops.positions import alibi_slopes, check_position, rope
+from memcore.ops.rule import check_rank, check_shape, run_rule, wide
+from memcore.ops.window import Window, blocks, out_of_blocks, undo
 
 
 @dataclass(frozen=True)
 class WindowAttention(Window):
-    """Inputs ``query, key (..., H, K)`` and ``value (..., H, V)``; positions count backwards from the
-    query, so they restart at starts and need no counter."""
+    """Inputs ``query (..., HQ, K)``, ``key (..., H, K)`` and ``value (..., H, V)``.
+
+    Positions count backwards from the query, so they restart at starts and need no counter. With
+    ``sinks``, ``params`` is ``{"sinks": (HQ,), "initial": state}``.
+    """
 
     position: str | None = None
     scale: float | None = None
+    sinks: bool = False
 
     names: ClassVar[tuple[str, ...]] = ("key", "value")
     item_ndim: ClassVar[int] = 2
     rule_name: ClassVar[str] = "window_attention"
 
+    def initial_state(self, params: Any) -> Any:
+        return params["initial"] if self.sinks else params
+
     def read(self, params: Any, state: Any, inputs: Any) -> Any:
         q = wide(inputs["query"])
         xp = namespace(q)
         k, v = (xp.moveaxis(x, -2, -3) for x in state[:2])
-        allowed = state[2][..., None, None, :]
-        return self._attend(q[..., None, :], k, v, allowed)[..., 0, :]
+        allowed, place = state[2][..., None, None, :], xp.arange(self.length)[-1:]
+        return self._attend(params, q[..., None, :], k, v, place, allowed)[..., 0, :]
 
-    def _attend(self, q: Any, k: Any, v: Any, allowed: Any) -> Any:
-        """Queries ``(..., H, C, K)``, the last C of the keys ``(..., H, L, K)``; ``(..., H, C, V)``."""
-        xp, (queries, keys) = namespace(q), (q.shape[-2], k.shape[-2])
-        scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
-        place = xp.arange(keys, dtype=q.dtype)
+    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+        k, v, number = line
+        number, keys, front = number[..., 0], namespace(k).arange(k.shape[-2]), self.length
+        distance = keys[front:, None] - keys
+        allowed = number[..., front:, None] == number[..., None, :]
+        allowed = (allowed & (distance >= 0) & (distance < front))[..., None, :, :]
+        return self._attend(params, others["query"], k, v, keys[front:], allowed)
+
+    def _attend(self, params: Any, q: Any, k: Any, v: Any, place: Any, allowed: Any) -> Any:
+        """Queries ``(..., HQ, C, K)`` at the places ``(C,)`` of keys ``(..., H, L, K)``; query head h
+        reads the head ``h // (HQ / H)``: ``(..., HQ, C, V)``."""
         if self.position == "rope":
-            q, k = rope(q, place[keys - queries :]), rope(k, place)
-        scores = (q * scale) @ k.mT
+            q, k = rope(q, place), rope(k, namespace(k).arange(k.shape[-2]))
+        return self._mix(params, q, k, v, place, allowed)
+
+    def _mix(self, params: Any, q: Any, k: Any, v: Any, place: Any, allowed: Any) -> Any:
+        """`_attend` with keys and queries that have been rotated."""
+        xp, (heads, keys) = namespace(q), k.shape[-3:-1]
+        scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
+
+        def by_head(x: Any) -> Any:
+            return xp.reshape(x, (*x.shape[:-3], heads, -1, x.shape[-1]))
+
+        scores = xp.reshape(by_head(q * scale) @ k.mT, (*q.shape[:-1], keys))
         if self.position == "alibi":
-            distance = place[keys - queries :][:, None] - place
+            distance = xp.astype(place[:, None] - xp.arange(keys), q.dtype)
             slopes = xp.astype(xp.asarray(alibi_slopes(q.shape[-3])), q.dtype)
             scores = scores - slopes[:, None, None] * distance
         floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
-        return nn.softmax(xp.where(allowed, scores, floor)) @ v
+        sinks = xp.astype(params["sinks"], q.dtype)[:, None, None] if self.sinks else None
+        weights = nn.softmax(xp.where(allowed, scores, floor), sinks)
+        return xp.reshape(by_head(weights) @ v, (*q.shape[:-1], v.shape[-1]))
 
-    def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        """Blocks of C queries, each with its own keys and the W before them: ``O(T (W + C))``."""
-        if not is_zero(self.initial_state(params)) and starts is not None:
-            return self.stepwise(params, state, inputs, starts, valid)
-        q, k, v = (wide(inputs[name]) for name in ("query", "key", "value"))
-        xp, axis, length = namespace(q), state[-1].ndim - 1, q.shape[state[-1].ndim - 1]
-        size = min(chunk_size or max(self.length, 16), length)
-        blocks, ahead = -(-length // size), -(-self.length // size)
-        front = ahead * size if blocks > 1 else self.length
-        (k, v), number, filled, order, state = self.slide(state, [k, v], starts, valid, front)
-        q = q if order is None else gather(q, order)
-        missing = blocks * size - length
 
-        def spans(x: Any) -> Any:
-            """``(*batch, front + T, ...)`` to ``(*batch, blocks, front + size, ...)``."""
-            x = pad(x, axis, missing)
-            if blocks == 1:
-                return xp.expand_dims(x, axis=axis)
-            x = xp.reshape(x, (*x.shape[:axis], blocks + ahead, size, *x.shape[axis + 1 :]))
-            at = (slice(None),) * axis
-            shifted = [x[(*at, slice(i, i + blocks), ...)] for i in range(ahead + 1)]
-            return xp.concat(shifted, axis=axis + 1)
+@dataclass(frozen=True)
+class FullAttention(WindowAttention):
+    """Attention to all that came before: a window that grows by every step it is given.
 
-        q = pad(q, axis, missing)
-        q = xp.reshape(q, (*q.shape[:axis], blocks, size, *q.shape[axis + 1 :]))
-        k, v, number, filled = (spans(x) for x in (k, v, number, filled))
-        place = xp.arange(front + size)
-        distance = place[front:][:, None] - place
-        allowed = (distance >= 0) & (distance < self.length) & filled[..., None, :]
-        allowed = allowed & (number[..., front:][..., :, None] == number[..., None, :])
-        q, k, v = (xp.moveaxis(x, -2, -3) for x in (q, k, v))
-        out = xp.moveaxis(self._attend(q, k, v, allowed[..., None, :, :]), -3, -2)
-        out = xp.reshape(out, (*out.shape[:axis], blocks * size, *out.shape[axis + 2 :]))
-        return state, undo(order, out[(slice(None),) * axis + (slice(0, length), ...)])
+    ``length`` is N, the places of the incoming state; the outgoing one has N + T, the filled ones last.
+    Steps alone cannot grow an array, so there is the fused form only.
+    """
+
+    rule_name: ClassVar[str] = "full_attention"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("fused",)
+
+    def _fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any, chunk_size: int | None
+    ) -> tuple[Any, Any]:
+        """A fold over blocks of queries, each with all keys: ``O(C (N + T))`` memory.
+
+        ``jax.nn.dot_product_attention`` takes twice as long on a CPU and five times the memory; its
+        softmax is in float32 whatever the inputs are, and it knows no sinks.
+        """
+        axis, front = state[-1].ndim - 1, self.length
+        length = inputs["query"].shape[axis]
+        line, others, order = self.line(state, inputs, starts, valid)
+        xp = namespace(line[-1])
+        place, number = xp.arange(front + length), line[-1][..., 0]
+        q, k, v = (xp.moveaxis(x, axis, -2) for x in (others["query"], *line[:-1]))
+        if self.position == "rope":
+            q, k = rope(q, place[front:]), rope(k, place)
+        size = min(chunk_size or 64, length)
+        own = number[..., front:]
+        slots = (blocks(q, axis + 1, size), blocks(own, axis, size), blocks(place[front:], 0, size))
+
+        def body(carry: Any, slot: Any) -> Any:
+            q, own, here = slot
+            allowed = (own[..., :, None] == number[..., None, :]) & (here[:, None] >= place)
+            return carry, self._mix(params, q, k, v, here, allowed[..., None, :, :])
+
+        _, out = fold(checkpoint(body, state), (), slots, -(-length // size))
+        out = undo(order, out_of_blocks(out, axis, length))
+        return self.outgoing(line, starts, 0), out
 
 
 def window_attention(
     q: Any,
     k: Any,
     v: Any,
-    window: int,
+    window: int | None,
     state: Any = None,
     *,
     starts: Any = None,
     valid: Any = None,
     initial: Any = None,
     position: str | None = None,
+    sinks: Any = None,
     scale: float | None = None,
     method: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Any, Any]:
-    """Causal softmax attention over the last ``window`` items, the current one included.
+    """Causal softmax attention over the last ``window`` items, the current one included, or over all.
+
+    With several query heads for each head of keys and values it is grouped-query attention
+    (arXiv:2305.13245). Without a window the state is a cache that grows, so each call on JAX
+    with a longer state compiles anew.
 
     Args:
-        q: ``(..., T, H, K)`` queries.
+        q: ``(..., T, HQ, K)`` queries; HQ is a multiple of H, and head h reads the keys and values of
+            head ``h // (HQ / H)``.
         k: ``(..., T, H, K)`` keys.
         v: ``(..., T, H, V)`` values.
-        window: W, how many items a query sees.
-        state: ``(keys (..., W, H, K), values (..., W, H, V), filled (..., W) bool)``, oldest first;
-            ``initial`` if None.
+        window: W, how many items a query sees; None is all since the start.
+        state: ``(keys (..., W, H, K), values (..., W, H, V), filled (..., W) bool)``, oldest first, the
+            filled places last; ``initial`` if None. Without a window: N places, and N + T afterwards.
         starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
         valid: ``(..., T)`` bool: other steps take no place in the window, and their output is 0.
-        initial: the window at each start; None is empty.
+        initial: the window at each start; None is empty. There is none without a window.
         position: None, ``"rope"`` (needs an even K) or ``"alibi"``.
-        scale: factor of the scores; None is ``K^-0.5``.
-        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
+        sinks: ``(HQ,)``, for each head the logit of one more item, whose value is 0; None is no such item.
+        scale: factor of the scores of keys; None is ``K^-0.5``.
+        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``; without a
+            window ``"auto"`` or ``"fused"``.
         chunk_size: queries per block of ``"fused"``, steps per chunk of ``"chunked"``.
 
     Returns:
-        ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32.
+        ``(state, out)`` with ``out (..., T, HQ, V)``; the state of half precision inputs is float32.
     """
     inputs = {"query": as_array(q), "key": as_array(k), "value": as_array(v)}
-    k, v = inputs["key"], inputs["value"]
-    check_count("window", window)
+    q, k, v, sinks = *inputs.values(), as_array(sinks)
+    check_arrays(q, k, v, sinks)
+    check_position(position, k.shape[-1])
+    if window is not None:
+        check_count("window", window)
+    elif initial is not None:
+        raise ValueError("initial is given, expected None: without a window a start clears all")
+    kind, length = (FullAttention, places(state)) if window is None else (WindowAttention, window)
+    rule = kind(length=length, position=position, scale=scale, sinks=sinks is not None)
+    weights = None if sinks is None else {"sinks": sinks}
+    call = Call(starts, valid, method, chunk_size)
+    state, out = run_rule(rule, inputs, "value", -3, state, initial, call, weights)
+    if q.shape[-2] != k.shape[-2] and not q.shape[-3]:  # outputs of length 0 look like the values
+        out = namespace(out).zeros((*q.shape[:-1], v.shape[-1]), dtype=out.dtype)
+    return state, out
+
+
+def places(state: Any) -> int:
+    """How many places a cache has; 0 for None, and for what is no cache, which `run_rule` refuses."""
+    shape = np.shape(state[-1]) if isinstance(state, tuple | list) and state else ()
+    return shape[-1] if shape else 0
+
+
+def check_arrays(q: Any, k: Any, v: Any, sinks: Any) -> None:
+    """Raise for queries, keys, values and sinks that do not fit together."""
     check_rank("k", k, 3, "(..., T, H, K)")
     check_rank("v", v, 3, "(..., T, H, V)")
-    check_shape("q", inputs["query"], k.shape, f"k {tuple(k.shape)}")
-    check_shape("v", v, (*k.shape[:-1], v.shape[-1]), f"k {tuple(k.shape)}")
-    check_position(position, k.shape[-1])
-    rule = WindowAttention(length=window, position=position, scale=scale)
-    call = Call(starts, valid, method, chunk_size)
-    return run_rule(rule, inputs, "value", -3, state, initial, call)
-
-
-def check_position(position: str | None, key_size: int) -> None:
-    """Raise ValueError for a position encoding that is unknown or does not fit the keys."""
-    if position not in (None, "rope", "alibi"):
-        raise ValueError(f"position is {position!r}, expected None, 'rope' or 'alibi'")
-    if position == "rope" and key_size % 2:
-        raise ValueError(f"position is 'rope', which needs an even key size, got {key_size}")
+    check_rank("q", q, 3, "(..., T, HQ, K)")
+    like = f"k {tuple(k.shape)}"
+    check_shape("v", v, (*k.shape[:-1], v.shape[-1]), like)
+    if k.shape[-2] == 0 or q.shape[-2] % k.shape[-2]:
+        raise ValueError(
+            f"q has {q.shape[-2]} heads, expected a multiple of {k.shape[-2]} to match {like}"
+        )
+    check_shape("q", q, (*k.shape[:-2], q.shape[-2], k.shape[-1]), like)
+    if sinks is not None:
+        check_rank("sinks", sinks, 1, "(HQ,)")
+        check_shape("sinks", sinks, q.shape[-2:-1], f"q {tuple(q.shape)}")

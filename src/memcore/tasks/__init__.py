@@ -4,33 +4,77 @@ A batch is a dict of NumPy arrays, whatever the task (B rows of T steps):
 
 - `xs` (B, T, in_features) float32, or (B, T) int32 where `task.tokens` is true
 - `starts` (B, T) bool: an episode begins at this step
-- `targets` (B, T) int32: the class asked for at each step
+- `targets` (B, T) int32: the class asked for at each step; (B, T, out_features) float32: the
+  numbers asked for, where `task.loss` is "mse" or "pose"
 - `weights` (B, T) float32: how much the step counts in loss and metric; zero where nothing is asked
 
 Importing this package loads NumPy only; grain and scikit-learn load when they are needed.
 """
 
+from memcore.tasks.arithmetic import ModularArithmetic
 from memcore.tasks.base import SPLITS, Example, Source, Split, Task
 from memcore.tasks.batches import Batch, batches, epoch
+from memcore.tasks.chaos import Lorenz63, MackeyGlass
+from memcore.tasks.copying import Copy, DelayedCopy, SelectiveCopy
 from memcore.tasks.digits import Digits
-from memcore.tasks.registry import make, register, task_class, tasks
+from memcore.tasks.generated import Generated
+from memcore.tasks.groups import A5, S5
+from memcore.tasks.last_bits import curriculum
+from memcore.tasks.list_ops import ListOps
+from memcore.tasks.localization import Localization
+from memcore.tasks.mnist_list_ops import MNISTListOps
+from memcore.tasks.mnist_math import MNISTMath
+from memcore.tasks.ndms import NDMS, NDMSHeads
+from memcore.tasks.needle import Needle
+from memcore.tasks.packing import Packed
+from memcore.tasks.parity import NParity, NParityHeads, Parity
+from memcore.tasks.recall import MQAR, InductionHeads
+from memcore.tasks.registry import make, register, task_class, tasks, to_config
 from memcore.tasks.repeat_first import RepeatFirst
+from memcore.tasks.repeat_previous import RepeatPrevious
 from memcore.tasks.smnist import SMNIST
+from memcore.tasks.text import Text
 
 __all__ = [
+    "A5",
+    "MQAR",
+    "NDMS",
+    "S5",
     "SMNIST",
     "SPLITS",
     "Batch",
+    "Copy",
+    "DelayedCopy",
     "Digits",
     "Example",
+    "Generated",
+    "InductionHeads",
+    "ListOps",
+    "Localization",
+    "Lorenz63",
+    "MNISTListOps",
+    "MNISTMath",
+    "MackeyGlass",
+    "ModularArithmetic",
+    "NDMSHeads",
+    "NParity",
+    "NParityHeads",
+    "Needle",
+    "Packed",
+    "Parity",
     "RepeatFirst",
+    "RepeatPrevious",
+    "SelectiveCopy",
     "Source",
     "Split",
     "Task",
+    "Text",
     "batches",
+    "curriculum",
     "epoch",
     "make",
     "register",
     "task_class",
     "tasks",
+    "to_config",
 ]

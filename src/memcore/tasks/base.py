@@ -1,11 +1,14 @@
 """What a task is: fixed splits of examples in one uniform format."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+
+Loss = Literal["cross_entropy", "squared_hinge", "mse", "pose"]
 
 Example = dict[str, np.ndarray]
 
@@ -14,8 +17,9 @@ class Source(Protocol):
     """Random access to the examples of one split, as grain's `RandomAccessDataSource`.
 
     An example is one row of a batch: `xs` (T, in_features) float32 or (T,) int32, `starts` (T,)
-    bool, `targets` (T,) int32, `weights` (T,) float32. Asking twice for one index gives equal
-    examples; an index outside the split raises IndexError.
+    bool, `targets` (T,) int32 or (T, out_features) float32 as the task's loss says, `weights`
+    (T,) float32. Asking twice for one index gives equal examples; an index outside the split
+    raises IndexError.
     """
 
     def __len__(self) -> int: ...
@@ -26,14 +30,27 @@ class Source(Protocol):
 class Task(Protocol):
     """A task: a frozen dataclass whose fields are its options, all with defaults.
 
-    `name` is its name in `memcore.tasks.tasks`, `metric` what its evaluation reports. Its inputs
-    are `in_features` wide, or tokens below `in_features` where `tokens` is true; its targets are
-    classes below `out_features`; its rows have `length` steps.
+    `name` is its name in `memcore.tasks.tasks`. `loss` says what its targets are:
+
+    - `cross_entropy`, `squared_hinge`: classes below `out_features`, (T,) int32
+    - `mse`: numbers, (T, out_features) float32
+    - `pose`: an orientation and a position, (T, 9) float32; see `memcore.tasks.pose`
+
+    `metric` is what its evaluation reports. Its inputs are `in_features` wide, or tokens below
+    `in_features` where `tokens` is true; its rows have `length` steps. Whatever is not an option
+    stands in `TaskDefaults`, from which a task may inherit.
     """
 
-    name: ClassVar[str]
-    metric: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def loss(self) -> str: ...
+
+    @property
+    def metric(self) -> str: ...
 
     @property
     def in_features(self) -> int: ...
@@ -54,6 +71,39 @@ class Task(Protocol):
         """
         ...
 
+    def segments(self, split: Split, index: int, size: int) -> Iterator[Example]:
+        """Example `index` of a split in consecutive segments of at most `size` steps.
+
+        One behind the other they are the example: a start stands only where an episode begins.
+        Where `source(split)[index]` would be too large, the memory is that of a segment.
+
+        Raises ValueError for a `size` below 1, IndexError for an index outside the split.
+        """
+        ...
+
+
+class TaskDefaults:
+    """What most tasks have in common."""
+
+    name: ClassVar[str]
+    loss: ClassVar[str] = "cross_entropy"
+    metric: ClassVar[str] = "accuracy"
+
+    def source(self, split: Split) -> Source:
+        """The examples of one split; see `Task.source`."""
+        raise NotImplementedError
+
+    def segments(self, split: Split, index: int, size: int) -> Iterator[Example]:
+        """Example `index` in segments of at most `size` steps; see `Task.segments`."""
+        check_size(size)
+        return cut(self.source(split)[index], size)
+
+
+def cut(example: Example, size: int) -> Iterator[Example]:
+    """The example in consecutive segments of `size` steps; the last may be shorter."""
+    for first in range(0, len(example["starts"]), size):
+        yield {key: value[first : first + size] for key, value in example.items()}
+
 
 def check_split(split: str) -> None:
     """Raise ValueError unless `split` is one of `SPLITS`."""
@@ -65,3 +115,9 @@ def check_index(index: int, length: int) -> None:
     """Raise IndexError unless `index` is one of a split's `length` examples."""
     if not 0 <= index < length:
         raise IndexError(f"index is {index}, expected 0 to {length - 1}")
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError unless a segment can have `size` steps."""
+    if size < 1:
+        raise ValueError(f"size of a segment is {size}, expected 1 or more")

@@ -48,7 +48,8 @@ def from_hub(part: Part) -> Images:
     except ImportError as error:
         raise ImportError(
             "no folder with MNIST's IDX files was given (option folder, or the environment "
-            'variable MEMCORE_DATA), and to load it online needs "datasets": pip install datasets'
+            'variable MEMCORE_DATA), and to load it online needs "datasets": pip install datasets '
+            '(images="digits" needs neither)'
         ) from error
     rows = load_dataset(HUB, split="train" if part == "train" else "test")
     images = np.stack([np.asarray(image, np.uint8).reshape(-1) for image in rows["image"]])

@@ -2,9 +2,11 @@
 
 import difflib
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from memcore.tasks.base import Task
+from memcore.tasks.packing import Packed
 
 T = TypeVar("T", bound=type)
 
@@ -18,9 +20,10 @@ def register(name: str) -> Callable[[T], T]:
     """
 
     def enter(cls: T) -> T:
-        if tasks.setdefault(name, cls) is not cls:
+        registered: object = tasks.setdefault(name, cls)
+        if registered is not cls:
             raise ValueError(f"name {name!r} is already the task {tasks[name].__qualname__}")
-        cls.name = name
+        cls.name = name  # type: ignore[attr-defined]
         return cls
 
     return enter
@@ -35,6 +38,17 @@ def task_class(name: str) -> type[Task]:
     return tasks[name]
 
 
-def make(name: str, **options: object) -> Task:
-    """The task registered as `name` with these options: `make("repeat_first", length=32)`."""
-    return task_class(name)(**options)
+def make(name: str, *, pack: int = 1, **options: object) -> Task:
+    """The task registered as `name` with these options: `make("repeat_first", length=32)`.
+
+    `pack` is an option of every task: how many of its examples share a row (see `Packed`).
+    """
+    task = task_class(name)(**options)
+    return task if pack == 1 else Packed(task, pack)
+
+
+def to_config(task: Task) -> dict[str, Any]:
+    """A dict of what JSON knows; `make(**to_config(task))` is the same task."""
+    if isinstance(task, Packed):
+        return {**to_config(task.task), "pack": task.pack}
+    return {"name": task.name, **asdict(task)}

@@ -1,11 +1,10 @@
 """Remember the first input of each episode; several episodes share a row."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
-from memcore.tasks.base import Example, Split, check_index, check_split
+from memcore.tasks.base import Example, Split, TaskDefaults, check_index, check_split
 from memcore.tasks.registry import register
 from memcore.tasks.splits import draw_apart
 
@@ -14,16 +13,13 @@ SIZES: dict[Split, int] = {"train": 65_536, "validation": 1_024, "test": 1_024}
 
 @register("repeat_first")
 @dataclass(frozen=True)
-class RepeatFirst:
+class RepeatFirst(TaskDefaults):
     """Random symbols; at every later step of an episode, name the episode's first symbol.
 
     A row of `length` steps holds `episodes` episodes, which begin at random steps. Inputs are
     one-hot vectors, or the symbols themselves where `tokens` is true. The first step of an
     episode needs no memory and does not count.
     """
-
-    name: ClassVar[str]
-    metric: ClassVar[str] = "accuracy"
 
     length: int = 64
     """Steps of a row."""

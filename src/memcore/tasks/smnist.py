@@ -1,79 +1,42 @@
-"""Sequential MNIST: 28x28 images, pixel by pixel."""
+"""Sequential MNIST: images of digits, pixel by pixel."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from memcore.tasks import idx, mnist
-from memcore.tasks.base import Split, check_split
+from memcore.tasks.base import Split
+from memcore.tasks.images import DigitImages
 from memcore.tasks.pixels import PixelRows
 from memcore.tasks.registry import register
-from memcore.tasks.splits import stratified, three_way
-
-VARIABLE = "MEMCORE_DATA"
 
 
 @register("smnist")
 @dataclass(frozen=True)
-class SMNIST:
+class SMNIST(DigitImages):
     """Name the digit after its 784 pixels, read row by row or in a fixed random order.
 
-    Of the 60,000 training images one in twelve is for validation; the 10,000 others are the test
-    set. The images come from IDX files in `folder`, else in the folder that the environment
-    variable MEMCORE_DATA names, else online through Hugging Face `datasets`. A folder with the
-    t10k files alone serves to evaluate; with `from_t10k` all three splits are cut out of it
-    (7,200, 800 and 2,000 images).
+    arXiv:1504.00941, section 4.2. The images come from a folder with MNIST's IDX files (`folder`,
+    or the environment variable MEMCORE_DATA); without one they are scikit-learn's, of 64 pixels,
+    or with `images="mnist"` MNIST's, online through Hugging Face `datasets`. See `DigitImages`
+    for the splits.
     """
 
-    name: ClassVar[str]
-    metric: ClassVar[str] = "accuracy"
     tokens: ClassVar[bool] = False
     in_features: ClassVar[int] = 1
     out_features: ClassVar[int] = 10
-    length: ClassVar[int] = 784
 
     permuted: bool = False
     """Read the pixels in one fixed random order."""
-    folder: str | None = None
-    """Folder of MNIST's IDX files, plain or with .gz."""
-    from_t10k: bool = False
-    """Cut train, validation and test out of the t10k files."""
+
+    @property
+    def length(self) -> int:
+        return self.pixels
 
     def source(self, split: Split) -> PixelRows:
-        """The examples of one split.
-
-        Raises FileNotFoundError where the folder or a file is missing, ValueError where a file is
-        truncated or wrong, ImportError where neither a folder nor `datasets` is there.
-        """
-        check_split(split)
-        images, labels = self._images("t10k" if self.from_t10k or split == "test" else "train")
-        if self.from_t10k:
-            indices = three_way(labels, test=5, validation=10)[split]
-        elif split == "test":
-            indices = np.arange(len(labels))
-        else:
-            train, validation = stratified(labels, 12)
-            indices = train if split == "train" else validation
-        return PixelRows(images, labels, indices, self._order(), peak=255)
-
-    def _images(self, part: mnist.Part) -> mnist.Images:
-        folder = self.folder or os.environ.get(VARIABLE)
-        if not folder:
-            return mnist.from_hub(part)
-        try:
-            return mnist.from_folder(Path(folder).expanduser(), part)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}{self._way_out(part, folder)}") from None
-
-    def _way_out(self, part: mnist.Part, folder: str) -> str:
-        there = Path(folder).expanduser()
-        has_t10k = all(idx.find(there, name) for name in mnist.file_names("t10k"))
-        if part == "train" and has_t10k:
-            return "; from_t10k (--task-options.from-t10k) trains on a part of the t10k files there"
-        return ""
+        """The examples of one split; raises what `DigitImages.pool` raises."""
+        pool = self.pool(split)
+        return PixelRows(pool.images, pool.labels, pool.indices, self._order(), pool.peak)
 
     def _order(self) -> np.ndarray:
         pixels = np.arange(self.length)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from memcore.backend import (
     tree_map,
     tree_paths,
 )
+from memcore.call import runnable
 from memcore.cell import Memoroid, Model
 
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
@@ -79,62 +81,67 @@ class Case:
         with self.precision():
             _ = self.params, self.xs, self.starts, self.valid, self.state
 
-    @cached_property
+    @functools.cached_property
     def numpy_params(self) -> Any:
         """Parameters, none of them at a special value such as 0 or 1."""
         rng = self.random(0)
         drawn = self.model.init(self.seed, self.dtype)
         return tree_map(lambda p: (p + 0.1 * rng.normal(size=p.shape)).astype(self.dtype), drawn)
 
-    @cached_property
+    @functools.cached_property
     def numpy_xs(self) -> Any:
         rng, shape = self.random(1), (self.batch, self.length)
         if self.model.input_ndim == 0:
             return rng.integers(0, self.model.in_features, shape)
         return rng.normal(size=(*shape, self.model.in_features)).astype(self.dtype)
 
-    @cached_property
+    @functools.cached_property
     def numpy_starts(self) -> np.ndarray:
         """Random starts: none in row 0, several in a row elsewhere."""
         starts = self.random(2).random((self.batch, self.length)) < 0.25
         starts[0] = False
         return starts
 
-    @cached_property
+    @functools.cached_property
     def numpy_valid(self) -> np.ndarray:
         return self.random(3).random((self.batch, self.length)) < 0.8
 
-    @cached_property
+    @functools.cached_property
     def numpy_state(self) -> Any:
         """A state as a run leaves it behind."""
         before = np.roll(self.numpy_xs, 1, axis=0)
         return self.model.apply(self.numpy_params, before, method="sequential")[0]
 
-    @cached_property
+    @functools.cached_property
     def fresh(self) -> Any:
         """The initial state, once for each sequence."""
         initial = self.model.initial_state(self.numpy_params)
         return self.array(broadcast_like(initial, self.numpy_state))
 
-    @cached_property
+    @functools.cached_property
     def params(self) -> Any:
         return self.array(self.numpy_params)
 
-    @cached_property
+    @functools.cached_property
     def xs(self) -> Any:
         return self.array(self.numpy_xs)
 
-    @cached_property
+    @functools.cached_property
     def starts(self) -> Any:
         return self.array(self.numpy_starts)
 
-    @cached_property
+    @functools.cached_property
     def valid(self) -> Any:
         return self.array(self.numpy_valid)
 
-    @cached_property
+    @functools.cached_property
     def state(self) -> Any:
         return self.array(self.numpy_state)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What the model can run in this library."""
+        return runnable(self.model, self.params)
 
     def run(self, method: str, xs: Any, state: Any, starts: Any, valid: Any = None) -> Any:
         """``model.apply`` by a method, in chunks that do not divide the length.
@@ -151,7 +158,7 @@ class Case:
         }
         return self.model.apply(self.params, xs, state, **flags)
 
-    @cached_property
+    @functools.cached_property
     def gradients(self) -> Callable[..., list[Any]]:
         """``gradients(method, xs, state, starts, valid, weight)`` of a sum over the final state and over
         the outputs at steps of ``weight (batch, T)``, with respect to all that has one. JAX."""
@@ -201,9 +208,8 @@ class Case:
 def _memoroids(model: Model, params: Any) -> Iterator[tuple[Memoroid, Any]]:
     if isinstance(model, Memoroid):
         yield model, params
-    for name, part in model.parts.items():
-        inner = params[name]
-        yield from _memoroids(part, inner.get("model", inner))
+    for path, part in model.parts.items():
+        yield from _memoroids(part, functools.reduce(operator.getitem, path.split("/"), params))
 
 
 def _close(got: np.ndarray, want: np.ndarray, what: str, tolerance: float) -> None:

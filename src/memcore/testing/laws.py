@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map
+from memcore.call import runnable
 from memcore.cell import Cell
 from memcore.engine import scan
 from memcore.testing.case import Case, NotApplicable
@@ -63,7 +64,7 @@ def execution(case: Case) -> None:
         flags += [(case.starts, None), (None, case.valid), (None, None)]
     for starts, valid in flags:
         want = case.run("sequential", case.xs, case.state, starts, valid)
-        for method in (*case.model.methods[1:], "auto"):
+        for method in (*case.methods[1:], "auto"):
             got = case.run(method, case.xs, case.state, starts, valid)
             given = [name for name, x in (("starts", starts), ("valid", valid)) if x is not None]
             case.close(got, want, f"(state, ys) with {method}, {' and '.join(given)}:")
@@ -77,7 +78,7 @@ def _states(case: Case) -> None:
     args = (case.model, case.params, case.xs, case.state)
     want = scan(*args, starts=case.starts, method="sequential", return_states=True)
     case.close(tree_map(lambda s: s[:, -1, ...], want[2]), want[0], "the last of states")
-    for method in (*(m for m in case.model.methods if m != "fused"), "auto"):
+    for method in (*(m for m in case.methods if m != "fused"), "auto"):
         got = scan(*args, starts=case.starts, method=method, chunk_size=5, return_states=True)
         case.close(got, want, f"(state, ys, states) with {method}")
 
@@ -85,7 +86,7 @@ def _states(case: Case) -> None:
 def _gradients(case: Case) -> None:
     args = (case.xs, case.state, case.starts, case.valid, case.valid)
     want = case.gradients("sequential", *args)
-    for method in case.model.methods[1:]:
+    for method in case.methods[1:]:
         got = case.gradients(method, *args)
         case.close(got, want, f"gradient with {method}", gradients=True)
 
@@ -99,10 +100,10 @@ def reset(case: Case) -> None:
     if case.backend == "jax":
         # The same two lengths in every row, so that few things compile.
         starts[:] = np.arange(case.length) == case.length // 3
-    for method in case.model.methods:
+    for method in case.methods:
         _packed(case, starts, method)
     if case.model.causal and case.length > 2:
-        for method in case.model.methods:
+        for method in case.methods:
             _poisoned(case, method)
 
 
@@ -172,7 +173,7 @@ def stream(case: Case) -> None:
     splits: Any = range(length + 1)
     if case.backend == "jax":
         splits = sorted({0, length // 3, length - length // 3, length})
-    for method in case.model.methods:
+    for method in case.methods:
         want = case.run(method, xs, case.state, starts)
         for t in splits:
             one, two = (slice(None), slice(0, t)), (slice(None), slice(t, None))
@@ -187,7 +188,7 @@ def backend(case: Case) -> None:
     if case.backend == "numpy":
         raise NotApplicable("this is NumPy")
     arrays = (case.numpy_params, case.numpy_xs, case.numpy_state)
-    for method in case.model.methods:
+    for method in runnable(case.model, arrays):
         want = case.model.apply(*arrays, starts=case.numpy_starts, method=method)
         got = case.run(method, case.xs, case.state, case.starts)
         case.close(got, want, f"(state, ys) with {method}")

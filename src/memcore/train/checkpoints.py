@@ -13,9 +13,9 @@ from memcore.train.learners.base import refill
 class Checkpoints:
     """The newest checkpoint of a run; orbax makes each one visible only when it is whole.
 
-    One holds the learner's state (parameters, optimizer), the step it was taken after, the
-    position of the data's iterator and the seconds trained so far. Random numbers need nothing
-    more: after the initial parameters only the order of the data is random.
+    One holds the learner's state (parameters, optimizer, the model's carried state), the step it
+    was taken after, the position of the data's iterator and the seconds trained so far. Random
+    numbers need nothing more: after the initial parameters only the order of the data is random.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +28,7 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardSave(jax.tree.leaves(learner.state)),
+                state=ocp.args.StandardSave(jax.tree.leaves((learner.state, learner.carry))),
                 position=ocp.args.JsonSave(position),
             ),
         )
@@ -44,11 +44,11 @@ class Checkpoints:
         found = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(jax.tree.leaves(learner.state)),
+                state=ocp.args.StandardRestore(jax.tree.leaves((learner.state, learner.carry))),
                 position=ocp.args.JsonRestore(),
             ),
         )
-        learner.state = refill(learner.state, found.state)
+        learner.state, learner.carry = refill((learner.state, learner.carry), found.state)
         data.set_state(found.position["data"])
         return step, found.position["seconds"]
 

@@ -1,7 +1,7 @@
 """What determines a run, and its form as JSON."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import memcore
 from memcore import tasks
@@ -9,11 +9,12 @@ from memcore.cell import Model
 from memcore.tasks import Task
 
 Framework = Literal["core", "equinox", "linen", "nnx"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
 class OptimizerOptions:
-    """AdamW with warm-up, a cosine to zero, and clipped gradients."""
+    """AdamW with warm-up, a cosine to zero, and clipped gradients; noise and averages if asked for."""
 
     learning_rate: float = 1e-2
     """Highest learning rate, reached at the end of the warm-up."""
@@ -25,16 +26,23 @@ class OptimizerOptions:
     """Largest norm of the gradient."""
     recurrence_rate: float = 0.5
     """Learning rate of the recurrences, as a part of that of the others."""
+    noise: float = 0.0
+    """Variance of the noise on the gradients at the first step; it falls as step^-0.55. 0: none."""
+    average: float = 0.0
+    """Decay of the moving average of the parameters, with which the model is evaluated and saved;
+    0: the parameters themselves."""
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "clip"):
             _at_least(name, getattr(self, name), 0, strictly=True)
-        for name in ("weight_decay", "recurrence_rate"):
+        for name in ("weight_decay", "recurrence_rate", "noise"):
             _at_least(name, getattr(self, name), 0)
         if not 0 <= self.warmup < 1:
             raise ValueError(
                 f"warmup is {self.warmup}, expected a part of the steps, from 0 to below 1"
             )
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average is {self.average}, expected a decay, from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,10 @@ class Config:
     `model` goes from the task's `in_features` to its `out_features` (see `network`). A check on
     the validation split comes every `validate_every` steps, a checkpoint every
     `checkpoint_every` steps; the last step has both.
+
+    With a `segment` above 0 a step sees that many time steps of the rows, and goes on from the state
+    that the step before left: truncated backpropagation through time. Evaluation streams in the same
+    segments. With a `patience` above 0 training ends after that many checks without a lower loss.
     """
 
     task: Task
@@ -52,6 +64,9 @@ class Config:
     steps: int = 800
     batch_size: int = 32
     seed: int = 0
+    precision: Precision = "float32"
+    segment: int = 0
+    patience: int = 0
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     validate_every: int = 100
     checkpoint_every: int = 200
@@ -59,7 +74,21 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 1)
-        _at_least("seed", self.seed, 0)
+        for name in ("seed", "segment", "patience"):
+            _at_least(name, getattr(self, name), 0)
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}"
+            )
+        if self.precision != "float32" and self.task.tokens:
+            raise ValueError(
+                f"precision is {self.precision!r}, expected 'float32' for the task {self.task.name}: "
+                "tokens have none to round"
+            )
+        if self.segment and not self.model.causal:
+            raise ValueError(
+                f"segment is {self.segment}, expected 0 for a model that is not causal"
+            )
         for name in ("in_features", "out_features"):
             given, expected = getattr(self.model, name), getattr(self.task, name)
             if given != expected:
@@ -72,7 +101,7 @@ class Config:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {
             **values,
-            "task": {"name": self.task.name, **asdict(self.task)},
+            "task": tasks.to_config(self.task),
             "model": memcore.to_config(self.model),
             "optimizer": asdict(self.optimizer),
         }

@@ -1,4 +1,4 @@
-"""The picture of a run: loss and accuracy over the steps."""
+"""The picture of a run: loss and metric over the steps."""
 
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,17 @@ from memcore.train.files import beside
 SMOOTHING = 0.9
 
 
-def draw(lines: list[dict[str, Any]], title: str, path: Path) -> None:
+def draw(lines: list[dict[str, Any]], metric: str, title: str, path: Path) -> None:
     """Draw the metrics of a run (see `Metrics.read`) into a PNG."""
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     figure.suptitle(title, fontsize=10)
     left, right = figure.subplots(1, 2)
-    for axes, key in ((left, "loss"), (right, "accuracy")):
+    for axes, key in ((left, "loss"), (right, metric)):
         _panel(axes, lines, key)
-    left.set_ylabel("cross-entropy (nats)")
+    left.set_ylabel("loss")
     left.set_yscale("log")
-    right.set_ylabel("accuracy")
-    right.legend(loc="lower right", frameon=False)
+    right.set_ylabel(metric)
+    right.legend(frameon=False)
     with beside(path) as draft:
         figure.savefig(draft)
 

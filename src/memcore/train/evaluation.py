@@ -1,29 +1,51 @@
 """Evaluation on a whole split."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from memcore.tasks import Batch, Split, Task, epoch
+from memcore.tasks.streams import rows_of, side_by_side
 from memcore.train.learners import Learner
 
 
-def evaluate(learner: Learner, task: Task, split: Split, batch_size: int) -> dict[str, float]:
-    """Mean `loss` (nats) and `accuracy` over every counted step of a split.
+def evaluate(
+    learner: Learner, task: Task, split: Split, batch_size: int, segment: int = 0
+) -> dict[str, float]:
+    """Mean `loss` and the task's metric over every counted step of a split.
 
     The last, partial batch is filled up with rows of weight zero, so that one compiled function
-    serves all; sums are added in float64.
+    serves all; sums are added in float64. With a `segment` the rows are streamed in segments of that
+    many steps, the model's state carried on: rows of any length in the memory of a segment.
     """
-    batch_size = min(batch_size, len(task.source(split)))
-    total = {"loss": 0.0, "correct": 0.0, "weight": 0.0}
-    for batch in epoch(task, split, batch_size=batch_size):
+    batch_size = min(batch_size, rows_of(task, split))
+    total = {"loss": 0.0, "score": 0.0, "weight": 0.0}
+    kept = learner.carry
+    for batch in _batches(task, split, batch_size, segment):
+        if not segment:
+            learner.carry = None
         for key, value in learner.evaluate(_filled(batch, batch_size)).items():
             total[key] += float(value)
-    return means(total)
+    learner.carry = kept
+    return means(total, task.metric)
 
 
-def means(total: dict[str, float]) -> dict[str, float]:
-    """Mean loss and accuracy from sums."""
+def means(total: dict[str, float], metric: str) -> dict[str, float]:
+    """Mean loss and metric from sums; nothing where no step counted."""
     weight = total["weight"]
-    return {"loss": total["loss"] / weight, "accuracy": total["correct"] / weight}
+    if not weight:
+        return {}
+    return {"loss": total["loss"] / weight, metric: total["score"] / weight}
+
+
+def _batches(task: Task, split: Split, batch_size: int, segment: int) -> Iterator[Batch]:
+    if not segment:
+        yield from epoch(task, split, batch_size=batch_size)
+        return
+    rows = rows_of(task, split)
+    for first in range(0, rows, batch_size):
+        chosen = list(range(first, min(first + batch_size, rows)))
+        yield from side_by_side(task, split, chosen, segment)
 
 
 def _filled(batch: Batch, size: int) -> Batch:

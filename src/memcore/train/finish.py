@@ -13,27 +13,39 @@ from memcore.train.metrics import Metrics
 from memcore.train.report import Summary, describe, train_loss
 
 
-def finish(config: Config, learner: Learner, folder: RunFolder, seconds: float) -> Summary:
+def finish(
+    config: Config,
+    learner: Learner,
+    folder: RunFolder,
+    steps: int,
+    seconds: float,
+    step_seconds: float,
+) -> Summary:
     """Write the results of a trained learner into its folder; the summary last of all."""
-    lines = Metrics(folder.metrics).read()
+    metric = config.task.metric
+    lines = Metrics(folder.metrics, metric).read()
     checks = [line for line in lines if line["split"] == "validation"]
-    test = evaluate(learner, config.task, "test", config.batch_size)
+    test = evaluate(learner, config.task, "test", config.batch_size, config.segment)
     params = learner.params
+    state = jax.eval_shape(lambda p: memcore.initial_state(config.model, p), params)
     summary = Summary(
         task=config.task.name,
         model=describe(config.model),
         framework=config.framework,
+        metric=metric,
         parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
-        steps=config.steps,
+        state_size=sum(leaf.size for leaf in jax.tree.leaves(state)),
+        steps=steps,
         train_loss=train_loss(lines),
         validation_loss=checks[-1]["loss"],
-        validation_accuracy=checks[-1]["accuracy"],
+        validation_metric=checks[-1][metric],
         test_loss=test["loss"],
-        test_accuracy=test["accuracy"],
+        test_metric=test[metric],
         seconds=seconds,
+        step_seconds=step_seconds,
     )
     with beside(folder.model) as draft:
         memcore.save(draft, config.model, params)
-    draw(lines, f"{summary.model} on {summary.task} ({config.framework})", folder.curves)
+    draw(lines, metric, f"{summary.model} on {summary.task} ({config.framework})", folder.curves)
     summary.write(folder.results)
     return summary

@@ -2,18 +2,21 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from memcore.tasks import batches
+from memcore.tasks.streams import Segments
 from memcore.train.checkpoints import Checkpoints
 from memcore.train.config import Config
 from memcore.train.evaluation import evaluate
 from memcore.train.finish import finish
 from memcore.train.folder import RunFolder
 from memcore.train.interrupt import Interrupts
-from memcore.train.learners import new_learner
+from memcore.train.learners import Learner, average, new_learner
 from memcore.train.metrics import Metrics
+from memcore.train.pace import Pace
 from memcore.train.progress import Display
 from memcore.train.report import Summary, table
 
@@ -36,8 +39,14 @@ class Training:
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
         self.config, self.console = config, console or Console()
-        self.data = batches(config.task, batch_size=config.batch_size, seed=config.seed)
+        how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
+        self.data: Any = (
+            Segments(config.task, "train", size=config.segment, **how)
+            if config.segment
+            else batches(config.task, **how)
+        )
         self.learner = new_learner(config)
+        self._average: Learner | None = None
         self.folder = RunFolder(Path(out))
         self.folder.claim(config)
 
@@ -54,38 +63,68 @@ class Training:
         return summary
 
     def _train(self) -> Summary | None:
-        checkpoints, metrics = Checkpoints(self.folder.checkpoints), Metrics(self.folder.metrics)
+        config = self.config
+        checkpoints = Checkpoints(self.folder.checkpoints)
+        metrics = Metrics(self.folder.metrics, config.task.metric)
         step, seconds = checkpoints.restore(self.learner, self.data)
         metrics.rewind(step)
         if step:
             self._say(f"resuming {self.folder.path} after step {step}")
-        began = time.monotonic() - seconds
-        display = Display(self.console, self.config.steps, step)
+        began, pace = time.monotonic() - seconds, Pace()
+        display = Display(self.console, config.steps, step, config.task.metric)
+        stop = False
         with Interrupts() as interrupts, display:
-            stop = False
-            while step < self.config.steps and not stop:
+            while not (stop or self._finished(step, metrics)):
                 step += 1
                 metrics.train(step, self.learner.step(next(self.data)))
-                self._look(step, metrics, display)
+                pace.step()
+                self._look(step, metrics, display, pace)
                 stop = interrupts.seen
-                if self._due(step, self.config.checkpoint_every) or stop:
+                if self._due(step, config.checkpoint_every) or stop:
                     metrics.flush()
+                    pace.pause()
                     checkpoints.save(step, self.learner, self.data, time.monotonic() - began)
+            ended = self._finished(step, metrics)
         checkpoints.close()
-        if step < self.config.steps:
+        if not ended:
             again = f"memcore train --resume {self.folder.path}"
             self._say(f"interrupted after step {step}; to go on: {again}")
             return None
-        return finish(self.config, self.learner, self.folder, time.monotonic() - began)
+        spent = time.monotonic() - began
+        return finish(config, self._evaluated(), self.folder, step, spent, pace.mean)
 
-    def _look(self, step: int, metrics: Metrics, display: Display) -> None:
+    def _finished(self, step: int, metrics: Metrics) -> bool:
+        """Whether all steps are done, or the last checks found no lower loss."""
+        if step == self.config.steps or not self.config.patience:
+            return step == self.config.steps
+        if not self._due(step, self.config.validate_every):
+            return False
+        metrics.flush()
+        losses = [line["loss"] for line in metrics.read() if line["split"] == "validation"]
+        return len(losses) - losses.index(min(losses)) > self.config.patience if losses else False
+
+    def _look(self, step: int, metrics: Metrics, display: Display, pace: Pace) -> None:
         """Check on the validation split when it is time; show the training loss now and then."""
         if self._due(step, self.config.validate_every):
-            values = evaluate(self.learner, self.config.task, "validation", self.config.batch_size)
+            metrics.flush()
+            pace.pause()
+            config = self.config
+            values = evaluate(
+                self._evaluated(), config.task, "validation", config.batch_size, config.segment
+            )
             metrics.check(step, "validation", values)
             display.check(step, values)
         if display.stale():
             display.train(step, metrics.flush())
+
+    def _evaluated(self) -> Learner:
+        """The learner that is evaluated: this one, or one with its averaged parameters."""
+        if not self.config.optimizer.average:
+            return self.learner
+        if self._average is None:
+            self._average = new_learner(self.config)
+        self._average.params = average(self.learner)
+        return self._average
 
     def _due(self, step: int, every: int) -> bool:
         return step % every == 0 or step == self.config.steps

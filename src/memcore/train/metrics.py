@@ -6,18 +6,18 @@ from typing import Any
 
 from memcore.train.evaluation import means
 from memcore.train.files import beside
-from memcore.train.loss import Sums
+from memcore.train.objective import Sums
 
 
 class Metrics:
-    """Lines `{"step", "split", "loss", "accuracy"}` of a run: every training step, every check.
+    """Lines `{"step", "split", "loss", METRIC}` of a run: every training step, every check.
 
     Training sums stay on the device until `flush`, so that a step does not wait for the one
     before it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, metric: str) -> None:
+        self.path, self.metric = path, metric
         self._waiting: list[tuple[int, str, Sums | dict[str, float]]] = []
 
     def train(self, step: int, sums: Sums) -> None:
@@ -34,7 +34,11 @@ class Metrics:
         with self.path.open("a") as file:
             for step, split, values in self._waiting:
                 if split == "train":
-                    values = last = means({key: float(value) for key, value in values.items()})
+                    sums = {key: float(value) for key, value in values.items()}
+                    values = means(sums, self.metric)
+                    last = values or last
+                if not values:  # a segment in which nothing is asked
+                    continue
                 file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
         self._waiting.clear()
         return last

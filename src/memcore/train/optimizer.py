@@ -1,12 +1,15 @@
 """The optimizer: one transformation of optax for every framework's parameters."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from memcore.train.config import OptimizerOptions
+
+NOISE_DECAY = 0.55
+"""Exponent by which the variance of the noise falls with the steps (arXiv:1511.06807)."""
 
 
 def make_optimizer(
@@ -23,7 +26,9 @@ def make_optimizer(
     def labelled(name: str) -> Callable[[Any], Any]:
         return lambda params: _like(jax.tree.map(lambda label: label == name, labels), params)
 
+    noise = [_noise(options.noise)] if options.noise else []
     adamw = optax.chain(
+        *noise,
         optax.clip_by_global_norm(options.clip),
         optax.scale_by_adam(),
         optax.add_decayed_weights(options.weight_decay, labelled("matrix")),
@@ -31,12 +36,50 @@ def make_optimizer(
         optax.scale_by_learning_rate(rate),
     )
 
+    whole = averaged(adamw, options.average) if options.average else adamw
+
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         # optax mixes counts and floats, which a program may have forbidden.
         with jax.numpy_dtype_promotion("standard"):
-            return adamw.update(gradients, state, params)
+            return whole.update(gradients, state, params)
 
-    return optax.GradientTransformation(adamw.init, update)
+    return optax.GradientTransformation(whole.init, update)
+
+
+def _noise(variance: float) -> optax.GradientTransformation:
+    """`optax.add_noise`, whose random key follows from the step: a checkpoint holds the count alone."""
+    noise = optax.add_noise(variance, NOISE_DECAY, 0)
+
+    def init(params: Any) -> Any:
+        return noise.init(params).count
+
+    def update(gradients: Any, count: Any, params: Any = None) -> tuple[Any, Any]:
+        key = jax.random.fold_in(jax.random.key(0), count)
+        gradients, state = noise.update(gradients, optax.AddNoiseState(count, key), params)
+        return gradients, state.count
+
+    return optax.GradientTransformation(init, update)
+
+
+class Averaged(NamedTuple):
+    """The moving average of the parameters, first, and the state of the transformation inside."""
+
+    average: Any
+    inner: Any
+
+
+def averaged(inner: optax.GradientTransformation, decay: float) -> optax.GradientTransformation:
+    """`inner`, whose state holds a moving average of the parameters that it leads to as well."""
+
+    def init(params: Any) -> Averaged:
+        return Averaged(params, inner.init(params))
+
+    def update(gradients: Any, state: Averaged, params: Any = None) -> tuple[Any, Averaged]:
+        updates, after = inner.update(gradients, state.inner, params)
+        new = optax.apply_updates(params, updates)
+        return updates, Averaged(optax.incremental_update(new, state.average, 1 - decay), after)
+
+    return optax.GradientTransformation(init, update)
 
 
 def _like(tree: Any, params: Any) -> Any:

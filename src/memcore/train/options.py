@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from memcore.train.config import Config, Framework
+from memcore.train.config import Config, Framework, Precision
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,8 @@ class Options:
 
     task: str = "digits"
     """What to learn."""
+    pack: int = 1
+    """How many examples of the task share a row, each beginning with a start."""
     model: str = "lru"
     """What learns it."""
     framework: Framework = Config.framework
@@ -36,6 +38,12 @@ class Options:
     """Rows in a batch."""
     seed: int = Config.seed
     """Of the initial parameters and of the order of the data."""
+    precision: Precision = Config.precision
+    """In which the model computes; parameters, states and the loss stay float32."""
+    segment: int = Config.segment
+    """Time steps of a row per update, the state carried on (truncated backpropagation); 0: all."""
+    patience: int = Config.patience
+    """Checks without a lower validation loss that end the training; 0: none do."""
     layers: int = 2
     """Blocks of the residual stack."""
     width: int = 64

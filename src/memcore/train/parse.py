@@ -14,6 +14,7 @@ import tyro
 from memcore import tasks
 from memcore.cell import Model
 from memcore.registry import lookup, registry
+from memcore.tasks import Task
 from memcore.train.config import Config, OptimizerOptions
 from memcore.train.folder import RunFolder
 from memcore.train.options import Names, Options
@@ -82,10 +83,11 @@ def _config(options: Any) -> Config:
     fields = dataclasses.fields(options.cell)
     chosen = {field.name: getattr(options.cell, field.name) for field in fields}
     model = lookup(options.model)(**{**chosen, "in_features": options.width})
+    task = packed(options.task_options, options.pack)
     return Config(
-        task=options.task_options,
+        task=task,
         model=network(
-            options.task_options,
+            task,
             model,
             layers=options.layers,
             position=None if options.position == "none" else "learned",
@@ -94,10 +96,18 @@ def _config(options: Any) -> Config:
         steps=options.steps,
         batch_size=options.batch_size,
         seed=options.seed,
+        precision=options.precision,
+        segment=options.segment,
+        patience=options.patience,
         optimizer=options.optimizer,
         validate_every=options.validate_every,
         checkpoint_every=options.checkpoint_every,
     )
+
+
+def packed(task: Task, pack: int) -> Task:
+    """The task itself, or with `pack` of its examples in a row."""
+    return task if pack == 1 else tasks.Packed(task, pack)
 
 
 def _folder(options: Any) -> Path:

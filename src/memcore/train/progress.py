@@ -12,10 +12,10 @@ REFRESH = 0.25
 
 
 class Display:
-    """Shows how far training is: step, loss, accuracy, the last check, the time left."""
+    """Shows how far training is: step, loss, metric, the last check, the time left."""
 
-    def __init__(self, console: Console, steps: int, done: int) -> None:
-        self._console, self._steps = console, steps
+    def __init__(self, console: Console, steps: int, done: int, metric: str) -> None:
+        self._console, self._steps, self._metric = console, steps, metric
         self._shown = time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -49,15 +49,23 @@ class Display:
     def train(self, step: int, values: dict[str, float]) -> None:
         """Show the training values of a step."""
         self._shown = time.monotonic()
-        text = f"loss {values['loss']:.4f} accuracy {values['accuracy']:.1%}"
+        text = f"loss {values['loss']:.4f} {self._value(values)}" if values else ""
         self._bar.update(self._task, description="training", completed=step, train=text)
 
     def check(self, step: int, values: dict[str, float]) -> None:
         """Show a check on the validation split."""
-        self._bar.update(self._task, check=f" validation {values['accuracy']:.1%}")
+        self._bar.update(self._task, check=f" validation {self._value(values)}")
         if self._bar.disable:
             self._console.print(
                 f"step {step}/{self._steps}  validation loss {values['loss']:.4f}  "
-                f"accuracy {values['accuracy']:.1%}",
+                f"{self._value(values)}",
                 highlight=False,
             )
+
+    def _value(self, values: dict[str, float]) -> str:
+        return f"{self._metric} {shown(self._metric, values[self._metric])}"
+
+
+def shown(metric: str, value: float) -> str:
+    """A metric as text: accuracies in percent, all others as they are."""
+    return f"{value:.1%}" if metric == "accuracy" else f"{value:.4g}"

@@ -10,25 +10,32 @@ from memcore.cell import Model
 from memcore.networks import ResidualStack
 from memcore.registry import name_of
 from memcore.train.files import read_json, write_json
+from memcore.train.progress import shown
 
 
 @dataclass(frozen=True)
 class Summary:
-    """The result of a finished run; losses in nats, accuracies from 0 to 1."""
+    """The result of a finished run; accuracies from 0 to 1."""
 
     task: str
     model: str
     framework: str
+    metric: str
+    """What the task reports: `accuracy`, or an error."""
     parameters: int
+    state_size: int
+    """Numbers that the model carries from step to step, per sequence."""
     steps: int
     train_loss: float
     """Mean over the last steps, up to 100."""
     validation_loss: float
-    validation_accuracy: float
+    validation_metric: float
     test_loss: float
-    test_accuracy: float
+    test_metric: float
     seconds: float
     """Training time, checks and compilation included, over all its sittings."""
+    step_seconds: float
+    """Mean time of a training step of the last sitting, without compilation and checks."""
 
     def write(self, path: Path) -> None:
         """Write the summary as JSON."""
@@ -55,10 +62,11 @@ def _columns(summary: Summary) -> dict[str, str]:
     return {
         "framework": summary.framework,
         "parameters": f"{summary.parameters:,}",
+        "state": f"{summary.state_size:,}",
         "steps": f"{summary.steps:,}",
         "train loss": f"{summary.train_loss:.4f}",
-        "validation": f"{summary.validation_accuracy:.2%}",
-        "test": f"{summary.test_accuracy:.2%}",
+        f"validation {summary.metric}": shown(summary.metric, summary.validation_metric),
+        f"test {summary.metric}": shown(summary.metric, summary.test_metric),
         "time": f"{summary.seconds:.0f} s",
     }
 

@@ -7,9 +7,12 @@ from typing import Any, get_args
 import jax
 import optax
 
+import memcore
 from memcore.cell import Model
 from memcore.train.config import Config, Framework, OptimizerOptions
 from memcore.train.learners.base import Learner as Learner
+from memcore.train.learners.base import refill
+from memcore.train.objective import Objective
 from memcore.train.optimizer import make_optimizer
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
@@ -23,7 +26,11 @@ CLASSES = {
 
 
 def make_learner(
-    framework: Framework, model: Model, params: Any, optimizer: optax.GradientTransformation
+    framework: Framework,
+    model: Model,
+    params: Any,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
 ) -> Learner:
     """A learner of `model` that begins with `params`, the core's nested dict.
 
@@ -33,14 +40,25 @@ def make_learner(
     if framework not in CLASSES:
         raise ValueError(f"framework is {framework!r}, expected one of {', '.join(FRAMEWORKS)}")
     module = importlib.import_module(f"memcore.train.learners.{framework}")
-    return getattr(module, CLASSES[framework])(model, params, optimizer)
+    return getattr(module, CLASSES[framework])(model, params, optimizer, objective)
 
 
 def new_learner(config: Config) -> Learner:
     """A learner with the initial parameters of a configuration: the same in every framework."""
     params = _init(jax.random.key(config.seed), model=config.model)
     optimizer = _optimizer(config.model, config.optimizer, config.steps)
-    return make_learner(config.framework, config.model, params, optimizer)
+    objective = Objective(config.task.loss, config.precision)
+    learner = make_learner(config.framework, config.model, params, optimizer, objective)
+    if config.segment:
+        learner.carry = memcore.initial_state(config.model, params, (config.batch_size,))
+    return learner
+
+
+def average(learner: Learner) -> Any:
+    """The moving average of the parameters, which stands first in the optimizer's state."""
+    params = learner.params
+    count = len(jax.tree.leaves(params))
+    return refill(params, jax.tree.leaves(learner.memory)[:count])
 
 
 @functools.partial(jax.jit, static_argnames="model")

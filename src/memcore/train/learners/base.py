@@ -7,14 +7,21 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.loss import Sums
+from memcore.train.objective import Objective, Sums
 
 
 class Learner(Protocol):
     """Parameters and optimizer state of one framework, and its two jitted functions."""
 
+    carry: Any
+    """The model's state, which the next batch goes on from; None where every batch begins afresh."""
+
     def __init__(
-        self, model: Model, params: Any, optimizer: optax.GradientTransformation
+        self,
+        model: Model,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        objective: Objective,
     ) -> None: ...
 
     def step(self, batch: Batch) -> Sums:
@@ -28,6 +35,14 @@ class Learner(Protocol):
     @property
     def params(self) -> Any:
         """The parameters as the core's nested dict."""
+        ...
+
+    @params.setter
+    def params(self, params: Any) -> None: ...
+
+    @property
+    def memory(self) -> Any:
+        """The state of the optimizer: a tree of arrays."""
         ...
 
     @property

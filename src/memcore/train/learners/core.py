@@ -8,50 +8,67 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.loss import Sums, mean_loss, sums
+from memcore.train.objective import Objective, Sums
 
 
 class CoreLearner:
     """The core alone: a dict of parameters, and functions of it under `jax.jit`."""
 
-    def __init__(self, model: Model, params: Any, optimizer: optax.GradientTransformation):
-        self.state = (params, optimizer.init(params))
-        self._static = {"model": model, "optimizer": optimizer}
+    def __init__(
+        self,
+        model: Model,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        objective: Objective,
+    ) -> None:
+        self.state, self.carry = (params, optimizer.init(params)), None
+        self._how = {"model": model, "objective": objective}
+        self._optimizer = optimizer
 
     @property
     def params(self) -> Any:
         return self.state[0]
 
+    @params.setter
+    def params(self, params: Any) -> None:
+        self.state = (params, self.state[1])
+
+    @property
+    def memory(self) -> Any:
+        return self.state[1]
+
     def step(self, batch: Batch) -> Sums:
-        params, memory, total = _step(*self.state, batch, **self._static)
-        self.state = (params, memory)
+        args = (*self.state, batch, self.carry)
+        *state, (total, self.carry) = _step(*args, optimizer=self._optimizer, **self._how)
+        self.state = tuple(state)
         return total
 
     def evaluate(self, batch: Batch) -> Sums:
-        return _evaluate(self.params, batch, model=self._static["model"])
+        total, self.carry = _evaluate(self.params, batch, self.carry, **self._how)
+        return total
 
 
-@partial(jax.jit, static_argnames=("model", "optimizer"))
+@partial(jax.jit, static_argnames=("model", "objective", "optimizer"))
 def _step(
     params: Any,
     memory: Any,
     batch: Batch,
+    carry: Any,
     *,
     model: Model,
+    objective: Objective,
     optimizer: optax.GradientTransformation,
-) -> tuple[Any, Any, Sums]:
-    def loss(params: Any) -> tuple[jax.Array, Sums]:
-        return mean_loss(_logits(params, batch, model), batch["targets"], batch["weights"])
+) -> tuple[Any, Any, Any]:
+    def loss(params: Any) -> tuple[jax.Array, Any]:
+        return objective.run(partial(model.apply, params), batch, carry)
 
-    gradients, total = jax.grad(loss, has_aux=True)(params)
+    gradients, beside = jax.grad(loss, has_aux=True)(params)
     updates, memory = optimizer.update(gradients, memory, params)
-    return optax.apply_updates(params, updates), memory, total
+    return optax.apply_updates(params, updates), memory, beside
 
 
-@partial(jax.jit, static_argnames="model")
-def _evaluate(params: Any, batch: Batch, *, model: Model) -> Sums:
-    return sums(_logits(params, batch, model), batch["targets"], batch["weights"])
-
-
-def _logits(params: Any, batch: Batch, model: Model) -> jax.Array:
-    return model.apply(params, batch["xs"], starts=batch["starts"])[1]
+@partial(jax.jit, static_argnames=("model", "objective"))
+def _evaluate(
+    params: Any, batch: Batch, carry: Any, *, model: Model, objective: Objective
+) -> tuple[Sums, Any]:
+    return objective.run(partial(model.apply, params), batch, carry)[1]

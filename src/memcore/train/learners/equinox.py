@@ -6,7 +6,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.loss import Sums, mean_loss, sums
+from memcore.train.objective import Objective, Sums
 from memcore_equinox import Memory
 
 import equinox as eqx  # isort: skip  (after the adapter, whose message names the extra)
@@ -15,36 +15,46 @@ import equinox as eqx  # isort: skip  (after the adapter, whose message names th
 class EquinoxLearner:
     """A module that is a tree, under `eqx.filter_jit` and `eqx.filter_grad`."""
 
-    def __init__(self, model: Model, params: Any, optimizer: optax.GradientTransformation):
-        def logits(module: Memory, batch: Batch) -> Any:
-            return module(batch["xs"], starts=batch["starts"])[1]
-
-        def loss(module: Memory, batch: Batch) -> tuple[Any, Sums]:
-            return mean_loss(logits(module, batch), batch["targets"], batch["weights"])
-
+    def __init__(
+        self,
+        model: Model,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        objective: Objective,
+    ) -> None:
         @eqx.filter_jit
-        def step(module: Memory, memory: Any, batch: Batch) -> tuple[Memory, Any, Sums]:
-            gradients, total = eqx.filter_grad(loss, has_aux=True)(module, batch)
+        def step(module: Memory, memory: Any, batch: Batch, carry: Any) -> tuple[Memory, Any, Any]:
+            gradients, beside = eqx.filter_grad(objective.run, has_aux=True)(module, batch, carry)
             arrays = eqx.filter(module, eqx.is_inexact_array)
             updates, memory = optimizer.update(gradients, memory, arrays)
-            return eqx.apply_updates(module, updates), memory, total
+            return eqx.apply_updates(module, updates), memory, beside
 
         @eqx.filter_jit
-        def evaluate(module: Memory, batch: Batch) -> Sums:
-            return sums(logits(module, batch), batch["targets"], batch["weights"])
+        def evaluate(module: Memory, batch: Batch, carry: Any) -> tuple[Sums, Any]:
+            return objective.run(module, batch, carry)[1]
 
         module = Memory(model, params=params)
         self.state = (module, optimizer.init(eqx.filter(module, eqx.is_inexact_array)))
+        self.carry: Any = None
         self._step, self._evaluate = step, evaluate
 
     @property
     def params(self) -> Any:
         return self.state[0].params
 
+    @params.setter
+    def params(self, params: Any) -> None:
+        self.state = (Memory(self.state[0].model, params=params), self.state[1])
+
+    @property
+    def memory(self) -> Any:
+        return self.state[1]
+
     def step(self, batch: Batch) -> Sums:
-        module, memory, total = self._step(*self.state, batch)
-        self.state = (module, memory)
+        *state, (total, self.carry) = self._step(*self.state, batch, self.carry)
+        self.state = tuple(state)
         return total
 
     def evaluate(self, batch: Batch) -> Sums:
-        return self._evaluate(self.state[0], batch)
+        total, self.carry = self._evaluate(self.state[0], batch, self.carry)
+        return total

@@ -1,12 +1,13 @@
 """Training with Flax Linen."""
 
+from functools import partial
 from typing import Any
 
 import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.loss import Sums, mean_loss, sums
+from memcore.train.objective import Objective, Sums
 from memcore_flax.linen import Memory
 
 import jax  # isort: skip  (after the adapter, whose message names the extra)
@@ -17,36 +18,48 @@ from flax.training.train_state import TrainState  # isort: skip
 class LinenLearner:
     """A module's `apply` and a `TrainState`, under `jax.jit`."""
 
-    def __init__(self, model: Model, params: Any, optimizer: optax.GradientTransformation):
+    def __init__(
+        self,
+        model: Model,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        objective: Objective,
+    ) -> None:
         module = Memory(model)
 
-        def logits(params: Any, batch: Batch) -> jax.Array:
-            return module.apply({"params": params}, batch["xs"], starts=batch["starts"])[1]
-
-        def loss(params: Any, batch: Batch) -> tuple[jax.Array, Sums]:
-            return mean_loss(logits(params, batch), batch["targets"], batch["weights"])
+        def loss(params: Any, batch: Batch, carry: Any) -> tuple[jax.Array, Any]:
+            return objective.run(partial(module.apply, {"params": params}), batch, carry)
 
         @jax.jit
-        def step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-            gradients, total = jax.grad(loss, has_aux=True)(state.params, batch)
-            return state.apply_gradients(grads=gradients), total
+        def step(state: TrainState, batch: Batch, carry: Any) -> tuple[TrainState, Any]:
+            gradients, beside = jax.grad(loss, has_aux=True)(state.params, batch, carry)
+            return state.apply_gradients(grads=gradients), beside
 
         @jax.jit
-        def evaluate(params: Any, batch: Batch) -> Sums:
-            return sums(logits(params, batch), batch["targets"], batch["weights"])
+        def evaluate(params: Any, batch: Batch, carry: Any) -> tuple[Sums, Any]:
+            return loss(params, batch, carry)[1]
 
         state = TrainState.create(apply_fn=module.apply, params={"memory": params}, tx=optimizer)
         # A count that is an array from the first step on, so that the second does not compile.
-        self.state = state.replace(step=jnp.zeros((), "int32"))
+        self.state, self.carry = state.replace(step=jnp.zeros((), "int32")), None
         self._step, self._evaluate = step, evaluate
 
     @property
     def params(self) -> Any:
         return self.state.params["memory"]
 
+    @params.setter
+    def params(self, params: Any) -> None:
+        self.state = self.state.replace(params={"memory": params})
+
+    @property
+    def memory(self) -> Any:
+        return self.state.opt_state
+
     def step(self, batch: Batch) -> Sums:
-        self.state, total = self._step(self.state, batch)
+        self.state, (total, self.carry) = self._step(self.state, batch, self.carry)
         return total
 
     def evaluate(self, batch: Batch) -> Sums:
-        return self._evaluate(self.state.params, batch)
+        total, self.carry = self._evaluate(self.state.params, batch, self.carry)
+        return total

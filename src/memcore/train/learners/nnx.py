@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import jax
 import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.loss import Sums, mean_loss, sums
+from memcore.train.objective import Objective, Sums
 from memcore_flax.nnx import Memory
 
 from flax import nnx  # isort: skip  (after the adapter, whose message names the extra)
@@ -15,30 +16,36 @@ from flax import nnx  # isort: skip  (after the adapter, whose message names the
 class NNXLearner:
     """A module and an `nnx.Optimizer`, both changed in place under `nnx.jit`."""
 
-    def __init__(self, model: Model, params: Any, optimizer: optax.GradientTransformation):
-        def logits(module: Memory, batch: Batch) -> Any:
-            return module(batch["xs"], starts=batch["starts"])[1]
-
-        def loss(module: Memory, batch: Batch) -> tuple[Any, Sums]:
-            return mean_loss(logits(module, batch), batch["targets"], batch["weights"])
-
+    def __init__(
+        self,
+        model: Model,
+        params: Any,
+        optimizer: optax.GradientTransformation,
+        objective: Objective,
+    ) -> None:
         @nnx.jit
-        def step(module: Memory, optimizer: nnx.Optimizer, batch: Batch) -> Sums:
-            gradients, total = nnx.grad(loss, has_aux=True)(module, batch)
+        def step(module: Memory, optimizer: nnx.Optimizer, batch: Batch, carry: Any) -> Any:
+            gradients, beside = nnx.grad(objective.run, has_aux=True)(module, batch, carry)
             optimizer.update(module, gradients)
-            return total
+            return beside
 
         @nnx.jit
-        def evaluate(module: Memory, batch: Batch) -> Sums:
-            return sums(logits(module, batch), batch["targets"], batch["weights"])
+        def evaluate(module: Memory, batch: Batch, carry: Any) -> Any:
+            return objective.run(module, batch, carry)[1]
 
-        self._module = Memory(model, params=params)
+        self._module, self.carry = Memory(model, params=params), None
         self._optimizer = nnx.Optimizer(self._module, optimizer, wrt=nnx.Param)
         self._step, self._evaluate = step, evaluate
 
     @property
     def params(self) -> Any:
         return self._module.params
+
+    @params.setter
+    def params(self, params: Any) -> None:
+        state = nnx.state(self._module)
+        leaves = jax.tree.leaves(params)
+        nnx.update(self._module, jax.tree.unflatten(jax.tree.structure(state), leaves))
 
     @property
     def state(self) -> Any:
@@ -48,8 +55,14 @@ class NNXLearner:
     def state(self, tree: Any) -> None:
         nnx.update((self._module, self._optimizer), tree)
 
+    @property
+    def memory(self) -> Any:
+        return nnx.state(self._optimizer)["opt_state"]
+
     def step(self, batch: Batch) -> Sums:
-        return self._step(self._module, self._optimizer, batch)
+        total, self.carry = self._step(self._module, self._optimizer, batch, self.carry)
+        return total
 
     def evaluate(self, batch: Batch) -> Sums:
-        return self._evaluate(self._module, batch)
+        total, self.carry = self._evaluate(self._module, batch, self.carry)
+        return total

@@ -1,0 +1,98 @@
+"""memcore against memax 0.1.1, layer against layer.
+
+Where memax computes something else than the paper, the time alone is compared, and the note says what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from harness import Pair
+from memax.equinox.semigroups.attn import Attention
+from memax.equinox.semigroups.fart import FART
+from memax.equinox.semigroups.gdn import GDN
+from memax.equinox.semigroups.lru import LRU
+from memax.equinox.set_actions.gru import GRU
+from sizes import Sizes
+
+import memcore
+from memcore import nn
+from peers import problems
+
+PACKAGES = ("memax", "equinox")
+
+
+def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
+    starts, x, key = problems.starts(n), problems.features(n), jax.random.key(5)
+
+    def theirs(module: Any) -> tuple[Callable[..., Any], Any]:
+        """The layer as a function of its arrays and the input, and those arrays."""
+        arrays, static = eqx.partition(module, eqx.is_inexact_array)
+
+        def run(arrays: Any, x: Any) -> Any:
+            layer = eqx.combine(arrays, static)
+            return jax.vmap(lambda x, s: layer(layer.initialize_carry(), (x, s))[1])(x, starts)
+
+        return run, arrays
+
+    def ours(model: Any) -> Callable[..., Any]:
+        return lambda params, x: model.apply(params, x, starts=starts)[1]
+
+    def time_only(name: str, module: Any, ours: Any, params: Any, note: str) -> Pair:
+        run, arrays = theirs(module)
+        return Pair(name, ours, run, (params, x), (arrays, x), same=False, note=note)
+
+    def attention() -> Pair:
+        run, arrays = theirs(Attention(n.width, n.window, None, key))
+
+        def fused(w: Any, x: Any) -> Any:
+            q, k, v = x @ w.Q.weight.T, x @ w.K.weight.T, x @ w.V.weight.T + w.V.bias
+            heads = (u[..., None, :] for u in (q, k, v))
+            return memcore.ops.window_attention(*heads, n.window, starts=starts)[1][..., 0, :]
+
+        return Pair("Attention", fused, run, (arrays, x))
+
+    def linear_attention() -> Pair:
+        model = memcore.LinearAttention(n.width, heads=1, key_size=n.size, value_size=n.size)
+        note = "time only: its denominator sees the current key alone"
+        module = FART(n.width, n.size, key)
+        return time_only("FART (linear attention)", module, ours(model), model.init(key), note)
+
+    def gated_delta_rule() -> Pair:
+        module = GDN(n.width, n.size, key)
+        run, arrays = theirs(module)
+
+        def fused(w: Any, x: Any) -> Any:
+            def head(layer: Any) -> Any:
+                return (x @ layer.weight.T)[..., None, :]
+
+            q, k = (nn.l2_normalise(jax.nn.silu(head(layer))) for layer in (w.Q, w.K))
+            beta = 2 * jax.nn.sigmoid(x @ w.w.weight.T + w.w.bias)
+            log_decay = jax.nn.log_sigmoid(x @ w.alpha.weight.T + w.alpha.bias)
+            out = memcore.ops.delta_rule(q, k, head(w.V), beta, log_decay, starts=starts)[1]
+            return out[..., 0, :] @ w.output.weight.T + w.output.bias
+
+        note = "time only: its transition acts on the values' side"
+        return Pair("GDN (gated delta rule)", fused, run, (arrays, x), same=False, note=note)
+
+    def lru() -> Pair:
+        module = LRU(n.width, n.width, key)
+        run, arrays = theirs(module)
+        params = {name: getattr(module, name) for name in ("nu_log", "theta_log", "gamma_log")}
+        params |= {
+            name.lower(): getattr(module, name).T for name in ("B_re", "B_im", "C_re", "C_im")
+        }
+        params["d"] = module.D
+        model = memcore.LRU(n.width, state_size=n.width)
+        return Pair("LRU", ours(model), run, (params, x), (arrays, x))
+
+    def gru() -> Pair:
+        model = memcore.GRU(n.width, hidden_size=n.width)
+        note = "time only: its reset gate acts before the recurrent matrix"
+        return time_only("GRU", GRU(n.width, key), ours(model), model.init(key), note)
+
+    builders = (attention, linear_attention, gated_delta_rule, lru, gru)
+    return {**{build.__name__: build for build in builders}, "lstm": problems.no_lstm}

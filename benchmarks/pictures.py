@@ -1,0 +1,112 @@
+"""The two pictures: time against length, and how many times faster."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from report import SECTIONS, describe
+
+COLOURS = {
+    "sequential": "#4477aa",
+    "associative": "#cc6677",
+    "chunked": "#ddaa33",
+    "fused": "#228833",
+    "streamed": "#222222",
+}
+
+
+def draw(data: dict[str, Any], folder: Path, name: str) -> list[str]:
+    """Write what there are rows for; the names of the files."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    written = []
+    for title, figure in (("time_against_length", time_against_length), ("ratios", ratios)):
+        drawn = figure(data)
+        if drawn is not None:
+            file = f"{name}-{title}.png"
+            drawn.savefig(folder / f"{file}.part", dpi=120, format="png")
+            os.replace(folder / f"{file}.part", folder / file)
+            written.append(file)
+    return written
+
+
+def lines(data: dict[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
+    """Seconds by rule, method and length."""
+    found: dict[str, dict[str, dict[int, float]]] = {}
+    for row in data["groups"].get("rules", {"rows": []})["rows"]:
+        if "seconds" in row and row["sweep"] in ("base", "length"):
+            line = found.setdefault(row["rule"], {}).setdefault(row["method"], {})
+            length = row["sizes"]["length"]
+            line[length] = min(row["seconds"], line.get(length, float("inf")))
+    for row in data["groups"].get("streaming", {"rows": []})["rows"]:
+        if "seconds" in row and row["mode"] == "forward and gradient":
+            line = found.setdefault(row["rule"], {}).setdefault("streamed", {})
+            line[row["length"]] = row["seconds"]
+    return found
+
+
+def time_against_length(data: dict[str, Any]) -> Any:
+    """One panel per rule, one line per method."""
+    from matplotlib.figure import Figure
+
+    panels = lines(data)
+    if not panels:
+        return None
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.6), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    shown = {}
+    for axis, (rule, methods) in zip(axes, panels.items(), strict=False):
+        for method, points in methods.items():
+            lengths = sorted(points)
+            dashed = "--" if method == "streamed" else "-"
+            colour = COLOURS.get(method, "#888888")
+            times = [1e3 * points[t] for t in lengths]
+            [shown[method]] = axis.plot(
+                lengths, times, dashed, color=colour, marker="o", markersize=3
+            )
+        axis.set(title=rule, xscale="log", yscale="log")
+        axis.grid(alpha=0.3)
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    figure.supxlabel("T, steps")
+    figure.supylabel("ms, forward and gradient")
+    labels = [f"{m}, one sequence" if m == "streamed" else m for m in shown]
+    figure.legend(shown.values(), labels, loc="outside upper center", ncols=5, frameon=False)
+    return figure
+
+
+def ratios(data: dict[str, Any]) -> Any:
+    """A bar per pair: their time over ours."""
+    from matplotlib.figure import Figure
+
+    bars = [
+        (group, row["name"], row["theirs"]["seconds"] / row["ours"]["seconds"])
+        for group in SECTIONS
+        for row in data["groups"].get(group, {"rows": []})["rows"]
+        if "ours" in row
+    ]
+    if not bars:
+        return None
+    figure = Figure(figsize=(8, 0.36 * len(bars) + 1.2), layout="constrained")
+    axis = figure.subplots()
+    groups = list(dict.fromkeys(group for group, _, _ in bars))
+    palette = list(COLOURS.values())
+    for place, (group, _, factor) in enumerate(bars):
+        colour = palette[groups.index(group) % len(palette)]
+        # From 1 on: to the right where memcore is faster, to the left where it is slower.
+        axis.barh(place, factor - 1, left=1, color=colour)
+        side = "left" if factor >= 1 else "right"
+        axis.annotate(f" {factor:.3g}x ", (factor, place), ha=side, va="center", fontsize=8)
+    names = [f"{name} ({group.replace('_', ' ')})" for group, name, _ in bars]
+    axis.set_yticks(range(len(bars)), names, fontsize=8)
+    axis.invert_yaxis()
+    axis.set(xscale="log", xlabel="how many times faster memcore is, forward and gradient")
+    axis.set_title(describe(data["device"]), fontsize=9)
+    axis.axvline(1.0, color="#222222", linewidth=0.8)
+    axis.margins(x=0.15)
+    return figure

@@ -1,0 +1,107 @@
+"""The Markdown of a device's results, and the table over all devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from tables import choices, comparison, number, ratio, rules, spread, streaming, sweep, table
+
+SECTIONS = {
+    "prefix_scan": (
+        "Against a prefix scan over full elements",
+        "`benchmarks/opponents.py`: `jax.lax.associative_scan` over full elements, every state kept.",
+    ),
+    "memax": ("Against memax", ""),
+    "memorax": ("Against memorax", ""),
+    "mlstm_kernels": ("Against mlstm_kernels", "Its native JAX chunkwise form."),
+    "flax": ("Against Flax", ""),
+    "equinox": ("Against Equinox", ""),
+    "torch": ("Against torch", ""),
+}
+"""Groups that compare, with their titles."""
+
+Group = dict[str, Any]
+
+
+def markdown(data: dict[str, Any], pictures: Iterable[str] = ()) -> str:
+    """Everything measured on one device."""
+    groups, parts = data["groups"], [f"# {describe(data['device'])}"]
+    parts += [f"![{name.split('-')[-1].split('.')[0]}]({name})" for name in pictures]
+    for name, (heading, text) in SECTIONS.items():
+        if name in groups:
+            parts += [f"## {heading}", *([text] if text else []), comparison(groups[name]["rows"])]
+            parts.append(origin(groups[name]))
+    for name, write in (("rules", by_method), ("numpy", in_numpy), ("streaming", streamed),
+                        ("import_time", imports)):  # fmt: skip
+        if name in groups:
+            parts += [*write(groups[name]["rows"]), origin(groups[name])]
+    return "\n\n".join(parts) + "\n"
+
+
+def by_method(rows: list[Group]) -> Iterator[str]:
+    matmul, rows = rows[0], rows[1:]
+    yield "## The rules by method"
+    yield "Forward and gradient."
+    if "size" in matmul:
+        yield (
+            "The machine's speed is a float32 matmul of {0} x {0} x {0} in the same process: {1} GFLOP/s. "
+            "Operations are counted from the rule's equations (`benchmarks/flops.py`), not from what "
+            "the method computes."
+        ).format(matmul["size"], number(matmul["flops"], 1e9))
+    yield rules(rows)
+    yield choices(rows)
+    yield "Milliseconds by the number of steps T, each method with the chunk size that it takes itself:"
+    yield sweep(rows, "length", lambda sizes: sizes["length"])
+    yield "And by the width: K = V of a head, with four times as many channels:"
+    yield sweep(rows, "width", lambda sizes: sizes["size"])
+
+
+def in_numpy(rows: list[Group]) -> Iterator[str]:
+    yield "## The rules in NumPy"
+    yield "Forward."
+    yield rules(rows, forward_only=True)
+    yield choices(rows)
+
+
+def streamed(rows: list[Group]) -> Iterator[str]:
+    factors = ", ".join(f"{name}: {factor:.2f}" for name, factor in spread(rows).items())
+    yield "## Streaming"
+    yield (
+        "One sequence, read in blocks whose state goes into the next one. The largest time per token over "
+        f"the smallest, among lengths of whole blocks: {factors}."
+    )
+    yield streaming(rows)
+
+
+def imports(rows: list[Group]) -> Iterator[str]:
+    yield "## Import"
+    lines = [[row["name"], number(row.get("seconds"), 1e-3)] for row in rows]
+    yield table(["in a fresh process", "ms"], lines)
+
+
+def describe(device: dict[str, Any]) -> str:
+    processor = f"{device['processor']}, {device['cores']} cores"
+    return processor if device["platform"] == "cpu" else f"{device['kind']} ({processor})"
+
+
+def origin(group: dict[str, Any]) -> str:
+    named = ", ".join(f"{name} {version}" for name, version in group["versions"].items())
+    return f"*{group['date']}; {group['sizes']}; {named}.*"
+
+
+def summary(every: list[dict[str, Any]]) -> str:
+    """How many times faster memcore is, one column per device; a GPU's is empty until there is one."""
+    devices = {describe(data["device"]): data["groups"] for data in every}
+    if all(data["device"]["platform"] == "cpu" for data in every):
+        devices["GPU (none was at hand)"] = {}
+    names: dict[tuple[str, str], dict[str, str]] = {}
+    for device, groups in devices.items():
+        for group in SECTIONS:
+            for row in groups.get(group, {"rows": []})["rows"]:
+                text = row.get("failure", "")
+                if "ours" in row:
+                    text = ratio(row["theirs"]["seconds"], row["ours"]["seconds"])
+                names.setdefault((group.replace("_", " "), row["name"]), {})[device] = text
+    lines = [[*key, *(cells.get(device, "") for device in devices)] for key, cells in names.items()]
+    return table(["against", "forward and gradient", *devices], lines)

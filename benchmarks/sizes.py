@@ -1,0 +1,27 @@
+"""The sizes of the benchmarks' problems."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """B sequences of T steps; H heads of key and value size K = V; channels or features; W steps."""
+
+    batch: int = 4
+    length: int = 1024
+    heads: int = 4
+    size: int = 64
+    width: int = 256
+    window: int = 64
+
+    def __str__(self) -> str:
+        return (
+            f"B={self.batch} T={self.length} H={self.heads} K=V={self.size}, "
+            f"{self.width} channels, W={self.window}"
+        )
+
+
+FULL = Sizes()
+SMALL = Sizes(batch=2, length=128, heads=2, size=8, width=16, window=8)

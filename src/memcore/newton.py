@@ -1,0 +1,40 @@
+"""``method="newton"``: the states of a nonlinear cell, all steps at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memcore.backend import namespace, newton, tree_flatten, tree_unflatten
+
+
+def all_states(
+    step: Callable[[Any, Any, Any], Any], constants: Any, state: Any, slots: Any, ndim: int, length: int
+) -> Any:  # fmt: skip
+    """The state after each step, time leading; the same numbers as a fold of ``step``, to a tolerance.
+
+    ``step(constants, state, slot)`` is the next state. Leaves of ``state``, all floating point, have
+    ``ndim`` batch axes in front, leaves of ``slots`` the time before them. JAX.
+    """
+    leaves, structure = tree_flatten(state)
+    shapes = [leaf.shape[ndim:] for leaf in leaves]
+    xp = namespace(*leaves)
+
+    def flatten(tree: Any) -> Any:
+        parts = [xp.reshape(leaf, (*leaf.shape[:ndim], -1)) for leaf in tree_flatten(tree)[0]]
+        return xp.concat(parts, axis=-1)
+
+    def unflatten(flat: Any) -> Any:
+        parts, begin = [], 0
+        for shape in shapes:
+            size = 1
+            for n in shape:
+                size *= n
+            parts.append(xp.reshape(flat[..., begin : begin + size], (*flat.shape[:-1], *shape)))
+            begin += size
+        return tree_unflatten(structure, parts)
+
+    def flat_step(constants: Any, flat: Any, slot: Any) -> Any:
+        return flatten(step(constants, unflatten(flat), slot))
+
+    return unflatten(newton(flat_step, length, constants, flatten(state), slots))

@@ -1,0 +1,16 @@
+"""The finite floor: what the maximum over nothing, and the logarithm of nothing, are in a state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memcore.backend import namespace
+
+FLOOR = -1e38
+"""Finite in float32, bfloat16 and float64 alike. What lies below it counts as nothing."""
+
+
+def floored(x: Any) -> Any:
+    """``x``, or `FLOOR` where x is not above it; no gradient goes through there."""
+    xp = namespace(x)
+    return xp.where(x > FLOOR, x, xp.asarray(FLOOR, dtype=x.dtype))

@@ -1,0 +1,1 @@
+"""`memcore compare`: several models on one task, as a table and a picture."""

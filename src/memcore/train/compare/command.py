@@ -1,0 +1,113 @@
+"""`memcore compare`: parse, train all models, and set them side by side."""
+
+import dataclasses
+import inspect
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from memcore import tasks
+from memcore.tasks import Task
+from memcore.train.command import INTERRUPTED
+from memcore.train.compare.options import Entry, Options, entries
+from memcore.train.compare.picture import draw
+from memcore.train.compare.results import Outcome, rows, table, write
+from memcore.train.loop import Training
+from memcore.train.parse import packed
+from memcore.train.progress import shown
+
+PROG = "memcore compare"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code: 0, 130 after Ctrl-C, 2 for bad arguments."""
+    try:
+        options, task = parse(arguments)
+        planned = list(entries(options, task))
+        task.source("train")
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
+    console = Console()
+    # Into a file or a pipe the table goes as wide as it is.
+    return compare(options, planned, console if console.is_terminal else Console(width=160))
+
+
+def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
+    """The options and the task; the first pass reads the task's name, the second all its options."""
+    first, _ = tyro.cli(_Name, args=arguments, return_unknown_args=True, add_help=False, prog=PROG)
+    cls = tasks.task_class(first.task)
+    names = Literal[tuple(sorted(tasks.tasks))]  # type: ignore[valid-type]
+    fields: list[Any] = [("task", names, first.task), ("task_options", cls, cls())]
+    kind = dataclasses.make_dataclass("Compare", fields, bases=(Options,), frozen=True)
+    options: Any = tyro.cli(kind, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    return options, packed(options.task_options, options.pack)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Name:
+    task: str = Options.task
+
+
+def compare(options: Options, planned: list[Entry], console: Console) -> int:
+    """Train what is not trained yet; after each run the results are those of the runs so far."""
+    title = f"{options.task}, {options.steps} steps, {options.framework}"
+    options.folder.mkdir(parents=True, exist_ok=True)
+    outcomes: list[Outcome] = []
+    with _progress(console) as progress:
+        bar = progress.add_task("", total=len(planned))
+        for entry in planned:
+            progress.update(bar, description=f"{entry.label}, seed {entry.seed}")
+            outcome = attempt(entry)
+            if outcome is None:
+                break
+            outcomes.append(outcome)
+            progress.advance(bar)
+            write(rows(outcomes), options.folder)
+            draw(outcomes, rows(outcomes), title, options.folder / "curves.png")
+            if not console.is_terminal:
+                console.print(_line(outcome, len(outcomes), len(planned)), highlight=False)
+    if outcomes:
+        console.print(table(rows(outcomes), title))
+        console.print(f"table, CSV, JSON and picture: {options.folder}", highlight=False)
+    if len(outcomes) < len(planned):
+        console.print("interrupted; the same command goes on", highlight=False)
+        return INTERRUPTED
+    return 0
+
+
+def attempt(entry: Entry) -> Outcome | None:
+    """A run from its beginning, from where it was, or as it ended; None where Ctrl-C ended it.
+
+    Whatever goes wrong with one model is said in its row, and the others go on.
+    """
+    try:
+        training = Training(entry.build(), entry.folder, Console(file=io.StringIO()))
+        summary = training.run()
+    except Exception as error:
+        return Outcome(entry, reason=f"{type(error).__name__}: {error}".splitlines()[0][:200])
+    return None if summary is None else Outcome(entry, summary)
+
+
+def _line(outcome: Outcome, number: int, of: int) -> str:
+    entry, summary = outcome.entry, outcome.summary
+    head = f"{number}/{of}  {entry.label}, seed {entry.seed}, rate {entry.learning_rate:g}: "
+    if summary is None:
+        return head + outcome.reason
+    return head + f"test {summary.metric} {shown(summary.metric, summary.test_metric)}"
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

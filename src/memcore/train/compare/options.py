@@ -1,0 +1,171 @@
+"""The options of `memcore compare`, and the plan of runs that follows from them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from memcore.cell import Model
+from memcore.networks import ResidualStack
+from memcore.registry import lookup, registry
+from memcore.tasks import Task
+from memcore.train.config import Config, Framework, OptimizerOptions, Precision
+from memcore.train.stack import network
+
+GRAIN = 16
+"""Widths are multiples of this, so that heads divide them."""
+WIDEST = 4096
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train several models on a task, and set them side by side.
+
+    Every run sees the same data in the same order. Runs that are finished are not run again: the same
+    command goes on after an interruption, and takes in models and seeds that it did not have before. All
+    the task's fields are options, --task-options.*: see the help with another --task.
+    """
+
+    task: str = "digits"
+    """What to learn."""
+    pack: int = 1
+    """How many examples of the task share a row, each beginning with a start."""
+    models: str = "all"
+    """Names with commas between them, or all registered models."""
+    framework: Framework = Config.framework
+    """What wraps the models; the numbers are the same."""
+    seeds: int = 1
+    """Runs of each model: seeds 0, 1, ...; the table has their mean and spread."""
+    positions: Literal["both", "none", "learned"] = "both"
+    """Whether the stack adds the step's number since the last start: each model without, with, or both."""
+    width: int = 64
+    """Width of every stack: equal widths."""
+    parameters: int = 0
+    """Equal budgets instead: each stack as wide as it can be with at most so many parameters."""
+    layers: int = 2
+    """Blocks of every stack."""
+    learning_rates: tuple[float, ...] = (OptimizerOptions.learning_rate,)
+    """Each model is trained with each; the table has the one of the lowest validation loss."""
+    steps: int = 400
+    """Updates of the parameters in each run."""
+    batch_size: int = Config.batch_size
+    """Rows in a batch."""
+    precision: Precision = Config.precision
+    """In which the models compute."""
+    segment: int = Config.segment
+    """Time steps of a row per update, the state carried on; 0: all."""
+    validate_every: int = Config.validate_every
+    """Steps between checks on the validation split."""
+    out: Path | None = None
+    """Folder of the comparison; without it, runs/compare-TASK."""
+
+    def __post_init__(self) -> None:
+        for name in ("seeds", "width", "layers", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.parameters < 0:
+            raise ValueError(f"parameters is {self.parameters}, expected 0 or more")
+        if not self.learning_rates:
+            raise ValueError("learning_rates is empty, expected at least one")
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the models; ValueError for one that is not registered or comes twice."""
+        if self.models == "all":
+            return sorted(name for name, cls in registry.items() if cls is not ResidualStack)
+        names = [name.strip() for name in self.models.split(",")]
+        for name in names:
+            lookup(name)
+        if len(set(names)) < len(names):
+            raise ValueError(f"models is {self.models!r}, expected each name once")
+        return names
+
+    @property
+    def folder(self) -> Path:
+        """Where the comparison lives."""
+        return self.out or Path("runs") / f"compare-{self.task}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One run of a comparison: `build` makes its configuration, or raises."""
+
+    model: str
+    position: Literal["learned"] | None
+    learning_rate: float
+    seed: int
+    options: Options
+    task: Task
+
+    @property
+    def label(self) -> str:
+        """The row that the run belongs to."""
+        return f"{self.model} + positions" if self.position else self.model
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lives."""
+        position = "positions" if self.position else "plain"
+        name = f"{self.model}-{position}-{self.learning_rate:g}-{self.seed}"
+        return self.options.folder / "runs" / name
+
+    def build(self) -> Config:
+        """The configuration of the run."""
+        options = self.options
+        return Config(
+            task=self.task,
+            model=self._stack(),
+            framework=options.framework,
+            steps=options.steps,
+            batch_size=options.batch_size,
+            seed=self.seed,
+            precision=options.precision,
+            segment=options.segment,
+            optimizer=replace(OptimizerOptions(), learning_rate=self.learning_rate),
+            validate_every=options.validate_every,
+            checkpoint_every=max(options.validate_every, options.steps),
+        )
+
+    def _stack(self) -> Model:
+        if not self.options.parameters:
+            return self._of_width(self.options.width)
+        return widest(self._of_width, self.options.parameters)
+
+    def _of_width(self, width: int) -> Model:
+        model = lookup(self.model)(width)
+        return network(self.task, model, layers=self.options.layers, position=self.position)
+
+
+def entries(options: Options, task: Task) -> Iterator[Entry]:
+    """All runs of a comparison, those of a model together."""
+    positions: tuple[Any, ...] = {
+        "both": (None, "learned"), "none": (None,), "learned": ("learned",)
+    }[options.positions]  # fmt: skip
+    for name in options.names:
+        for position in positions:
+            for rate in options.learning_rates:
+                for seed in range(options.seeds):
+                    yield Entry(name, position, rate, seed, options, task)
+
+
+def widest(of_width: Any, budget: int) -> Model:
+    """The widest model, in steps of `GRAIN`, that has at most `budget` parameters."""
+    low, high = 0, WIDEST // GRAIN
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = parameters(of_width(middle * GRAIN)) <= budget
+        low, high = (middle, high) if fits else (low, middle - 1)
+    if not low:
+        least = parameters(of_width(GRAIN))
+        raise ValueError(
+            f"parameters is {budget}, expected at least {least}: width {GRAIN} has them"
+        )
+    return of_width(low * GRAIN)
+
+
+def parameters(model: Model) -> int:
+    """How many numbers a model learns."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0))
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes))

@@ -1,0 +1,141 @@
+"""What a comparison ends with: one row a model, as a table, CSV and JSON."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from memcore.train.compare.options import Entry
+from memcore.train.files import beside
+from memcore.train.progress import shown
+from memcore.train.report import Summary
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: with a summary, or with a reason why there is none."""
+
+    entry: Entry
+    summary: Summary | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model of a comparison, over its seeds, with its best learning rate."""
+
+    model: str
+    metric: str = ""
+    mean: float | None = None
+    """Mean of the test metric over the seeds."""
+    spread: float | None = None
+    """Its standard deviation; None for a single seed."""
+    seeds: int = 0
+    validation: float | None = None
+    parameters: int | None = None
+    state_size: int | None = None
+    step_seconds: float | None = None
+    seconds: float | None = None
+    learning_rate: float | None = None
+    reason: str = ""
+    """Why a run of the model failed."""
+
+
+def rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """One row for each model, in the order of the runs."""
+    labels = dict.fromkeys(outcome.entry.label for outcome in outcomes)
+    return [_row(label, [o for o in outcomes if o.entry.label == label]) for label in labels]
+
+
+def _row(label: str, outcomes: list[Outcome]) -> Row:
+    reason = next((outcome.reason for outcome in outcomes if outcome.reason), "")
+    rates: dict[float, list[Summary]] = {}
+    for outcome in outcomes:
+        if outcome.summary is not None:
+            rates.setdefault(outcome.entry.learning_rate, []).append(outcome.summary)
+    if not rates:
+        return Row(label, reason=reason)
+    rate, best = min(rates.items(), key=lambda item: _mean(item[1], "validation_loss"))
+    tests = [summary.test_metric for summary in best]
+    return Row(
+        label,
+        metric=best[0].metric,
+        mean=statistics.fmean(tests),
+        spread=statistics.stdev(tests) if len(tests) > 1 else None,
+        seeds=len(tests),
+        validation=_mean(best, "validation_metric"),
+        parameters=best[0].parameters,
+        state_size=best[0].state_size,
+        step_seconds=_mean(best, "step_seconds"),
+        seconds=sum(summary.seconds for summary in best),
+        learning_rate=rate,
+        reason=reason,
+    )
+
+
+def _mean(summaries: list[Summary], name: str) -> float:
+    return statistics.fmean(getattr(summary, name) for summary in summaries)
+
+
+HEADERS = (
+    "model", "test", "validation", "seeds", "parameters", "state", "ms/step", "time", "rate", "failed",
+)  # fmt: skip
+
+
+def cells(row: Row) -> list[str]:
+    """A row as text, as `HEADERS` says."""
+    if row.mean is None:
+        return [row.model, *[""] * (len(HEADERS) - 2), row.reason]
+    test = shown(row.metric, row.mean)
+    if row.spread is not None:
+        test += f" ± {shown(row.metric, row.spread)}"
+    return [
+        row.model,
+        test,
+        shown(row.metric, row.validation or 0.0),
+        str(row.seeds),
+        f"{row.parameters:,}",
+        f"{row.state_size:,}",
+        f"{1e3 * (row.step_seconds or 0.0):.1f}",
+        f"{row.seconds:.0f} s",
+        f"{row.learning_rate:g}",
+        row.reason,
+    ]
+
+
+def table(found: list[Row], title: str) -> Table:
+    """The rows on a terminal."""
+    result = Table(title=title)
+    for header in HEADERS:
+        result.add_column(header, justify="left" if header in ("model", "failed") else "right")
+    for row in found:
+        result.add_row(*cells(row))
+    return result
+
+
+def markdown(found: list[Row]) -> str:
+    """The rows as a table of Markdown."""
+    lines = [HEADERS, ["---"] * len(HEADERS), *map(cells, found)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def write(found: list[Row], folder: Path) -> None:
+    """`results.json`, `results.csv` and `results.md`, each written beside and renamed."""
+    values = [asdict(row) for row in found]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(Row.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(values)
+    contents = {
+        "results.json": json.dumps(values, indent=2) + "\n",
+        "results.csv": text.getvalue(),
+        "results.md": markdown(found),
+    }
+    for name, content in contents.items():
+        with beside(folder / name) as draft:
+            draft.write_text(content, encoding="utf-8")

@@ -1,0 +1,168 @@
+"""`memcore compare`: several models on one task, as a table and a picture."""
+
+import csv
+import json
+
+import jax
+import matplotlib.image
+import pytest
+from rich.console import Console
+
+from memcore.networks import ResidualStack
+from memcore.registry import registry
+from memcore.tasks import RepeatFirst
+from memcore.train.compare.command import compare, main
+from memcore.train.compare.options import Entry, Options, entries, parameters, widest
+from memcore.train.compare.results import Outcome, markdown, rows
+from memcore.train.loop import Training
+from memcore.train.report import Summary
+
+pytestmark = pytest.mark.backend("jax")
+
+TASK = RepeatFirst(length=8, episodes=2, symbols=3)
+
+
+def options(tmp_path, **changes) -> Options:
+    small = {
+        "task": "repeat_first",
+        "models": "lru,gru",
+        "positions": "none",
+        "width": 16,
+        "layers": 1,
+        "steps": 2,
+        "validate_every": 1,
+        "out": tmp_path / "compared",
+    }
+    return Options(**{**small, **changes})
+
+
+def go(chosen: Options) -> tuple[int, str]:
+    console = Console(record=True, width=200, force_terminal=False)
+    code = compare(chosen, list(entries(chosen, TASK)), console)
+    return code, console.export_text()
+
+
+def summary(**changes) -> Summary:
+    values = {
+        "task": "t", "model": "m", "framework": "core", "metric": "accuracy", "parameters": 10,
+        "state_size": 3, "steps": 5, "train_loss": 1.0, "validation_loss": 1.0,
+        "validation_metric": 0.5, "test_loss": 1.0, "test_metric": 0.5, "seconds": 2.0,
+        "step_seconds": 0.1,
+    }  # fmt: skip
+    return Summary(**{**values, **changes})
+
+
+def test_models_are_trained_and_set_side_by_side(tmp_path):
+    code, text = go(options(tmp_path, seeds=2))
+    assert code == 0 and "4/4  gru, seed 1" in text
+    folder = tmp_path / "compared"
+    found = json.loads((folder / "results.json").read_text())
+    assert [row["model"] for row in found] == ["lru", "gru"]
+    for row in found:
+        assert row["seeds"] == 2 and row["parameters"] > 0 and row["state_size"] > 0
+        tests = [
+            json.loads(
+                (folder / "runs" / f"{row['model']}-plain-0.01-{seed}/results.json").read_text()
+            )
+            for seed in (0, 1)
+        ]
+        assert row["mean"] == pytest.approx(sum(t["test_metric"] for t in tests) / 2)
+    with (folder / "results.csv").open() as file:
+        assert [row["model"] for row in csv.DictReader(file)] == ["lru", "gru"]
+    assert (folder / "results.md").read_text().count("\n") == 4
+    assert matplotlib.image.imread(folder / "curves.png").std() > 0.01
+
+
+def test_the_same_command_goes_on(tmp_path, monkeypatch):
+    plain, count = Training.run, 0
+
+    def interrupted(self):
+        nonlocal count
+        count += 1
+        return None if count == 2 else plain(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "run", interrupted)
+        code, text = go(options(tmp_path))
+        assert code == 130 and "the same command goes on" in text
+        assert len(json.loads((tmp_path / "compared/results.json").read_text())) == 1
+    before = (tmp_path / "compared/runs/lru-plain-0.01-0/results.json").stat().st_mtime_ns
+    assert go(options(tmp_path))[0] == 0
+    assert (tmp_path / "compared/runs/lru-plain-0.01-0/results.json").stat().st_mtime_ns == before
+    assert len(json.loads((tmp_path / "compared/results.json").read_text())) == 2
+
+
+def test_a_model_that_fails_is_a_row(tmp_path, monkeypatch):
+    def build(self):
+        if self.model == "lru":
+            raise RuntimeError("it broke\nbadly")
+        return plain(self)
+
+    plain = Entry.build
+    monkeypatch.setattr(Entry, "build", build)
+    code, text = go(options(tmp_path))
+    assert code == 0 and "RuntimeError: it broke" in text and "badly" not in text
+    lru, gru = json.loads((tmp_path / "compared/results.json").read_text())
+    assert lru["reason"] == "RuntimeError: it broke" and lru["mean"] is None
+    assert gru["reason"] == "" and gru["mean"] is not None
+
+
+def test_positions_are_rows_of_their_own(tmp_path):
+    labels = [entry.label for entry in entries(options(tmp_path, positions="both"), TASK)]
+    assert labels == ["lru", "lru + positions", "gru", "gru + positions"]
+    for entry in entries(options(tmp_path, positions="both"), TASK):
+        assert entry.build().model.position == entry.position
+
+
+def test_all_models_but_the_stack(tmp_path):
+    names = options(tmp_path, models="all").names
+    assert set(names) == {name for name, cls in registry.items() if cls is not ResidualStack}
+
+
+def test_the_best_rate_is_that_of_the_lowest_validation_loss(tmp_path):
+    chosen = options(tmp_path, models="gru", learning_rates=(0.1, 0.01), seeds=2)
+    losses = {(0.1, 0): 1.0, (0.1, 1): 2.0, (0.01, 0): 1.2, (0.01, 1): 1.4}
+    outcomes = [
+        Outcome(
+            e, summary(validation_loss=losses[e.learning_rate, e.seed], test_metric=0.5 + e.seed)
+        )
+        for e in entries(chosen, TASK)
+    ]
+    (row,) = rows(outcomes)
+    assert row.learning_rate == 0.01 and row.mean == 1.0
+    assert row.spread == pytest.approx(0.5**0.5)
+    assert "100.0% ± 70.7%" in markdown([row])
+
+
+@pytest.mark.parametrize("name", ["gru", "lru"])
+def test_equal_budgets(tmp_path, name):
+    chosen = options(tmp_path, models=name, parameters=20_000)
+    (entry,) = entries(chosen, TASK)
+    model = entry.build().model
+    assert parameters(model) <= 20_000 < parameters(entry._of_width(model.width + 16))
+    drawn = model.init(0)
+    assert parameters(model) == sum(leaf.size for leaf in jax.tree.leaves(drawn))
+    with pytest.raises(ValueError, match="parameters is 10, expected at least"):
+        widest(entry._of_width, 10)
+
+
+@pytest.mark.parametrize("name", ["seeds", "width", "layers", "steps"])
+def test_counts_are_positive(tmp_path, name):
+    with pytest.raises(ValueError, match=f"{name} is 0, expected 1 or more"):
+        options(tmp_path, **{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "repeat_frist"], "repeat_first"),
+        (["--models", "gru,lur"], "'lur', which is not registered; did you mean one of ['lru'"),
+        (["--models", "gru,gru"], "expected each name once"),
+        (["--task", "smnist", "--task-options.folder", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_arguments(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())

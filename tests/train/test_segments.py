@@ -1,0 +1,146 @@
+"""Truncated backpropagation with the carried state, averages, noise, precision, early end."""
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+import pytest
+
+from memcore.tasks import RepeatFirst
+from memcore.tasks.streams import Segments
+from memcore.train import evaluate, run
+from memcore.train.learners import average, new_learner
+
+pytestmark = pytest.mark.backend("jax")
+
+FRAMEWORKS = ("core", "equinox", "linen", "nnx")
+
+
+def test_segments_are_the_rows_one_behind_the_other():
+    task = RepeatFirst(length=8, episodes=2, symbols=3)
+    stream = Segments(task, "train", batch_size=4, size=3, seed=1)
+    batches = [next(stream) for _ in range(6)]
+    source = task.source("train")
+    order = np.random.RandomState([1, 0]).permutation(len(source))
+    for number, row in enumerate(order[:8]):
+        parts = [batch for batch in batches[3 * (number // 4) : 3 * (number // 4) + 3]]
+        for key, value in source[int(row)].items():
+            whole = np.concatenate([part[key][number % 4] for part in parts])
+            np.testing.assert_array_equal(whole[:8], value)
+            assert not np.any(whole[8:])
+
+
+def test_segments_go_on_where_they_were():
+    task = RepeatFirst(length=8, episodes=2, symbols=3)
+    how = {"batch_size": 4, "size": 3}
+    stream, other = (Segments(task, "train", **how) for _ in range(2))
+    for _ in range(5):
+        next(stream)
+    other.set_state(stream.get_state())
+    for _ in range(4):
+        jax.tree.map(np.testing.assert_array_equal, next(stream), next(other))
+
+
+def test_a_batch_of_segments_that_does_not_fit():
+    task = RepeatFirst(length=8, episodes=2, symbols=3)
+    with pytest.raises(ValueError, match="batch_size is 100000, expected 1 to 65536"):
+        Segments(task, "train", batch_size=100_000, size=3)
+    with pytest.raises(ValueError, match="size of a segment is 0"):
+        Segments(task, "train", batch_size=1, size=0)
+
+
+def test_streaming_evaluates_to_the_same(config):
+    learner = new_learner(config)
+    whole = evaluate(learner, config.task, "validation", 100)
+    for segment in (3, 8, 20):
+        other = new_learner(replace(config, segment=segment, batch_size=100))
+        streamed = evaluate(other, config.task, "validation", 100, segment)
+        assert streamed == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_state_is_carried_between_segments(config, framework):
+    """The sums of a row's segments are those of the row, as long as nothing is learned in between."""
+    task = config.task
+    how = replace(config, framework=framework, segment=3, batch_size=50)
+    how = replace(how, optimizer=replace(how.optimizer, learning_rate=1e-30))
+    learner, stream = new_learner(how), Segments(task, "train", batch_size=50, size=3)
+    loss = sum(float(learner.step(next(stream))["loss"]) for _ in range(3))
+    stream.set_state({"batch": 0, "segment": 0})
+    parts = [next(stream) for _ in range(3)]
+    row = {key: np.concatenate([part[key] for part in parts], axis=1) for key in parts[0]}
+    whole = new_learner(replace(config, framework=framework, batch_size=50))
+    assert loss == pytest.approx(float(whole.evaluate(row)["loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_the_average_of_the_parameters(config, framework):
+    decay = 0.75
+    how = replace(config, framework=framework, batch_size=20)
+    how = replace(how, optimizer=replace(how.optimizer, average=decay))
+    learner, stream = new_learner(how), Segments(config.task, "train", batch_size=20, size=8)
+    want = jax.tree.map(np.asarray, learner.params)
+    for _ in range(3):
+        learner.step(next(stream))
+        want = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, want, learner.params)
+    got = average(learner)
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)  # noqa: E731
+    jax.tree.map(close, got, want)
+    learner.params = got
+    jax.tree.map(np.testing.assert_array_equal, learner.params, got)
+
+
+def test_a_run_in_segments_resumes_to_the_same_end(config, tmp_path, console, stop_after):
+    optimizer = replace(config.optimizer, noise=0.01, average=0.5)
+    config = replace(config, segment=3, steps=7, optimizer=optimizer)
+    whole = run(config, tmp_path / "whole", console)
+    stop_after(5)
+    assert run(config, tmp_path / "parts", console) is None
+    resumed = run(config, tmp_path / "parts", console)
+    assert resumed.test_loss == whole.test_loss
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_noise_changes_the_way(config):
+    losses = []
+    for noise in (0.0, 0.1):
+        learner = new_learner(replace(config, optimizer=replace(config.optimizer, noise=noise)))
+        stream = Segments(config.task, "train", batch_size=20, size=8)
+        losses.append([float(learner.step(next(stream))["loss"]) for _ in range(3)])
+    assert losses[0][0] == losses[1][0] and losses[0][2] != losses[1][2]
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_bfloat16_is_near(config, framework):
+    stream = Segments(config.task, "train", batch_size=50, size=8)
+    batch = next(stream)
+    full = new_learner(config).step(batch)
+    learner = new_learner(replace(config, framework=framework, precision="bfloat16"))
+    low = learner.step(batch)
+    assert float(low["loss"]) == pytest.approx(float(full["loss"]), rel=2e-2)
+    assert float(low["loss"]) != float(full["loss"])
+    assert {leaf.dtype for leaf in jax.tree.leaves(learner.params)} == {np.dtype("float32")}
+
+
+def test_training_ends_when_nothing_gets_better(config, tmp_path, console):
+    worse = replace(config.optimizer, learning_rate=1e-30)
+    config = replace(config, steps=40, validate_every=2, patience=3, optimizer=worse)
+    summary = run(config, tmp_path / "run", console)
+    assert summary.steps < 40
+    assert run(config, tmp_path / "run", console) == summary
+
+
+def test_options_that_make_no_sense(config):
+    tokens = replace(config.task, tokens=True)
+    model = replace(config.model, tokens=True)
+    with pytest.raises(
+        ValueError, match="precision is 'bfloat16', expected 'float32' for the task"
+    ):
+        replace(config, task=tokens, model=model, precision="bfloat16")
+    with pytest.raises(ValueError, match="precision is 'half', expected one of float32, bfloat16"):
+        replace(config, precision="half")
+    with pytest.raises(ValueError, match="segment is -1, expected 0 or more"):
+        replace(config, segment=-1)
+    with pytest.raises(ValueError, match="average is 1, expected a decay"):
+        replace(config.optimizer, average=1)
