@@ -32,8 +32,9 @@ CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128, 256)}
 BLOCKS = {"cpu": (32, 64, 128), "gpu": (64, 256, 512, 1024)}
 LENGTHS = (256, 4096, 16384)
 WIDTHS = (32, 128)
-# The sweeps are many: shorter runs, and what takes more time or memory than this is left out.
-SWEEP = Effort(blocks=2, seconds=0.2, least=2)
+# There are hundreds of programs here: shorter runs, and in the sweeps what takes more time or memory
+# than this is left out.
+SHORT = Effort(blocks=2, seconds=0.3, least=2)
 MOST_SECONDS, MOST_COMPILE_SECONDS, MOST_BYTES = 1.0, 30.0, 4e9
 
 Inputs = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -80,13 +81,18 @@ def inputs(rng: np.random.Generator, n: Sizes) -> dict[str, Inputs]:
 
 
 def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
-    """Methods with chunk sizes. A prefix scan over whole windows is left out: it takes minutes."""
+    """Methods with chunk sizes.
+
+    Two kinds of prefix scan are left out: over whole windows, which takes minutes, and those whose
+    elements are the delta rule's, which take its time.
+    """
     kind = rule.split()[0]
     sizes = CHUNKS if kind in MATRICES else BLOCKS if kind in WINDOWS else {}
     fused = [("fused", size) for size in sizes.get(device, sizes.get("cpu", (None,)))]
     if kind == "full_attention":
         return fused
-    prefix = [] if kind == "window_attention" else [("associative", None), ("chunked", 16)]
+    without = ("window_attention", "delta_rule per channel", "delta_product", "dplr_delta_rule")
+    prefix = [] if rule in without else [("associative", None), ("chunked", 16)]
     return [("sequential", None), *prefix, *fused]
 
 
@@ -99,11 +105,11 @@ def sweeps(n: Sizes, quick: bool) -> list[tuple[str, Sizes]]:
 
 def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
     """The matmul that stands for the machine's speed, then every rule."""
+    effort = effort if quick else SHORT
     peak: dict[str, float] = {}
     yield Job("matmul", lambda: _matmul(peak, effort, quick), {"sweep": "matmul"})
     measured: dict[Any, tuple[Sizes, Side]] = {}
     for sweep, m in sweeps(n, quick):
-        spent = effort if quick or sweep == "base" else SWEEP
         rng = np.random.default_rng(0)
         starts = rng.random((m.batch, m.length)) < 0.01
         for rule, problem in inputs(rng, m).items():
@@ -111,12 +117,9 @@ def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
                 row = {"sweep": sweep, "rule": rule, "method": method, "chunk": chunk}
                 row["auto"] = _choice(rule, jax.default_backend())
 
-                def run(
-                    problem: Any = problem, row: Any = row, m: Any = m, starts: Any = starts,
-                    spent: Effort = spent,
-                ) -> dict[str, Any]:  # fmt: skip
+                def run(problem: Any = problem, row: Any = row, m: Any = m, starts: Any = starts):
                     _affordable(measured.get((row["rule"], row["method"])), m)
-                    side = _measure(problem, starts, row["method"], row["chunk"], spent)
+                    side = _measure(problem, starts, row["method"], row["chunk"], effort)
                     measured[row["rule"], row["method"]] = m, side
                     return {**asdict(side), **_speed(row["rule"], m, side, peak)}
 
@@ -181,6 +184,7 @@ def _matmul(peak: dict[str, float], effort: Effort, quick: bool) -> dict[str, An
 
 def numpy_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
     """Every rule in NumPy, forward."""
+    effort = effort if quick else SHORT
     rng = np.random.default_rng(0)
     starts = rng.random((n.batch, n.length)) < 0.01
     for rule, (f, args, options) in inputs(rng, n).items():

@@ -26,7 +26,8 @@ Group = dict[str, Any]
 
 def markdown(data: dict[str, Any], pictures: Iterable[str] = ()) -> str:
     """Everything measured on one device."""
-    groups, parts = data["groups"], [f"# {describe(data['device'])}"]
+    groups = {name: group for name, group in data["groups"].items() if group["rows"]}
+    parts = [f"# {describe(data['device'])}"]
     parts += [f"![{name.split('-')[-1].split('.')[0]}]({name})" for name in pictures]
     for name, (heading, text) in SECTIONS.items():
         if name in groups:

@@ -129,8 +129,10 @@ def main(arguments: list[str] | None = None) -> int:
     results = Results(folder / f"{slug(device['kind'])}.json", device)
     agreed = True
     for group in options.only:
-        agreed = run_group(group, results, options.quick) and agreed
-        publish(results)
+        try:
+            agreed = run_group(group, results, options.quick) and agreed
+        finally:
+            publish(results)
     print(results.path.with_suffix(".md"))
     return 0 if agreed else 1
 

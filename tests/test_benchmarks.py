@@ -197,3 +197,16 @@ def test_one_command_writes_all(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr()
     assert out.out.strip().endswith(".md") and "ValueError: no" in out.err
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".md"}
+
+
+def test_an_interrupted_run_keeps_its_rows(tmp_path, capsys, monkeypatch):
+    def interrupted(n, effort, quick):
+        yield Job("good", lambda: {"seconds": 1.0}, {"name": "good"})
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(run.OWN, "import_time", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.main(["--results", str(tmp_path), "--only", "import_time"])
+    assert "| good | 1,000 |" in (tmp_path / "cpu.md").read_text()
+    [row] = json.loads((tmp_path / "cpu.json").read_text())["groups"]["import_time"]["rows"]
+    assert row["name"] == "good"

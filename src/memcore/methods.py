@@ -21,6 +21,7 @@ from memcore.backend import (
     tree_unflatten,
 )
 from memcore.call import Call
+from memcore.chunking import into_chunks, out_of_chunks
 
 
 def recur(
@@ -207,7 +208,7 @@ def _chunked(
     chunks = -(-length // chunk_size)
     moving, still, structure = _split(inputs, axis, length)
     slots = tree_map(
-        lambda leaf: _into_chunks(leaf, axis, chunks, chunk_size),
+        lambda leaf: into_chunks(leaf, axis, chunk_size),
         (moving, call.starts, call.valid),
     )
     # The last chunk may be padded: its outgoing state is the one before the padding.
@@ -226,25 +227,5 @@ def _chunked(
 
     body = checkpoint(body, state)
     state, outs = fold(body, state, (slots, last), chunks)
-    reads, states = tree_map(lambda leaf: _out_of_chunks(leaf, axis, length), outs)
+    reads, states = tree_map(lambda leaf: out_of_chunks(leaf, axis, length), outs)
     return (state, reads, states) if call.return_states else (state, reads)
-
-
-def _into_chunks(leaf: Any, axis: int, chunks: int, chunk_size: int) -> Any:
-    """``(*batch, T, ...)`` to ``(chunks, *batch, chunk_size, ...)``, the last input repeated."""
-    xp = namespace(leaf)
-    missing = chunks * chunk_size - leaf.shape[axis]
-    if missing:
-        index = (slice(None),) * axis + (slice(-1, None), ...)
-        tail = (*leaf.shape[:axis], missing, *leaf.shape[axis + 1 :])
-        leaf = xp.concat([leaf, xp.broadcast_to(leaf[index], tail)], axis=axis)
-    shape = (*leaf.shape[:axis], chunks, chunk_size, *leaf.shape[axis + 1 :])
-    return xp.moveaxis(xp.reshape(leaf, shape), axis, 0)
-
-
-def _out_of_chunks(leaf: Any, axis: int, length: int) -> Any:
-    """The inverse of `_into_chunks`, without the padding."""
-    xp = namespace(leaf)
-    leaf = xp.moveaxis(leaf, 0, axis)
-    shape = (*leaf.shape[:axis], leaf.shape[axis] * leaf.shape[axis + 1], *leaf.shape[axis + 2 :])
-    return xp.reshape(leaf, shape)[(slice(None),) * axis + (slice(0, length), ...)]

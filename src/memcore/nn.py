@@ -6,6 +6,13 @@ import math
 from typing import Any
 
 from memcore.backend import Draw, as_draw, asarray_like, namespace, state_dtype, stop_gradient
+from memcore.backend import sigmoid as sigmoid
+
+
+def wide(x: Any) -> Any:
+    """``x`` in the dtype of states: half precision as float32."""
+    xp = namespace(x)
+    return xp.astype(x, state_dtype(xp, x.dtype), copy=False)
 
 
 def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> dict[str, Any]:
@@ -30,13 +37,6 @@ def split_heads(x: Any, heads: int) -> Any:
 def merge_heads(x: Any) -> Any:
     """``(..., heads, size) -> (..., heads * size)``."""
     return namespace(x).reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
-
-
-def sigmoid(x: Any) -> Any:
-    """``1 / (1 + exp(-x))``, without overflow and accurate in both tails."""
-    xp = namespace(x)
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0 / (1.0 + e), e / (1.0 + e))
 
 
 def softplus(x: Any) -> Any:
@@ -75,8 +75,8 @@ def _mean_square(x: Any) -> Any:
 def rms_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
     """``x / rms(x) * scale`` over the last axis, computed in at least float32 (arXiv:1910.07467)."""
     xp = namespace(x)
-    wide = xp.astype(x, state_dtype(xp, x.dtype), copy=False)
-    y = wide / xp.sqrt(_mean_square(wide) + eps)
+    y = wide(x)
+    y = y / xp.sqrt(_mean_square(y) + eps)
     return xp.astype(y, x.dtype, copy=False) * xp.astype(params["scale"], x.dtype, copy=False)
 
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from memcore.backend.arithmetic import Numbers, plus
 
 checkpoint = jax.checkpoint
+sigmoid = jax.lax.logistic
 stop_gradient = jax.lax.stop_gradient
 
 

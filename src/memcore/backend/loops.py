@@ -84,27 +84,6 @@ def running_max(x: Any, axis: int) -> Any:
     return _odd_even(namespace(x).maximum, x, axis)
 
 
-def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
-    """``f``, whose inner values are computed again in the backward pass instead of being kept.
-
-    ``example`` are arrays or trees that tell whether JAX is in use; elsewhere ``f`` is returned.
-    """
-    if is_jax(*example):
-        from memcore.backend import jax_functions
-
-        return jax_functions.checkpoint(f)
-    return f
-
-
-def stop_gradient(x: Any) -> Any:
-    """``x``, which counts as a constant in gradients."""
-    if is_jax(x):
-        from memcore.backend import jax_functions
-
-        return jax_functions.stop_gradient(x)
-    return x
-
-
 def linear_recurrence(
     states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
     initial: Any,
@@ -120,27 +99,6 @@ def linear_recurrence(
 
         return jax_functions.linear_recurrence(states_of, numbers, a, b, state, flags, initial)
     return states_of(numbers, a, b, state, flags, initial)
-
-
-def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
-    """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
-    if is_jax(args):
-        from memcore.backend import jax_functions
-
-        return jax_functions.compiled(run, statics, args)
-    return run(*statics, *args)
-
-
-def unit_lower_inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
-    """``f(matrix)``, which is ``(I + L)^-1`` for L below the diagonal of ``matrix``.
-
-    On JAX its derivative is that of an inverse, not that of how ``f`` finds it.
-    """
-    if is_jax(matrix):
-        from memcore.backend import jax_functions
-
-        return jax_functions.unit_lower_inverse(f, matrix)
-    return f(matrix)
 
 
 def newton(step: Callable[..., Any], length: int, constants: Any, state: Any, slots: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw, namespace
 from memcore.cell import Array, Cell, Params, State
-from memcore.ops.rule import wide
+from memcore.nn import wide
 from memcore.registry import register
 
 

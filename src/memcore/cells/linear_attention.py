@@ -10,8 +10,9 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Params, State
+from memcore.nn import wide
 from memcore.ops.linear_attention import LinearAttentionRule
-from memcore.ops.rule import RuleCell, wide
+from memcore.ops.rule import RuleCell
 from memcore.registry import register
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from memcore.backend import as_draw, namespace, state_dtype
 from memcore.cell import Array, Params, State
+from memcore.nn import wide
 from memcore.ops.linear_recurrence import LinearRecurrence
-from memcore.ops.rule import RuleCell, wide
+from memcore.ops.rule import RuleCell
 from memcore.registry import register
 
 

@@ -14,9 +14,9 @@ from memcore import nn, ops
 from memcore.backend import as_draw, namespace
 from memcore.call import Call
 from memcore.cell import Array, Model, Params, State
+from memcore.nn import wide
 from memcore.ops.causal_convolution import CausalConvolution
 from memcore.ops.delta_rule import DeltaRule
-from memcore.ops.rule import wide
 from memcore.registry import register
 
 CONVOLVED = ("query", "key", "value")

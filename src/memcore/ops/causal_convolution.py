@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from memcore.backend import namespace
 from memcore.call import Call, as_array
-from memcore.ops.rule import check_rank, run_rule, wide
+from memcore.nn import wide
+from memcore.ops.rule import check_rank, run_rule
 from memcore.ops.window import Window
 
 

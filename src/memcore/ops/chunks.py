@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import asarray_like, checkpoint, fold, namespace, tree_leaves
-from memcore.ops.rule import keep, wide
+from memcore.chunking import into_chunks, out_of_chunks
+from memcore.nn import wide
+from memcore.ops.rule import keep
 from memcore.resets import segments
 
 
 def fold_chunks(
     body: Callable[..., Any], state: Any, inputs: dict[str, Any], starts: Any, valid: Any, axis: int,
     chunk_size: int, padding: dict[str, float] | None = None,
+    prepare: Callable[..., Any] | None = None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Fold ``body(state, inputs, starts)`` over chunks of time; ``(state, out)``.
 
@@ -29,35 +32,25 @@ def fold_chunks(
     ``(*batch, T)`` arrive as ``(*batch, 1, C)``; ``out (*batch, H, C, V)`` comes back as
     ``(*batch, T, H, V)``. Steps that are not valid, and the padding of the last chunk, are zeros, or
     what ``padding`` says for an input: with them a rule must leave its state as it is.
+
+    What ``prepare(inputs, starts)`` makes of all chunks at once (a tree of arrays with the chunks as
+    their first axis) is the last argument of ``body``: unlike what the body makes, it is kept for the
+    gradient, and not made again.
     """
     length = tree_leaves(inputs)[0].shape[axis]
     chunk_size = min(chunk_size, length)
-    chunks = -(-length // chunk_size)
 
     def cut(x: Any, neutral: float) -> Any:
-        x = _cut(keep(valid, wide(x), neutral), axis, chunks, chunk_size, neutral)
+        x = into_chunks(keep(valid, wide(x), neutral), axis, chunk_size, neutral)
         return namespace(x).moveaxis(x, axis + 2, axis + 1)
 
     inputs = {name: cut(x, (padding or {}).get(name, 0.0)) for name, x in inputs.items()}
     if starts is not None:
-        starts = _cut(starts, axis, chunks, chunk_size, False)[..., None, :]
+        starts = into_chunks(starts, axis, chunk_size, False)[..., None, :]
+    slots = (inputs, starts) if prepare is None else (inputs, starts, prepare(inputs, starts))
     step = checkpoint(lambda s, slot: body(s, *slot), state)
-    state, out = fold(step, state, (inputs, starts), chunks)
-    xp = namespace(out)
-    out = xp.moveaxis(xp.moveaxis(out, -3, -2), 0, axis)
-    out = xp.reshape(out, (*out.shape[:axis], chunks * chunk_size, *out.shape[axis + 2 :]))
-    return state, out[(slice(None),) * axis + (slice(0, length), ...)]
-
-
-def _cut(x: Any, axis: int, chunks: int, chunk_size: int, neutral: float) -> Any:
-    """``(*batch, T, ...)`` to ``(chunks, *batch, C, ...)``, padded with ``neutral``."""
-    xp = namespace(x)
-    missing = chunks * chunk_size - x.shape[axis]
-    if missing:
-        shape = (*x.shape[:axis], missing, *x.shape[axis + 1 :])
-        x = xp.concat([x, xp.full(shape, neutral, dtype=x.dtype)], axis=axis)
-    x = xp.reshape(x, (*x.shape[:axis], chunks, chunk_size, *x.shape[axis + 1 :]))
-    return xp.moveaxis(x, axis, 0)
+    state, out = fold(step, state, slots, -(-length // chunk_size))
+    return state, out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
 
 
 def same_segment(starts: Any, size: int, xp: Any) -> tuple[Any, Any]:
@@ -116,6 +109,27 @@ class Decays:
     between: Any = None
     entry: Any = None
     channels: bool = False
+
+    @classmethod
+    def prepare(cls, inputs: dict[str, Any], starts: Any) -> Any:
+        """What is small enough to be made for all chunks at once: decays per head, and segments."""
+        log_decay, keys = inputs.get("log_decay"), inputs["key"]
+        pairs, first = same_segment(starts, keys.shape[-2], namespace(keys))
+        if log_decay is None or log_decay.ndim == keys.ndim:
+            return None if starts is None else (pairs, first, None, None)
+        between, entry = decay_between(log_decay, pairs), decay_since_entry(log_decay, pairs)
+        return (None if starts is None else pairs), first, between, entry
+
+    @classmethod
+    def unpack(cls, inputs: dict[str, Any], prepared: Any) -> tuple[Decays, Any]:
+        """The decays of a chunk from what was prepared, and which steps are in segment 0."""
+        log_decay, keys = inputs.get("log_decay"), inputs["key"]
+        pairs, first, between, entry = prepared or (None, None, None, None)
+        if pairs is None:
+            pairs, _ = same_segment(None, keys.shape[-2], namespace(keys))
+        if between is None:
+            return cls.of(log_decay, pairs, keys), first
+        return cls(pairs, between, entry), first
 
     @classmethod
     def of(cls, log_decay: Any, pairs: Any, keys: Any) -> Decays:

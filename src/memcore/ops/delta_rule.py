@@ -18,9 +18,10 @@ import numpy as np
 from memcore import backend
 from memcore.backend import asarray_like, broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry, same_segment
+from memcore.nn import wide
+from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry
 from memcore.ops.linear_attention import check_heads, decay_of, fade, in_time
-from memcore.ops.rule import Rule, check_shape, is_zero, run_rule, wide
+from memcore.ops.rule import Rule, check_shape, is_zero, run_rule
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,17 @@ class DeltaRule(Rule):
         }
         fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
 
-        def body(s: Any, u: Any, starts: Any) -> Any:
-            return self._chunk(s, u, starts, fresh)
+        def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:
+            return self._chunk(s, u, prepared, fresh)
 
-        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size or 16)
+        return fold_chunks(
+            body, state, inputs, starts, valid, axis, chunk_size or 16, prepare=Decays.prepare
+        )
 
-    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta ``(..., H, C)``."""
         q, k, v, beta = u["query"] * self.scale, u["key"], u["value"], u["beta"][..., None]
-        pairs, first = same_segment(starts, k.shape[-2], namespace(k))
-        decays = Decays.of(u.get("log_decay"), pairs, k)
+        decays, first = Decays.unpack(u, prepared)
         k_in, q_in = decays.since_entry(k), decays.since_entry(q)
         found = entered(first, lambda s: k_in @ s, state, fresh)
         writes = unit_lower_inverse(beta * decays.scores(k, k)) @ (beta * (v - found))

@@ -15,10 +15,11 @@ from typing import Any, ClassVar
 
 from memcore.backend import namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import Decays, entered, last_entry, same_segment
+from memcore.nn import wide
+from memcore.ops.chunks import Decays, entered, last_entry
 from memcore.ops.delta_rule import DeltaRule, unit_lower_inverse
 from memcore.ops.linear_attention import check_heads, decay_of, fade
-from memcore.ops.rule import check_shape, run_rule, wide
+from memcore.ops.rule import check_shape, run_rule
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,10 @@ class DPLRDeltaRule(DeltaRule):
         moved = b[..., :, None] * (a[..., None, :] @ state)
         return fade(decay_of(inputs), state) + moved + k[..., :, None] * v[..., None, :]
 
-    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k, a, b ``(..., H, C, K)``, v ``(..., H, C, V)``."""
         q, k, v, a, b = u["query"] * self.scale, u["key"], u["value"], u["a"], u["b"]
-        pairs, first = same_segment(starts, k.shape[-2], namespace(k))
-        decays = Decays.of(u.get("log_decay"), pairs, k)
+        decays, first = Decays.unpack(u, prepared)
         before = decays.before()
         a_in, q_in = before.since_entry(a), decays.since_entry(q)
         found = entered(first, lambda s: a_in @ s, state, fresh) + before.scores(a, k) @ v

@@ -13,8 +13,9 @@ import numpy as np
 
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call, as_array
-from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry, same_segment
-from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule, wide
+from memcore.nn import wide
+from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry
+from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule
 
 EPS = 1e-10
 
@@ -90,17 +91,18 @@ class LinearAttentionRule(Rule):
         inputs = {name: in_time(inputs[name], inputs["key"], axis + 1) for name in names}
         fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
 
-        def body(s: Any, u: Any, starts: Any) -> Any:
-            return self._chunk(s, u, starts, fresh)
+        def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:
+            return self._chunk(s, u, prepared, fresh)
 
-        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size or 32)
+        return fold_chunks(
+            body, state, inputs, starts, valid, axis, chunk_size or 32, prepare=Decays.prepare
+        )
 
-    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, log_decay ``(..., H, C[, K])``."""
         xp = namespace(u["key"])
         q, k, v = u["query"] * self.scale, u["key"], u["value"]
-        pairs, first = same_segment(starts, k.shape[-2], xp)
-        decays = Decays.of(u.get("log_decay"), pairs, k)
+        decays, first = Decays.unpack(u, prepared)
         scores, q_in, k_out = decays.scores(q, k), decays.since_entry(q), decays.to_end(k)
         memory, norm = state if self.normalise else (state, None)
         new, new_norm = fresh if self.normalise and fresh is not None else (fresh, None)

@@ -30,7 +30,8 @@ from memcore.backend import (
 )
 from memcore.backend import linear_recurrence as recurrence
 from memcore.call import Call, as_array, check_flags
-from memcore.ops.rule import Rule, check_rank, run_rule, wide
+from memcore.nn import wide
+from memcore.ops.rule import Rule, check_rank, in_front, run_rule
 from memcore.resets import select
 
 
@@ -104,17 +105,6 @@ def _number(name: str, x: Any, expected: str, blocks: bool = False) -> Any:
         raise ValueError(f"{name} is a tuple of shapes {shapes}, expected {expected}")
     pairs = tuple((as_array(row[0]), as_array(row[1])) for row in rows)
     return pairs if len(pairs) == 2 else pairs[0]
-
-
-def _in_front(a: Any, b: Any) -> Any:
-    """``a`` with as many axes as ``b``, every one of them b's or 1."""
-    shape = (1,) * (b.ndim - a.ndim) + tuple(a.shape)
-    pairs = zip(shape, b.shape, strict=False)
-    if len(shape) != b.ndim or any(n not in (1, m) for n, m in pairs):
-        raise ValueError(
-            f"a has shape {tuple(a.shape)}, expected one that broadcasts to b {tuple(b.shape)}"
-        )
-    return namespace(a).reshape(a, shape)
 
 
 def _forward(a: Any, b: Any, state: Any, initial: Any, call: Call) -> tuple[Any, Any]:
@@ -191,7 +181,7 @@ def linear_recurrence(
     for x in tree_leaves(a):
         check_rank("a", x, 0, "(..., T, N)")
     like = tree_leaves(b)[0]
-    a = tree_map(lambda x: _in_front(x, like), a)
+    a = tree_map(lambda x: in_front("a", x, "b", like), a)
     if not reverse:
         return _forward(a, b, state, initial, Call(starts, valid, method, chunk_size))
     starts, valid = as_array(starts), as_array(valid)

@@ -23,6 +23,7 @@ import numpy as np
 
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call, as_array
+from memcore.nn import wide
 from memcore.ops.chunks import (
     entered,
     fold_chunks,
@@ -33,7 +34,7 @@ from memcore.ops.chunks import (
 )
 from memcore.ops.floor import FLOOR, floored
 from memcore.ops.linear_attention import check_heads, in_time
-from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule, wide
+from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from memcore.backend import asarray_like, namespace
 from memcore.call import as_array
-from memcore.ops.rule import check_rank, wide
+from memcore.nn import wide
+from memcore.ops.rule import check_rank
 
 SQUARINGS = 8
 COEFFICIENTS = [1 / math.factorial(i) for i in range(17)]

@@ -123,12 +123,6 @@ def keep(valid: Any, x: Any, identity: float = 0.0) -> Any:
     return xp.where(align(valid, x.ndim), x, xp.asarray(identity, dtype=x.dtype))
 
 
-def wide(x: Any) -> Any:
-    """``x`` in the dtype of states: half precision as float32."""
-    xp = namespace(x)
-    return xp.astype(x, state_dtype(xp, x.dtype), copy=False)
-
-
 def check_rank(name: str, x: Any, ndim: int, expected: str) -> None:
     """Raise for an array with fewer than ``ndim`` axes, or without floating point numbers."""
     if x.ndim < ndim:

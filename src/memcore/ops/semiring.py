@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import asarray_like, broadcast_like, checkpoint, fold, namespace, tree_map
+from memcore.nn import wide
 from memcore.ops.floor import FLOOR, floored
-from memcore.ops.rule import Rule, keep, wide
+from memcore.ops.rule import Rule, keep
 from memcore.resets import select
 
 

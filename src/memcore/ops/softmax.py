@@ -22,10 +22,11 @@ import numpy as np
 
 from memcore.backend import asarray_like, broadcast_like, namespace
 from memcore.call import Call, as_array
+from memcore.nn import wide
 from memcore.ops.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
 from memcore.ops.floor import FLOOR, floored
 from memcore.ops.linear_attention import in_time
-from memcore.ops.rule import Rule, check_rank, check_shape, in_front, run_rule, wide
+from memcore.ops.rule import Rule, check_rank, check_shape, in_front, run_rule
 
 
 def mean(total: Any, weighted: Any) -> Any:

@@ -14,7 +14,9 @@ import numpy as np
 from memcore import methods
 from memcore.backend import checkpoint, fold, namespace, tree_map
 from memcore.call import Call
-from memcore.ops.rule import Rule, is_zero, keep, wide
+from memcore.chunking import into_chunks, out_of_chunks
+from memcore.nn import wide
+from memcore.ops.rule import Rule, is_zero, keep
 from memcore.resets import align, segments
 
 
@@ -98,7 +100,7 @@ class Window(Rule):
         size = min(chunk_size or max(front, 64), length)
 
         def into_blocks(x: Any) -> Any:
-            return namespace(x).moveaxis(blocks(x, axis, size), axis + 1, -2)
+            return namespace(x).moveaxis(into_chunks(x, axis, size, 0), axis + 1, -2)
 
         def body(before: list[Any], slot: Any) -> Any:
             line = [append(a, b, -2) for a, b in zip(before, slot[0], strict=True)]
@@ -108,7 +110,8 @@ class Window(Rule):
         behind = [between(x, axis, front, front + length) for x in line]
         slots = tree_map(into_blocks, (behind, others))
         _, out = fold(checkpoint(body, state), before, slots, -(-length // size))
-        return after, undo(order, out_of_blocks(out, axis, length))
+        out = namespace(out).moveaxis(out, -2, axis + 1)
+        return after, undo(order, out_of_chunks(out, axis, length))
 
     def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
         """What C steps read, ``(..., C, N)``, the last ones of a line of W + C places.
@@ -176,22 +179,6 @@ def gather(x: Any, source: Any) -> Any:
 
 def between(x: Any, axis: int, start: int, stop: int) -> Any:
     return x[(slice(None),) * axis + (slice(start, stop), ...)]
-
-
-def blocks(x: Any, axis: int, size: int) -> Any:
-    """``(*batch, T, ...)`` to ``(blocks, *batch, C, ...)``, padded with zeros."""
-    count = -(-x.shape[axis] // size)
-    x = pad(x, axis, count * size - x.shape[axis])
-    xp, shape = namespace(x), (*x.shape[:axis], count, size, *x.shape[axis + 1 :])
-    return xp.moveaxis(xp.reshape(x, shape), axis, 0)
-
-
-def out_of_blocks(x: Any, axis: int, length: int) -> Any:
-    """``(blocks, *batch, ..., C, N)`` to ``(*batch, T, ..., N)``."""
-    xp = namespace(x)
-    x = xp.moveaxis(xp.moveaxis(x, -2, axis + 1), 0, axis)
-    shape = (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
-    return between(xp.reshape(x, shape), axis, 0, length)
 
 
 def undo(order: Any, x: Any) -> Any:

@@ -14,9 +14,11 @@ import numpy as np
 from memcore import nn
 from memcore.backend import checkpoint, fold, namespace
 from memcore.call import Call, as_array, check_count
+from memcore.chunking import into_chunks, out_of_chunks
+from memcore.nn import wide
 from memcore.ops.positions import alibi_slopes, check_position, rope
-from memcore.ops.rule import check_rank, check_shape, run_rule, wide
-from memcore.ops.window import Window, blocks, out_of_blocks, undo
+from memcore.ops.rule import check_rank, check_shape, run_rule
+from memcore.ops.window import Window, undo
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,11 @@ class FullAttention(WindowAttention):
             q, k = rope(q, place[front:]), rope(k, place)
         size = min(chunk_size or 64, length)
         own = number[..., front:]
-        slots = (blocks(q, axis + 1, size), blocks(own, axis, size), blocks(place[front:], 0, size))
+        slots = (
+            into_chunks(q, axis + 1, size, 0),
+            into_chunks(own, axis, size, 0),
+            into_chunks(place[front:], 0, size, 0),
+        )
 
         def body(carry: Any, slot: Any) -> Any:
             q, own, here = slot
@@ -119,7 +125,8 @@ class FullAttention(WindowAttention):
             return carry, self._mix(params, q, k, v, here, allowed[..., None, :, :])
 
         _, out = fold(checkpoint(body, state), (), slots, -(-length // size))
-        out = undo(order, out_of_blocks(out, axis, length))
+        out = xp.moveaxis(out, -2, axis + 1)
+        out = undo(order, out_of_chunks(out, axis, length))
         return self.outgoing(line, starts, 0), out
 
 

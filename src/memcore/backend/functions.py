@@ -1,0 +1,61 @@
+"""Functions that JAX has of its own: what they are there, and what they are elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memcore.backend.namespace import is_jax, namespace
+
+
+def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
+    """``f``, whose inner values are computed again in the backward pass instead of being kept.
+
+    ``example`` are arrays or trees that tell whether JAX is in use; elsewhere ``f`` is returned.
+    """
+    if is_jax(*example):
+        from memcore.backend import jax_functions
+
+        return jax_functions.checkpoint(f)
+    return f
+
+
+def stop_gradient(x: Any) -> Any:
+    """``x``, which counts as a constant in gradients."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.stop_gradient(x)
+    return x
+
+
+def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+    """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
+    if is_jax(args):
+        from memcore.backend import jax_functions
+
+        return jax_functions.compiled(run, statics, args)
+    return run(*statics, *args)
+
+
+def unit_lower_inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
+    """``f(matrix)``, which is ``(I + L)^-1`` for L below the diagonal of ``matrix``.
+
+    On JAX its derivative is that of an inverse, not that of how ``f`` finds it.
+    """
+    if is_jax(matrix):
+        from memcore.backend import jax_functions
+
+        return jax_functions.unit_lower_inverse(f, matrix)
+    return f(matrix)
+
+
+def sigmoid(x: Any) -> Any:
+    """``1 / (1 + exp(-x))``, without overflow and accurate in both tails; JAX has an instruction for it."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.sigmoid(x)
+    xp = namespace(x)
+    e = xp.exp(-xp.abs(x))
+    return xp.where(x >= 0, 1.0 / (1.0 + e), e / (1.0 + e))
