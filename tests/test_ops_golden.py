@@ -31,7 +31,6 @@ def golden_op(name: str, arrays: dict[str, np.ndarray]) -> tuple[Any, Callable[.
     return (q, k, v, *more), functools.partial(function, scale=scale)
 
 
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "name",
@@ -57,23 +56,6 @@ def test_golden_memories(name: str, method: str, backend: Backend, x64: None) ->
         close(got, (want, a[f"{out}/o"]), entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.backend("jax")
-@pytest.mark.parametrize("name", ["linear_attn_elu1_norm", "gla", "gated_delta_rule", "kda"])
-def test_golden_memories_on_jax(name: str, backend: Backend, x64: None) -> None:
-    test_golden_memories(name, "fused", backend, None)
-
-
-@pytest.mark.backend("jax")
-def test_golden_attention_on_jax(backend: Backend, x64: None) -> None:
-    name = "attn_softmax_rope_interleaved_swa8"
-    test_golden_attention(name, 8, "rope", "fused", backend, None)
-
-
-@pytest.mark.backend("jax")
-def test_golden_lru_on_jax(backend: Backend, x64: None) -> None:
-    test_golden_lru("associative", backend, None)
-
-
 @pytest.mark.backend("numpy")
 @pytest.mark.parametrize("name", ["linear_attn_unnorm", "gla", "gated_delta_rule"])
 def test_golden_memories_in_float32(name: str, backend: Backend) -> None:
@@ -88,7 +70,6 @@ def test_golden_memories_in_float32(name: str, backend: Backend) -> None:
         np.testing.assert_allclose(out, a["out_init/o"], rtol=0, atol=tolerance)
 
 
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     ("name", "window", "position"),
@@ -115,7 +96,6 @@ def test_golden_attention(
     close(out, a["out/o"], entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_lru(method: str, backend: Backend, x64: None) -> None:
     entry, a = load("lru")

@@ -256,7 +256,6 @@ def test_rotations_keep_the_norm(method: str, backend: Backend) -> None:
 # --- golden vectors --------------------------------------------------------------------------------
 
 
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["hgrn", "qrnn_fo_pool"])
 def test_golden_gates(name: str, method: str, backend: Backend, x64: None) -> None:
@@ -274,12 +273,6 @@ def test_golden_gates(name: str, method: str, backend: Backend, x64: None) -> No
         close((after, gate * np.asarray(h)), want, entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.backend("jax")
-def test_golden_gates_on_jax(backend: Backend, x64: None) -> None:
-    test_golden_gates("hgrn", "fused", backend, None)
-
-
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_running_sum(method: str, backend: Backend, x64: None) -> None:
     entry, a = load("memax_linear_recurrent")
@@ -291,7 +284,6 @@ def test_golden_running_sum(method: str, backend: Backend, x64: None) -> None:
         close(got, want, entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_spherical(method: str, backend: Backend, x64: None) -> None:
     """``h = R h``, the rotation of each step from its input."""
@@ -306,12 +298,6 @@ def test_golden_spherical(method: str, backend: Backend, x64: None) -> None:
     close(got, (a["out/h"], a["out/y"]), entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.backend("jax")
-def test_golden_spherical_on_jax(backend: Backend, x64: None) -> None:
-    test_golden_spherical("fused", backend, None)
-
-
-@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
 def test_golden_product_of_rotations(method: str, backend: Backend, x64: None) -> None:
     """``S = S R``: the rows of S are a batch, and each turns by ``R^T``."""
