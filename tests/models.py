@@ -11,6 +11,7 @@ from references.gated_delta_net import gated_delta_net
 from references.gru import gru
 from references.linear_attention import linear_attention
 from references.lru import lru
+from references.lstm import lstm
 from references.residual_stack import residual_stack
 
 _LRU = memcore.LRU(6, state_size=5)
@@ -19,6 +20,7 @@ _NET = memcore.GatedDeltaNet(6, heads=2, key_size=4, value_size=3)
 MODELS: dict[str, memcore.Model] = {
     "lru": memcore.LRU(5, state_size=6),
     "gru": memcore.GRU(5, hidden_size=6),
+    "lstm": memcore.LSTM(4, hidden_size=5),
     "linear_attention": memcore.LinearAttention(6, heads=2, key_size=4),
     "gated_delta_net": _NET,
     "gated_delta_net_negative": memcore.GatedDeltaNet(6, heads=3, negative_eigenvalues=True),
@@ -47,6 +49,7 @@ def _inside(params: Any, xs: Any, starts: Any) -> Any:
 REFERENCES: dict[str, Reference] = {
     "lru": lambda p, x, s: lru(p, x, s)[1],
     "gru": lambda p, x, s: gru(p, x, s)[1],
+    "lstm": lambda p, x, s: lstm(p, x, s)[1],
     "linear_attention": lambda p, x, s: linear_attention(p, x, s, heads=2)[1],
     "gated_delta_net": lambda p, x, s: gated_delta_net(p, x, s, heads=2)[1],
     "gated_delta_net_negative": lambda p, x, s: gated_delta_net(
@@ -56,4 +59,7 @@ REFERENCES: dict[str, Reference] = {
     "attention_alibi": lambda p, x, s: attention(p, x, s, heads=2, window=20, position="alibi")[1],
     "attention_plain": lambda p, x, s: attention(p, x, s, heads=3, window=1, position=None)[1],
     "residual_stack": lambda p, x, s: residual_stack(p, x, s, inner=_inside)[1],
+    "residual_stack_tokens": lambda p, x, s: residual_stack(
+        p, x, s, inner=lambda p, x, s: gru(p, x, s)[1]
+    )[1],
 }

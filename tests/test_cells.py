@@ -26,6 +26,7 @@ from references.gated_delta_net import gated_delta_net
 from references.gru import gru
 from references.linear_attention import linear_attention
 from references.lru import lru
+from references.lstm import lstm
 from references.residual_stack import residual_stack
 
 LABELS = {"recurrence", "matrix", "bias", "scale"}
@@ -69,6 +70,7 @@ LRU = memcore.LRU(6, state_size=5)
 WHOLE: dict[str, tuple[memcore.Model, Reference]] = {
     "lru": (LRU, lambda p, x, s: lru(p, x, s)[1]),
     "gru": (memcore.GRU(4, hidden_size=6), lambda p, x, s: gru(p, x, s)[1]),
+    "lstm": (memcore.LSTM(4, hidden_size=6), lambda p, x, s: lstm(p, x, s)[1]),
     "linear_attention": (
         memcore.LinearAttention(6, heads=2, key_size=4, value_size=3),
         lambda p, x, s: linear_attention(p, x, s, heads=2)[1],
@@ -109,8 +111,8 @@ def test_reference(name: str, backend: Backend) -> None:
 # --- golden vectors --------------------------------------------------------------------------------
 
 
-def gru_params(weights: Callable[[str], Any]) -> dict[str, Any]:
-    """As the docstring of memcore.GRU says."""
+def torch_params(weights: Callable[[str], Any]) -> dict[str, Any]:
+    """As the docstrings of memcore.GRU and memcore.LSTM say."""
     return {
         "input": {"kernel": weights("weight_ih_l0").T, "bias": weights("bias_ih_l0")},
         "hidden": {"kernel": weights("weight_hh_l0").T, "bias": weights("bias_hh_l0")},
@@ -119,12 +121,37 @@ def gru_params(weights: Callable[[str], Any]) -> dict[str, Any]:
 
 def test_gru_golden(backend: Backend, x64: None) -> None:
     _, a = load("gru_torch")
-    params = gru_params(lambda name: a[f"param/{name}"])
+    params = torch_params(lambda name: a[f"param/{name}"])
     model = memcore.GRU(5, hidden_size=6)
     for out, start in (("out", np.zeros_like(a["init/h0"])), ("out_init", a["init/h0"])):
         h, ys = model.apply(*backend.asarray((params, a["in/x"], start)))
         close(ys, a[f"{out}/y"])
         close(h, a[f"{out}/h"])
+
+
+def test_lstm_golden(backend: Backend, x64: None) -> None:
+    _, a = load("lstm_torch")
+    params = torch_params(lambda name: a[f"param/{name}"])
+    model, start = memcore.LSTM(5, hidden_size=6), (a["init/h0"], a["init/c0"])
+    for out, state in (("out", optree.tree_map(np.zeros_like, start)), ("out_init", start)):
+        after, ys = model.apply(*backend.asarray((params, a["in/x"], state)))
+        close(ys, a[f"{out}/y"])
+        close(after, (a[f"{out}/h"], a[f"{out}/c"]))
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.requires("torch")
+def test_lstm_takes_the_weights_of_torch(backend: Backend) -> None:
+    import torch
+
+    theirs = torch.nn.LSTM(3, 4, batch_first=True)
+    params = torch_params(lambda name: getattr(theirs, name).detach().numpy())
+    xs = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32)
+    with torch.no_grad():
+        want, last = theirs(torch.tensor(xs))
+    state, ys = memcore.LSTM(3, hidden_size=4).apply(params, xs)
+    close(ys, want.numpy(), 1e-6)
+    close(state, tuple(part[0].numpy() for part in last), 1e-6)
 
 
 @pytest.mark.backend("numpy")
@@ -133,7 +160,7 @@ def test_gru_takes_the_weights_of_torch(backend: Backend) -> None:
     import torch
 
     theirs = torch.nn.GRU(3, 4, batch_first=True)
-    params = gru_params(lambda name: getattr(theirs, name).detach().numpy())
+    params = torch_params(lambda name: getattr(theirs, name).detach().numpy())
     xs = np.random.default_rng(0).standard_normal((2, 9, 3)).astype(np.float32)
     with torch.no_grad():
         want, last = theirs(torch.tensor(xs))

@@ -16,7 +16,13 @@ ELSEWHERE = ("adapter",)
 """Checked where the frameworks are installed: tests/adapters."""
 LAWS_HERE = [law for law in LAWS if law not in ELSEWHERE]
 
-NOT_ASSOCIATIVE = ("gru", "gated_delta_net", "gated_delta_net_negative", "residual_stack_tokens")
+NOT_ASSOCIATIVE = (
+    "gru",
+    "lstm",
+    "gated_delta_net",
+    "gated_delta_net_negative",
+    "residual_stack_tokens",
+)
 """The rule inside a gated_delta_net is checked in test_ops.py."""
 
 VARIANTS = (

@@ -13,6 +13,7 @@ from references.gated_delta_net import delta_rule_step, gated_delta_net
 from references.gru import gru
 from references.linear_attention import linear_attention
 from references.lru import lru
+from references.lstm import lstm
 from references.residual_stack import residual_stack
 
 close = partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
@@ -61,6 +62,21 @@ def test_gru(out: str) -> None:
         h, ys = gru(params, xs, state=a["init/h0"][i] if out == "out_init" else None)
         close(ys, a[f"{out}/y"][i])
         close(h, a[f"{out}/h"][i])
+
+
+@pytest.mark.parametrize("out", ["out", "out_init"])
+def test_lstm(out: str) -> None:
+    _, a = load("lstm_torch")
+    params: dict[str, Any] = {
+        part: {"kernel": a[f"param/weight_{ab}_l0"].T, "bias": a[f"param/bias_{ab}_l0"]}
+        for part, ab in (("input", "ih"), ("hidden", "hh"))
+    }
+    for i, xs in enumerate(a["in/x"]):
+        state = (a["init/h0"][i], a["init/c0"][i]) if out == "out_init" else None
+        (h, c), ys = lstm(params, xs, state=state)
+        close(ys, a[f"{out}/y"][i])
+        close(h, a[f"{out}/h"][i])
+        close(c, a[f"{out}/c"][i])
 
 
 @pytest.mark.parametrize("out", ["out", "out_init"])

@@ -26,6 +26,14 @@ def gru_params(cell: Any) -> Any:
     }
 
 
+def lstm_params(cell: Any) -> Any:
+    """Equinox's parameters of an LSTM as memcore's."""
+    return {
+        "input": {"kernel": cell.weight_ih.T, "bias": cell.bias},
+        "hidden": {"kernel": cell.weight_hh.T, "bias": jnp.zeros(4 * cell.hidden_size)},
+    }
+
+
 def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
     x = problems.features(n)
 
@@ -34,15 +42,24 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
 
         def body(state: Any, x: Any) -> Any:
             state = cell(x, state)
-            return state, state
+            return state, jax.tree.leaves(state)[0]
 
-        return jax.lax.scan(body, jnp.zeros(cell.hidden_size), x)[1]
+        zeros = jnp.zeros(cell.hidden_size)
+        return jax.lax.scan(
+            body, (zeros, zeros) if isinstance(cell, eqx.nn.LSTMCell) else zeros, x
+        )[1]
 
-    def gru() -> Pair:
-        cell = eqx.nn.GRUCell(n.width, n.width, key=jax.random.key(0))
-        model = memcore.GRU(n.width, hidden_size=n.width)
+    def pair(kind: Any, model: memcore.Model, params_of: Callable[[Any], Any]) -> Pair:
+        cell = kind(n.width, n.width, key=jax.random.key(0))
         ours = lambda params, x: model.apply(params, x)[1]  # noqa: E731
         theirs = jax.vmap(scanned, in_axes=(None, 0))
-        return Pair("GRUCell in lax.scan", ours, theirs, (gru_params(cell), x), (cell, x))
+        name = f"{kind.__name__} in lax.scan"
+        return Pair(name, ours, theirs, (params_of(cell), x), (cell, x))
 
-    return {"gru": gru, "lstm": problems.no_lstm}
+    def gru() -> Pair:
+        return pair(eqx.nn.GRUCell, memcore.GRU(n.width, hidden_size=n.width), gru_params)
+
+    def lstm() -> Pair:
+        return pair(eqx.nn.LSTMCell, memcore.LSTM(n.width, hidden_size=n.width), lstm_params)
+
+    return {"gru": gru, "lstm": lstm}

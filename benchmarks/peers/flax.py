@@ -35,15 +35,36 @@ def gru_params(p: Any) -> Any:
     }
 
 
+def lstm_params(p: Any) -> Any:
+    """Flax's parameters of an LSTM as memcore's."""
+    kernels = {
+        part: jnp.concatenate([p[f"{part}{gate}"]["kernel"] for gate in "ifgo"], axis=1)
+        for part in "ih"
+    }
+    bias = jnp.concatenate([p[f"h{gate}"]["bias"] for gate in "ifgo"])
+    return {
+        "input": {"kernel": kernels["i"], "bias": jnp.zeros_like(bias)},
+        "hidden": {"kernel": kernels["h"], "bias": bias},
+    }
+
+
 def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
     x = problems.features(n)
 
-    def gru() -> Pair:
-        rnn = linen.RNN(linen.GRUCell(n.width))
+    def pair(cell: Any, model: memcore.Model, params_of: Callable[[Any], Any]) -> Pair:
+        rnn = linen.RNN(cell)
         variables = rnn.init(jax.random.key(0), x)
-        model = memcore.GRU(n.width, hidden_size=n.width)
-        params = gru_params(variables["params"]["cell"])
+        params = params_of(variables["params"]["cell"])
         ours = lambda params, x: model.apply(params, x)[1]  # noqa: E731
-        return Pair("nn.RNN(GRUCell)", ours, rnn.apply, (params, x), (variables, x))
+        name = f"nn.RNN({type(cell).__name__})"
+        return Pair(name, ours, rnn.apply, (params, x), (variables, x))
 
-    return {"gru": gru, "lstm": problems.no_lstm}
+    def gru() -> Pair:
+        model = memcore.GRU(n.width, hidden_size=n.width)
+        return pair(linen.GRUCell(n.width), model, gru_params)
+
+    def lstm() -> Pair:
+        model = memcore.LSTM(n.width, hidden_size=n.width)
+        return pair(linen.OptimizedLSTMCell(n.width), model, lstm_params)
+
+    return {"gru": gru, "lstm": lstm}

@@ -16,6 +16,7 @@ from memax.equinox.semigroups.fart import FART
 from memax.equinox.semigroups.gdn import GDN
 from memax.equinox.semigroups.lru import LRU
 from memax.equinox.set_actions.gru import GRU
+from memax.equinox.set_actions.lstm import LSTM
 from sizes import Sizes
 
 import memcore
@@ -94,5 +95,10 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         note = "time only: its reset gate acts before the recurrent matrix"
         return time_only("GRU", GRU(n.width, key), ours(model), model.init(key), note)
 
-    builders = (attention, linear_attention, gated_delta_rule, lru, gru)
-    return {**{build.__name__: build for build in builders}, "lstm": problems.no_lstm}
+    def lstm() -> Pair:
+        model = memcore.LSTM(n.width, hidden_size=n.width)
+        note = "time only: it reads the cell state without its tanh"
+        return time_only("LSTM", LSTM(n.width, key), ours(model), model.init(key), note)
+
+    builders = (attention, linear_attention, gated_delta_rule, lru, gru, lstm)
+    return {build.__name__: build for build in builders}

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jobs import NotRun
 from sizes import Sizes
 
 
@@ -32,8 +31,3 @@ def gates(n: Sizes) -> tuple[Any, Any]:
     shape = (n.batch, n.length, n.heads)
     a, b = (jax.random.normal(key, shape) for key in jax.random.split(jax.random.key(3)))
     return a, b
-
-
-def no_lstm() -> Any:
-    """The place of the pair that waits for memcore's LSTM."""
-    raise NotRun("memcore has no LSTM")

@@ -19,8 +19,8 @@ from peers import problems
 PACKAGES = ("torch",)
 
 
-def gru_params(layer: torch.nn.GRU) -> Any:
-    """torch's parameters of a GRU as memcore's."""
+def params_of(layer: Any) -> Any:
+    """torch's parameters of a GRU or an LSTM as memcore's."""
     w = {name: jnp.asarray(value.detach().numpy()) for name, value in layer.named_parameters()}
     return {
         "input": {"kernel": w["weight_ih_l0"].T, "bias": w["bias_ih_l0"]},
@@ -45,14 +45,19 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
     x = problems.features(n)
     threads = f"torch on the CPU, threads: {torch.get_num_threads()}"
 
-    def gru() -> Pair:
+    def pair(kind: Any, model: memcore.Model) -> Pair:
         if jax.default_backend() != "cpu":
             raise NotRun("torch runs on the CPU, JAX does not")
         torch.manual_seed(0)
-        layer = torch.nn.GRU(n.width, n.width, batch_first=True)
-        model = memcore.GRU(n.width, hidden_size=n.width)
+        layer = kind(n.width, n.width, batch_first=True)
         ours = lambda params, x: model.apply(params, x)[1]  # noqa: E731
-        args = (gru_params(layer), x)
-        return Pair("nn.GRU", ours, program(layer, x), args, (None, x), note=threads)
+        args, name = (params_of(layer), x), f"nn.{kind.__name__}"
+        return Pair(name, ours, program(layer, x), args, (None, x), note=threads)
 
-    return {"gru": gru, "lstm": problems.no_lstm}
+    def gru() -> Pair:
+        return pair(torch.nn.GRU, memcore.GRU(n.width, hidden_size=n.width))
+
+    def lstm() -> Pair:
+        return pair(torch.nn.LSTM, memcore.LSTM(n.width, hidden_size=n.width))
+
+    return {"gru": gru, "lstm": lstm}

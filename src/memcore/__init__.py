@@ -14,6 +14,7 @@ from memcore.cell import Memoroid as Memoroid
 from memcore.cell import Model as Model
 from memcore.cells import GRU as GRU
 from memcore.cells import LRU as LRU
+from memcore.cells import LSTM as LSTM
 from memcore.cells import Attention as Attention
 from memcore.cells import LinearAttention as LinearAttention
 from memcore.checkpoint import load as load
@@ -36,6 +37,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GRU",
     "LRU",
+    "LSTM",
     "Attention",
     "Call",
     "Cell",

@@ -22,6 +22,17 @@ def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) 
     return {**params, "bias": draw.zeros((fan_out,))} if bias else params
 
 
+def uniform_affine(
+    draw: Draw, name: str, fan_in: int, fan_out: int, bound: float
+) -> dict[str, Any]:
+    """Parameters of a linear map as torch's recurrent cells draw them: all uniform within ``bound``."""
+    draw = draw.child(name)
+    return {
+        "kernel": draw.uniform("kernel", (fan_in, fan_out), -bound, bound),
+        "bias": draw.uniform("bias", (fan_out,), -bound, bound),
+    }
+
+
 def linear(params: dict[str, Any], x: Any) -> Any:
     """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
     xp = namespace(x)

@@ -22,12 +22,16 @@ def residual_stack(
 ) -> tuple[int, Any]:
     """xs (T, in) -> (steps since the start, ys (T, out)); inner(params, xs, starts) -> ys (T, d).
 
-    h = x W_encoder + b (+ E[min(n, L - 1)], n the steps since the start), then for every layer
-    h = h + inner(RMSNorm(h));  m = RMSNorm(h);  h = h + (silu(m W_gate) * (m W_up)) W_down
+    h = x W_encoder + b, or the rows x of a table for tokens xs (T,), (+ E[min(n, L - 1)], n the steps
+    since the start), then for every layer h = h + inner(RMSNorm(h)) (W_project, if there is one)
+    and, if there is an MLP, m = RMSNorm(h);  h = h + (silu(m W_gate) * (m W_up)) W_down
     y = RMSNorm(h) W_head + b. `inner` begins afresh at xs[0]: its state is not part of this one's.
     """
     p, xs = float64(params), float64(xs)
-    hs = xs @ p["encoder"]["kernel"] + p["encoder"]["bias"]
+    if "embedding" in p["encoder"]:
+        hs = p["encoder"]["embedding"][xs.astype(int)]
+    else:
+        hs = xs @ p["encoder"]["kernel"] + p["encoder"]["bias"]
     steps = 0 if state is None else state
     for t in range(len(xs)):
         steps = 0 if starts is not None and starts[t] else steps
@@ -37,7 +41,10 @@ def residual_stack(
         steps += 1
     for i in range(sum(name.startswith("layer_") for name in p)):
         layer = p[f"layer_{i}"]
-        hs = hs + np.asarray(inner(layer["model"], rms_norm(hs, layer["norm"]["scale"]), starts))
+        ys = np.asarray(inner(layer["model"], rms_norm(hs, layer["norm"]["scale"]), starts))
+        hs = hs + (ys @ layer["project"]["kernel"] if "project" in layer else ys)
+        if "mlp" not in layer:
+            continue
         ms, mlp = rms_norm(hs, layer["mlp_norm"]["scale"]), layer["mlp"]
         gated = silu(ms @ mlp["gate"]["kernel"]) * (ms @ mlp["up"]["kernel"])
         hs = hs + gated @ mlp["down"]["kernel"]

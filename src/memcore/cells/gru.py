@@ -45,16 +45,10 @@ class GRU(Cell):
 
     def init(self, key: Any, dtype: Any = "float32") -> Params:
         draw, n = as_draw(key, dtype), self.hidden_size
-        bound = 1 / math.sqrt(n)
-
-        def affine(name: str, fan_in: int) -> dict[str, Any]:
-            part = draw.child(name)
-            return {
-                "kernel": part.uniform("kernel", (fan_in, 3 * n), -bound, bound),
-                "bias": part.uniform("bias", (3 * n,), -bound, bound),
-            }
-
-        return {"input": affine("input", self.in_features), "hidden": affine("hidden", n)}
+        return {
+            "input": nn.uniform_affine(draw, "input", self.in_features, 3 * n, 1 / math.sqrt(n)),
+            "hidden": nn.uniform_affine(draw, "hidden", n, 3 * n, 1 / math.sqrt(n)),
+        }
 
     def initial_state(self, params: Params) -> State:
         return np.zeros(self.hidden_size)

@@ -1,0 +1,69 @@
+"""Long Short-Term Memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memcore import nn
+from memcore.backend import as_draw, namespace
+from memcore.cell import Array, Cell, Params, State
+from memcore.nn import wide
+from memcore.registry import register
+
+
+@register("lstm")
+@dataclass(frozen=True)
+class LSTM(Cell):
+    """The LSTM of ``torch.nn.LSTM`` and cuDNN: with forget gates, without peepholes.
+
+        i, f, o = sigmoid(W x_t + b + U h_{t-1} + c),   each with matrices of its own
+        g = tanh(W_g x_t + b_g + U_g h_{t-1} + c_g)
+        c_t = f * c_{t-1} + i * g
+        h_t = o * tanh(c_t),    y_t = h_t
+
+    State: ``(h, c)``, each ``(hidden_size,)``. Cost per step
+    ``O(hidden_size * (in_features + hidden_size))``; sequential in time. Kernels hold the gates in the
+    order i, f, g, o, so torch's weights transfer as ``input.kernel = weight_ih.T``,
+    ``input.bias = bias_ih``, ``hidden.kernel = weight_hh.T``, ``hidden.bias = bias_hh``.
+
+    Source: Hochreiter and Schmidhuber, Neural Computation 9(8), 1997; forget gates: Gers et al., Neural
+    Computation 12(10), 2000.
+
+    Args:
+        in_features: width of the inputs.
+        hidden_size: width of h, of c and of the outputs.
+    """
+
+    hidden_size: int = 64
+
+    @property
+    def out_features(self) -> int:
+        return self.hidden_size
+
+    def init(self, key: Any, dtype: Any = "float32") -> Params:
+        draw, n = as_draw(key, dtype), self.hidden_size
+        return {
+            "input": nn.uniform_affine(draw, "input", self.in_features, 4 * n, 1 / math.sqrt(n)),
+            "hidden": nn.uniform_affine(draw, "hidden", n, 4 * n, 1 / math.sqrt(n)),
+        }
+
+    def initial_state(self, params: Params) -> State:
+        return np.zeros(self.hidden_size), np.zeros(self.hidden_size)
+
+    def embed(self, params: Params, x: Array) -> Any:
+        return wide(nn.linear(params["input"], x))
+
+    def step(self, params: Params, state: State, inputs: Any) -> State:
+        (h, c), n = state, self.hidden_size
+        xp, gates = namespace(c), inputs + nn.linear(params["hidden"], h)
+        i, f = nn.sigmoid(gates[..., :n]), nn.sigmoid(gates[..., n : 2 * n])
+        g, o = xp.tanh(gates[..., 2 * n : 3 * n]), nn.sigmoid(gates[..., 3 * n :])
+        c = f * c + i * g
+        return o * xp.tanh(c), c
+
+    def read(self, params: Params, state: State, inputs: Any) -> Any:
+        return state[0]
