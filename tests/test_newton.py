@@ -320,3 +320,12 @@ def test_without_derivatives(backend: Backend) -> None:
         arrays = backend.asarray((model.init(0), np.zeros((2, 5, 3), np.float32)))
         with pytest.raises(ValueError, match="method is 'newton', which needs derivatives"):
             model.apply(*arrays, method="newton")
+
+
+@jax_only
+@pytest.mark.parametrize("batch", [(0,), (2, 0)])
+def test_an_empty_batch(batch: tuple[int, ...], backend: Backend) -> None:
+    gru = memcore.GRU(3, hidden_size=4)
+    arrays = backend.asarray((gru.init(0), np.zeros((*batch, 5, 3), np.float32)))
+    state, ys = gru.apply(*arrays, method="newton")
+    assert (state.shape, ys.shape) == ((*batch, 4), (*batch, 5, 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -121,6 +123,23 @@ def test_length_zero_and_one(name: str, method: str, backend: Backend) -> None:
 
 
 @pytest.mark.backend("numpy", "array_api_strict")
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("method", [*METHODS, "auto"])
+def test_an_empty_batch(name: str, method: str, backend: Backend) -> None:
+    op, arrays, state, *_ = drawn(name, 7)
+    none = {n: x if n in op.constant else x[:0] for n, x in arrays.items()}
+    want = optree.tree_map(lambda x: x[:0], loop(op, arrays, state))
+    close(op.run(backend.asarray(none), None, method=method, chunk_size=4), want)
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
+def test_an_empty_batch_of_full_attention(backend: Backend) -> None:
+    q, v = backend.asarray((np.zeros((0, 7, 4, 2)), np.zeros((0, 7, 2, 3))))
+    (keys, _, filled), out = ops.window_attention(q, q[..., :2, :], v, None)
+    assert (keys.shape, filled.shape, out.shape) == ((0, 7, 2, 2), (0, 7), (0, 7, 4, 3))
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("name", [n for n in OPS if not OPS[n].constant])
 @pytest.mark.parametrize("method", METHODS)
 def test_batch_axes(name: str, method: str, backend: Backend) -> None:
@@ -209,6 +228,66 @@ def half_precision(name: str, method: str, backend: Backend, half: Any, toleranc
         close(np.asarray(a).astype(np.float32), b, tolerance)
 
 
+# --- dtypes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize(
+    ("name", "length"),
+    [*((name, 17) for name in OPS), ("recurrence", 256), ("gated_delta", 256), ("softmax", 256)],
+)
+def test_the_methods_agree_in_float32(name: str, length: int, backend: Backend) -> None:
+    op, arrays, state, initial, starts, valid = drawn(name, length)
+    arrays, state, initial = optree.tree_map(half_or_flag, (arrays, state, initial))
+    how = backend.asarray({"starts": starts, "valid": valid, "initial": initial})
+    arrays, state = backend.asarray((arrays, state))
+    want = op.run(arrays, state, **how, method="sequential")
+    for method in METHODS[1:]:
+        close(op.run(arrays, state, **how, method=method), want, 1e-5)
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
+@pytest.mark.parametrize("name", OPS)
+@pytest.mark.parametrize("method", ["sequential", "fused"])
+def test_one_array_may_be_float64(name: str, method: str, backend: Backend) -> None:
+    """Results and states have the one dtype that the values say, whichever array differs."""
+    op, arrays, *_ = drawn(name, 7)
+    low = optree.tree_map(half_or_flag, arrays)
+    want = op.run(backend.asarray(low), None, method=method)
+    for other in arrays:
+        got = op.run(backend.asarray({**low, other: arrays[other]}), None, method=method)
+        dtypes = {str(np.asarray(x).dtype) for x in optree.tree_leaves(got)} - {"bool"}
+        assert len(dtypes) == 1 and dtypes <= {"float32", "float64"}
+        close(got, want, 1e-5)
+
+
+@pytest.mark.backend("jax")
+def test_a_float64_gate_and_a_numpy_scale(backend: Backend, x64: None) -> None:
+    _, arrays, *_ = drawn("gated_delta", 5)
+    low = backend.asarray(optree.tree_map(half_or_flag, arrays))
+    q, k, v, beta, g = low.values()
+    want = ops.delta_rule(q, k, v, beta, g, scale=0.5)
+    got = ops.delta_rule(q, k, v, backend.asarray(arrays["beta"]), g, scale=np.float64(0.5))
+    assert {x.dtype for x in got} == {np.dtype("float32")}
+    close(got, want, 1e-6)
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_the_lowest_number_of_float16(method: str, backend: Backend) -> None:
+    x = np.full((7, 3), -np.inf, np.float16)
+    x[4] = 1
+    g = np.full(3, -40000, np.float16)
+    lowest = np.full((7, 3), np.finfo(np.float16).min)
+    lowest[4:6] = [[1], [-40000]]
+    for h in (
+        ops.log_sum_exp(x, g, method=method, chunk_size=3)[1],
+        ops.max_plus(g, x, method=method, chunk_size=3)[1],
+    ):
+        assert h.dtype == np.float16
+        np.testing.assert_array_equal(h, lowest.astype(np.float16))
+
+
 # --- gradients -------------------------------------------------------------------------------------
 
 
@@ -277,6 +356,31 @@ def test_vmap_is_a_batch(name: str, backend: Backend) -> None:
     close(got, op.run(arrays, state), 1e-6)
 
 
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["recurrence", "complex_constant"])
+def test_hessian(name: str, backend: Backend, x64: None) -> None:
+    """Forward over reverse, and reverse over reverse, of the fused form."""
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, _, starts, _ = drawn(name, 3)
+    starts, arrays, state = backend.asarray((starts, arrays, state))
+
+    def loss(arrays: Any, method: str) -> Any:
+        out = op.run(arrays, state, starts=starts, method=method)[1]
+        return sum(jnp.sum(jnp.sin(x)) for x in optree.tree_leaves(out))
+
+    def steepness(arrays: Any, method: str) -> Any:
+        gradient = jax.grad(loss)(arrays, method)
+        return sum(jnp.sum(x**2) for x in jax.tree.leaves(gradient))
+
+    for twice in (jax.hessian(loss), jax.grad(steepness)):
+        twice = jax.jit(twice, static_argnums=1)
+        close(twice(arrays, "fused"), twice(arrays, "sequential"))
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: loss(x, "fused"), (arrays,), (arrays,))
+
+
 @pytest.mark.backend("numpy")
 def test_lists_are_flags(backend: Backend) -> None:
     starts = [False, True, False, False, True]
@@ -285,3 +389,56 @@ def test_lists_are_flags(backend: Backend) -> None:
     got = ops.linear_recurrence(np.full(WIDTH, 0.5), b, starts=starts)
     want = ops.linear_recurrence(np.full(WIDTH, 0.5), b, starts=np.array([starts] * 2))
     close(got, want, 0)
+
+
+# --- compilation -----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """The compilations of JAX meanwhile."""
+    import jax
+
+    found: list[str] = []
+
+    def listen(event: str, duration: float, **kwargs: Any) -> None:
+        if "backend_compile" in event:
+            found.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["delta", "log_sum_exp"])
+def test_transformations(name: str, backend: Backend) -> None:
+    """jit, vmap, grad; and a second call does not compile again."""
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, *_ = drawn(name, 5)
+    arrays, state = backend.asarray(optree.tree_map(half_or_flag, (arrays, state)))
+
+    def loss(run: Any, arrays: Any, state: Any) -> Any:
+        return jnp.sum(jnp.sin(run(arrays, state)[1]))
+
+    vmapped = jax.vmap(op.run)
+    want = op.run(arrays, state)
+    close(jax.jit(op.run)(arrays, state), want, 1e-6)
+    close(vmapped(arrays, state), want, 1e-6)
+    gradient = jax.grad(loss, 1)(op.run, arrays, state)
+    close(jax.jit(jax.grad(loss, 1), static_argnums=0)(vmapped, arrays, state), gradient, 1e-6)
+    with compilations() as again:
+        op.run(arrays, state)
+    assert not again
+
+
+@pytest.mark.backend("jax")
+def test_a_rotation_is_one_compiled_call(backend: Backend) -> None:
+    angles = backend.asarray(np.ones((2, 7, 6), np.float32))
+    with compilations() as first:
+        ops.rotation(angles)
+    assert len(first) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -59,8 +60,101 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "a_time": (lambda: ops.linear_recurrence(X[:, :2], X), r"^a has shape \(2, 2, 3\), expected"),
     "b": (lambda: ops.linear_recurrence(X[0, 0], X[0, 0]), r"^b has shape \(3,\), expected"),
     "b_dtype": (lambda: ops.linear_recurrence(np.ones(3), np.ones((5, 3), int)), r"^b has dtype"),
+    "n": (
+        lambda: ops.delta_product(Q, K2[:, :, :0], V2[:, :, :0], B2[:, :, :0]),
+        r"^k has shape \(2, 5, 0, 2, 4\), expected \(..., T, n, H, K\) with n >= 1",
+    ),
+    "none_in_a_pair": (lambda: ops.linear_recurrence((X, X), (None, None)), r"^b is a tuple"),
     "pairs": (lambda: ops.linear_recurrence((X, X), X), r"a .*pair|pair.* a"),
 }
+
+
+A = np.zeros((2, 5, WIDTH, WIDTH))
+K2, V2, B2 = Q[:, :, None], V[:, :, None], B[:, :, None]
+HEADED = {"q": Q, "k": Q, "v": V}
+ARRAYS: dict[str, dict[str, np.ndarray]] = {
+    "linear_attention": {**HEADED, "log_decay": B},
+    "delta_rule": {**HEADED, "beta": B, "log_decay": Q},
+    "delta_product": {"q": Q, "k": K2, "v": V2, "beta": B2, "log_decay": B},
+    "dplr_delta_rule": {**HEADED, "a": Q, "b": Q, "log_decay": B},
+    "mlstm": {**HEADED, "log_input": B, "log_forget": B},
+    "softmax": {"scores": B, "v": V, "log_decay": B},
+    "log_sum_exp": {"x": X, "log_decay": X},
+    "max_plus": {"a": X, "b": X},
+    "linear_recurrence": {"a": X, "b": X},
+    "dense_recurrence": {"a": A, "b": X},
+    "rotation": {"angles": X},
+    "causal_convolution": {"x": X, "kernel": X[0]},
+    "window_attention": {**HEADED, "sinks": B[0, 0]},
+}
+"""The array arguments of every function."""
+OPTIONAL = {"log_decay", "sinks"}
+SCALED = ("linear_attention", "delta_rule", "delta_product", "dplr_delta_rule", "mlstm",
+          "window_attention")  # fmt: skip
+
+
+def run(function: str, **arguments: Any) -> Any:
+    window = {"window": 3} if function == "window_attention" else {}
+    return getattr(ops, function)(**{**ARRAYS[function], **window, **arguments})
+
+
+def test_every_function_is_here() -> None:
+    assert set(ARRAYS) == set(ops.__all__)
+
+
+@pytest.mark.parametrize("dtype", [int, bool, complex])
+@pytest.mark.parametrize(("function", "name"), [(f, name) for f in ARRAYS for name in ARRAYS[f]])
+def test_numbers_that_are_not_floating_point(function: str, name: str, dtype: type) -> None:
+    run(function)
+    with pytest.raises(TypeError, match=rf"^{name} has dtype {np.dtype(dtype)}, expected floating"):
+        run(function, **{name: ARRAYS[function][name].astype(dtype)})
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (f, n)
+        for f in ARRAYS
+        for n in ARRAYS[f]
+        if n not in OPTIONAL and (f[:5], n) != ("dense", "b")
+    ],
+)
+def test_none_where_an_array_must_be(function: str, name: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} is None, expected an array \("):
+        run(function, **{name: None})
+
+
+@pytest.mark.parametrize("function", SCALED)
+def test_a_scale_is_a_number(function: str) -> None:
+    for value in (np.float32(0.5), np.float64(0.5), np.int64(2), 2):
+        assert run(function, scale=value)[1].dtype == np.float64
+    with pytest.raises(TypeError, match=r"^scale is an array, expected a Python number; multiply"):
+        run(function, scale=np.ones(HEADS))
+    with pytest.raises(TypeError, match=r"^scale is 'a', expected a Python number"):
+        run(function, scale="a")
+
+
+@pytest.mark.backend("jax")
+def test_a_traced_scale(backend: Backend) -> None:
+    import jax
+
+    with pytest.raises(TypeError, match=r"^scale is an array, expected a Python number"):
+        jax.jit(lambda s: run("delta_rule", scale=s))(0.5)
+    with pytest.raises(TypeError, match=r"^eps is an array, expected a Python number"):
+        jax.jit(lambda e: run("mlstm", eps=e))(0.5)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("delta_rule", "v"), ("linear_recurrence", "b"), ("dense_recurrence", "b"), ("max_plus", "b"),
+     ("log_sum_exp", "x")],
+)  # fmt: skip
+def test_messages_name_the_argument_that_tells_the_shape(function: str, name: str) -> None:
+    like = re.escape(f"to match {name} {ARRAYS[function][name].shape}")
+    state = run(function)[0][..., :1]
+    for wrong in ({"state": state}, {"initial": state}, {"valid": np.zeros((2, 4), bool)}):
+        with pytest.raises(ValueError, match=rf"^{next(iter(wrong))} has shape .* {like}$"):
+            run(function, **wrong)
 
 
 @pytest.mark.backend("numpy")

@@ -20,6 +20,33 @@ def elu1(x: np.ndarray) -> np.ndarray:
     return np.where(x > 0, x + 1, np.exp(np.minimum(x, 0)))
 
 
+def decays(name: str, a: dict[str, np.ndarray]) -> tuple[Any, ...]:
+    """q, k, v and the log decay of a memory that is linear attention by another name."""
+    if name == "retention":
+        q, k, v = (a[f"in/{n}"] for n in "qkv")
+        return q, k, v, np.broadcast_to(np.log(1 - 2.0 ** (-5 - np.arange(2))), q.shape[:-1])
+    if name == "hgrn2":
+        return a["in/q"], 1 - a["in/f"], a["in/v"], np.log(a["in/f"])
+    dt = np.logaddexp(0, a["in/dt_raw"] + a["in/dt_bias"])
+    x = a["in/x"]
+    b, c = (np.broadcast_to(a[f"in/{n}"], (*x.shape[:3], 8)) for n in ("Bm", "Cm"))
+    return c, b * dt[..., None], x, dt * -np.exp(a["in/A_log"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["retention", "hgrn2", "mamba2_ssd"])
+def test_golden_decays(name: str, method: str, backend: Backend, x64: None) -> None:
+    entry, a = load(name)
+    arrays, mamba = decays(name, a), name == "mamba2_ssd"
+    start = np.swapaxes(a["init/S0"], -1, -2) if mamba else a["init/S0"]
+    how = {"scale": 1.0 if mamba else arrays[0].shape[-1] ** -0.5, "method": method}
+    for out, state in (("out", None), ("out_init", start)):
+        got, o = ops.linear_attention(*backend.asarray(arrays), backend.asarray(state), **how)
+        want = (np.swapaxes(a[f"{out}/S"], -1, -2), a[f"{out}/y"] - a["in/D"][:, None] * a["in/x"]) \
+            if mamba else (a[f"{out}/S"], a[f"{out}/o"])  # fmt: skip
+        close((got, o), want, entry["tolerance"]["float64_impl"])
+
+
 def golden_op(name: str, arrays: dict[str, np.ndarray]) -> tuple[Any, Callable[..., Any]]:
     """The arrays of a matrix memory, and its call."""
     q, k, v = (arrays[f"in/{n}"] for n in "qkv")

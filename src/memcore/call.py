@@ -209,7 +209,9 @@ def initial_state(model: Any, params: Any, batch_shape: tuple[int, ...] = ()) ->
     return initial_like(model, params, like, tuple(batch_shape))
 
 
-def check_state(state: Any, initial: Any, xs: Any, ndim: int, name: str = "state") -> Any:
+def check_state(
+    state: Any, initial: Any, xs: Any, ndim: int, name: str = "state", like: str = "xs"
+) -> Any:
     """A given ``state`` with the structure, dtypes and ``ndim`` batch axes of ``initial``.
 
     Batch axes may be missing or of length 1; the axes of a leaf must be there.
@@ -218,11 +220,17 @@ def check_state(state: Any, initial: Any, xs: Any, ndim: int, name: str = "state
     if got != expected:
         raise ValueError(f"{name} has the structure {got}, expected {expected}")
     for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
-        _check_leaf(f"{name}/{path}" if path else name, as_array(leaf), want, xs, ndim)
+        _check_leaf(
+            f"{name}/{path}" if path else name,
+            as_array(leaf),
+            want,
+            ndim,
+            f"{like} {tuple(xs.shape)}",
+        )
     return broadcast_like(state, initial)
 
 
-def _check_leaf(name: str, leaf: Any, want: Any, xs: Any, ndim: int) -> None:
+def _check_leaf(name: str, leaf: Any, want: Any, ndim: int, like: str) -> None:
     for kind, check in (("bool", is_bool), ("an integer dtype", is_integer)):
         if check(want) != check(leaf):
             expected = kind if check(want) else "floating point numbers"
@@ -231,6 +239,5 @@ def _check_leaf(name: str, leaf: Any, want: Any, xs: Any, ndim: int) -> None:
     front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
     if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):
         raise ValueError(
-            f"{name} has shape {tuple(leaf.shape)}, expected {tuple(want.shape)} to match xs "
-            f"{tuple(xs.shape)}"
+            f"{name} has shape {tuple(leaf.shape)}, expected {tuple(want.shape)} to match {like}"
         )

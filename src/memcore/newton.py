@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,15 +22,16 @@ def all_states(
     xp = namespace(*leaves)
 
     def flatten(tree: Any) -> Any:
-        parts = [xp.reshape(leaf, (*leaf.shape[:ndim], -1)) for leaf in tree_flatten(tree)[0]]
+        parts = [
+            xp.reshape(leaf, (*leaf.shape[:ndim], math.prod(leaf.shape[ndim:])))
+            for leaf in tree_flatten(tree)[0]
+        ]
         return xp.concat(parts, axis=-1)
 
     def unflatten(flat: Any) -> Any:
         parts, begin = [], 0
         for shape in shapes:
-            size = 1
-            for n in shape:
-                size *= n
+            size = math.prod(shape)
             parts.append(xp.reshape(flat[..., begin : begin + size], (*flat.shape[:-1], *shape)))
             begin += size
         return tree_unflatten(structure, parts)

@@ -91,7 +91,7 @@ ERRORS = {
     "cell": (["train", "--model", "gru", "--cell.hidden-size", "0"], "hidden_size is 0"),
     "steps": (["train", "--steps", "0"], "steps is 0, expected 1 or more"),
     "batch": (["train", "--batch-size", "1294"], "batch_size is 1294, expected 1 to 1293"),
-    "data": (["train", "--task", "smnist", "--task-options.folder", "no"], "no folder no"),
+    "data": (["train", "--task", "smnist", "--task-options.folder", "no"], "no folder "),
 }
 
 

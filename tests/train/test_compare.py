@@ -8,10 +8,11 @@ import matplotlib.image
 import pytest
 from rich.console import Console
 
+import memcore
 from memcore.networks import ResidualStack
 from memcore.registry import registry
 from memcore.tasks import RepeatFirst
-from memcore.train.compare.command import compare, main
+from memcore.train.compare.command import compare, enter, main
 from memcore.train.compare.options import Entry, Options, entries, parameters, widest
 from memcore.train.compare.results import Outcome, markdown, rows
 from memcore.train.loop import Training
@@ -38,7 +39,7 @@ def options(tmp_path, **changes) -> Options:
 
 def go(chosen: Options) -> tuple[int, str]:
     console = Console(record=True, width=200, force_terminal=False)
-    code = compare(chosen, list(entries(chosen, TASK)), console)
+    code = compare(chosen, enter(chosen, TASK, list(entries(chosen, TASK))), console)
     return code, console.export_text()
 
 
@@ -107,6 +108,42 @@ def test_a_model_that_fails_is_a_row(tmp_path, monkeypatch):
     assert gru["reason"] == "" and gru["mean"] is not None
 
 
+def test_other_settings_need_another_folder(tmp_path):
+    assert go(options(tmp_path, models="lru"))[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "compared").glob("*.*")}
+    with pytest.raises(FileExistsError, match="another comparison: steps is 2 there, 3 here"):
+        go(options(tmp_path, models="lru", steps=3))
+    assert before == {path: path.read_bytes() for path in (tmp_path / "compared").glob("*.*")}
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(FileExistsError, match="exists and holds no comparison"):
+        go(options(tmp_path, out=file))
+
+
+def test_what_is_there_stays_in_the_table(tmp_path):
+    go(options(tmp_path, models="lru"))
+    go(options(tmp_path, models="gru"))
+    found = json.loads((tmp_path / "compared/results.json").read_text())
+    assert [row["model"] for row in found] == ["lru", "gru"]
+
+
+def test_a_rate_that_diverges_is_not_the_best(tmp_path):
+    chosen = options(tmp_path, models="gru", learning_rates=(0.1, 0.01))
+    wild, tame = entries(chosen, TASK)
+    nan = summary(validation_loss=float("nan"))
+    (row,) = rows([Outcome(wild, nan), Outcome(tame, summary(validation_loss=9.0))])
+    assert row.learning_rate == 0.01
+    (row,) = rows([Outcome(wild, nan)])
+    assert row.mean is None and row.reason == "the loss is not finite"
+
+
+def test_nothing_that_ends_well_is_a_failure(tmp_path, monkeypatch):
+    monkeypatch.setattr(Entry, "build", lambda self: 1 / 0)
+    code, text = go(options(tmp_path, models="lru"))
+    assert code == 1 and "ZeroDivisionError" in text
+    assert not (tmp_path / "compared/curves.png").exists()
+
+
 def test_positions_are_rows_of_their_own(tmp_path):
     labels = [entry.label for entry in entries(options(tmp_path, positions="both"), TASK)]
     assert labels == ["lru", "lru + positions", "gru", "gru + positions"]
@@ -134,6 +171,19 @@ def test_the_best_rate_is_that_of_the_lowest_validation_loss(tmp_path):
     assert "100.0% ± 70.7%" in markdown([row])
 
 
+def test_fields_stand_behind_a_name(tmp_path):
+    name = "gated_delta_net:negative_eigenvalues=true:heads=2"
+    (entry,) = entries(options(tmp_path, models=name), TASK)
+    (model,) = entry.build().model.models
+    assert model == memcore.GatedDeltaNet(16, heads=2, negative_eigenvalues=True)
+    assert ":" not in entry.folder.name
+    for wrong in ("gru:heads=2", "gru:hidden_size", "gru:in_features=3"):
+        with pytest.raises(
+            ValueError, match=r"models has .* for gru, expected FIELD=VALUE with one of"
+        ):
+            list(entries(options(tmp_path, models=wrong), TASK))
+
+
 @pytest.mark.parametrize("name", ["gru", "lru"])
 def test_equal_budgets(tmp_path, name):
     chosen = options(tmp_path, models=name, parameters=20_000)
@@ -146,7 +196,7 @@ def test_equal_budgets(tmp_path, name):
         widest(entry._of_width, 10)
 
 
-@pytest.mark.parametrize("name", ["seeds", "width", "layers", "steps"])
+@pytest.mark.parametrize("name", ["seeds", "width", "layers", "steps", "batch_size", "pack"])
 def test_counts_are_positive(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name} is 0, expected 1 or more"):
         options(tmp_path, **{name: 0})
@@ -159,6 +209,7 @@ def test_counts_are_positive(tmp_path, name):
         (["--models", "gru,lur"], "'lur', which is not registered; did you mean one of ['lru'"),
         (["--models", "gru,gru"], "expected each name once"),
         (["--task", "smnist", "--task-options.folder", "nowhere"], "nowhere"),
+        (["--batch-size", "100000"], "batch_size is 100000, expected 1 to 1293"),
     ],
 )
 def test_bad_arguments(arguments, message, tmp_path, monkeypatch, capsys):

@@ -1,14 +1,17 @@
 """Truncated backpropagation with the carried state, averages, noise, precision, early end."""
 
+import tracemalloc
 from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
 
+import memcore
+from memcore import tasks
 from memcore.tasks import RepeatFirst
 from memcore.tasks.streams import Segments
-from memcore.train import evaluate, run
+from memcore.train import Config, evaluate, network, run
 from memcore.train.learners import average, new_learner
 
 pytestmark = pytest.mark.backend("jax")
@@ -75,14 +78,15 @@ def test_the_state_is_carried_between_segments(config, framework):
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_the_average_of_the_parameters(config, framework):
-    decay = 0.75
+    decay = 0.25
     how = replace(config, framework=framework, batch_size=20)
     how = replace(how, optimizer=replace(how.optimizer, average=decay))
     learner, stream = new_learner(how), Segments(config.task, "train", batch_size=20, size=8)
     want = jax.tree.map(np.asarray, learner.params)
-    for _ in range(3):
+    for count in range(1, 4):
         learner.step(next(stream))
-        want = jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, want, learner.params)
+        d = min(decay, (1 + count) / (10 + count))
+        want = jax.tree.map(lambda a, p, d=d: d * a + (1 - d) * p, want, learner.params)
     got = average(learner)
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)  # noqa: E731
     jax.tree.map(close, got, want)
@@ -100,6 +104,57 @@ def test_a_run_in_segments_resumes_to_the_same_end(config, tmp_path, console, st
     assert resumed.test_loss == whole.test_loss
     for name in ("metrics.jsonl", "model.safetensors"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_segment_that_asks_nothing_teaches_nothing(config, framework):
+    how = replace(config, framework=framework, segment=3, batch_size=20)
+    learner, stream = new_learner(how), Segments(config.task, "train", batch_size=20, size=3)
+    learner.step(next(stream))
+    before = jax.tree.map(np.asarray, (learner.params, learner.memory))
+    batch = next(stream)
+    learner.step({**batch, "weights": 0 * batch["weights"]})
+    jax.tree.map(np.testing.assert_array_equal, (learner.params, learner.memory), before)
+
+
+def test_fewer_rows_than_a_batch_are_streamed(config):
+    learner = new_learner(replace(config, segment=3))
+    few = evaluate(learner, config.task, "validation", 600, 3, rows=7)
+    whole = evaluate(new_learner(config), config.task, "validation", 600, rows=7)
+    assert few == pytest.approx(whole, rel=1e-5)
+
+
+def test_streaming_needs_no_carried_state_of_the_learner(config):
+    learner = new_learner(config)
+    streamed = evaluate(learner, config.task, "validation", 100, 3)
+    assert streamed == pytest.approx(evaluate(learner, config.task, "validation", 100), rel=1e-5)
+    assert learner.carry is None
+
+
+def test_a_long_row_in_segments_is_the_row_at_once():
+    """MNIST Math with 1,000 images of 64 pixels: 64,000 steps."""
+    task = tasks.make("mnist_math", count=1_000, images="digits")
+    model = network(task, memcore.LRU(8, state_size=4), layers=1, position=None)
+    learner = new_learner(Config(task=task, model=model))
+    streamed = evaluate(learner, task, "validation", 2, segment=4_096, rows=2)
+    whole = evaluate(learner, task, "validation", 2, rows=2)
+    assert streamed == pytest.approx(whole, rel=1e-4)
+
+
+def test_memory_does_not_grow_with_the_length():
+    """MNIST Math with 100 and with 10,000 images, of 64 pixels."""
+    peaks = []
+    for count in (100, 10_000):
+        task = tasks.make("mnist_math", count=count, images="digits")
+        model = network(task, memcore.LRU(8, state_size=4), layers=1, position=None)
+        learner = new_learner(Config(task=task, model=model))
+        for _ in range(2):  # the first time compiles, and finds the deciles
+            tracemalloc.start()
+            evaluate(learner, task, "validation", 1, segment=4_096, rows=1)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        peaks.append(peak)
+    assert peaks[1] < 1.1 * peaks[0]
 
 
 def test_noise_changes_the_way(config):

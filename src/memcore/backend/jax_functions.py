@@ -94,7 +94,8 @@ def _recurrence_forward(
     states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
     initial: Any,
 ) -> Any:  # fmt: skip
-    states = linear_recurrence(states_of, numbers, a, b, state, flags, initial)
+    # Not the function itself, which has no forward mode: so the gradient has one (a Hessian).
+    states = states_of(numbers, a, b, state, flags, initial)
     return states, (a, states, state, flags, initial)
 
 

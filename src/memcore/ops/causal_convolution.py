@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.nn import wide
-from memcore.ops.rule import check_rank, run_rule
+from memcore.ops.rule import as_floats, run_rule
 from memcore.ops.window import Window
 
 
@@ -71,10 +71,13 @@ def causal_convolution(
         chunk_size: steps per block of ``"fused"``, steps per chunk of ``"chunked"``.
 
     Returns:
-        ``(state, y)`` with ``y (..., T, D)``.
+        ``(state, y)`` with ``y (..., T, D)``; the state of half precision inputs is float32.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    x, kernel = as_array(x), as_array(kernel)
-    check_rank("x", x, 2, "(..., T, D)")
+    x = as_floats("x", x, 2, "(..., T, D)")
+    kernel = as_floats("kernel", kernel, 0, "(W, D)")
     if kernel.ndim != 2 or kernel.shape[0] < 2 or kernel.shape[1] != x.shape[-1]:
         raise ValueError(
             f"kernel has shape {tuple(kernel.shape)}, expected (W, {x.shape[-1]}) with W >= 2 to "
@@ -82,5 +85,5 @@ def causal_convolution(
         )
     rule = CausalConvolution(length=kernel.shape[0] - 1)
     call = Call(starts, valid, method, chunk_size)
-    inputs = {"x": x}
-    return run_rule(rule, inputs, "x", -2, state, initial, call, {"kernel": kernel})
+    weights = {"kernel": kernel}
+    return run_rule(rule, {"x": x}, "x", -2, state, initial, call, weights, name="x")

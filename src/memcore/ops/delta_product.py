@@ -12,7 +12,7 @@ from typing import Any
 from memcore.backend import namespace
 from memcore.call import as_array, check_flags
 from memcore.ops.delta_rule import delta_rule
-from memcore.ops.rule import check_rank, check_shape
+from memcore.ops.rule import as_floats, check_shape
 
 
 def delta_product(
@@ -53,12 +53,11 @@ def delta_product(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    q, k, v, beta, log_decay = (as_array(x) for x in (q, k, v, beta, log_decay))
-    _check(q, k, v, beta, log_decay)
+    q, k, v, beta, log_decay = _arrays(q, k, v, beta, log_decay)
     (length, writes), axis = k.shape[-4:-2], k.ndim - 4
     lead = k.shape[:-3]
     starts, valid = (
-        check_flags(name, as_array(flags), q, lead)
+        check_flags(name, as_array(flags), q, lead, "q")
         for name, flags in (("starts", starts), ("valid", valid))
     )
 
@@ -94,13 +93,20 @@ def delta_product(
     return state, out[..., -1, :, :]
 
 
-def _check(q: Any, k: Any, v: Any, beta: Any, log_decay: Any) -> None:
-    check_rank("k", k, 4, "(..., T, n, H, K)")
+def _arrays(q: Any, k: Any, v: Any, beta: Any, log_decay: Any) -> tuple[Any, ...]:
+    """The arguments as arrays; raises where they do not fit together."""
+    k = as_floats("k", k, 4, "(..., T, n, H, K)")
     like = f"k {tuple(k.shape)}"
+    if not k.shape[-3]:
+        raise ValueError(f"k has shape {tuple(k.shape)}, expected (..., T, n, H, K) with n >= 1")
     step = (*k.shape[:-3], *k.shape[-2:])
+    q = as_floats("q", q, 3, "(..., T, H, K)")
     check_shape("q", q, step, like)
-    check_rank("v", v, 4, "(..., T, n, H, V)")
+    v = as_floats("v", v, 4, "(..., T, n, H, V)")
     check_shape("v", v, (*k.shape[:-1], v.shape[-1]), like)
+    beta = as_floats("beta", beta, 3, "(..., T, n, H)")
     check_shape("beta", beta, k.shape[:-1], like)
     if log_decay is not None:
+        log_decay = as_floats("log_decay", log_decay, 0, "(..., T, H) or (..., T, H, K)")
         check_shape("log_decay", log_decay, step[: max(log_decay.ndim, len(step) - 1)], like)
+    return q, k, v, beta, log_decay

@@ -17,11 +17,11 @@ import numpy as np
 
 from memcore import backend
 from memcore.backend import asarray_like, broadcast_like, namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry
-from memcore.ops.linear_attention import check_heads, decay_of, fade, in_time
-from memcore.ops.rule import Rule, check_shape, is_zero, run_rule
+from memcore.ops.linear_attention import decay_of, fade, in_time, matrix_inputs
+from memcore.ops.rule import Rule, as_floats, as_scale, check_shape, is_zero, run_rule
 
 
 @dataclass(frozen=True)
@@ -151,10 +151,13 @@ def delta_rule(
 
     Returns:
         ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"query": q, "key": k, "value": v, "beta": beta, "log_decay": log_decay}
-    inputs = {name: as_array(x) for name, x in inputs.items() if x is not None}
-    check_heads(inputs)
-    check_shape("beta", inputs["beta"], inputs["key"].shape[:-1], f"k {inputs['key'].shape}")
+    inputs = matrix_inputs(q, k, v, log_decay)
+    k, beta = inputs["key"], as_floats("beta", beta, 2, "(..., T, H)")
+    check_shape("beta", beta, k.shape[:-1], f"k {tuple(k.shape)}")
+    inputs["beta"] = beta
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(DeltaRule(scale=scale), inputs, "value", -3, state, initial, call)
+    return run_rule(DeltaRule(scale=as_scale(scale)), inputs, "value", -3, state, initial, call)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import DENSE, Numbers, namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.ops.linear_recurrence import LinearRecurrence
-from memcore.ops.rule import check_rank, run_rule
+from memcore.ops.rule import as_floats, run_rule
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,9 @@ def dense_recurrence(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    a = as_array(a)
-    check_rank("a", a, 2 if b is not None else 3, "(..., T, N, N)")
-    b = namespace(a).zeros(a.shape[:-1], dtype=a.dtype) if b is None else as_array(b)
-    check_rank("b", b, 2, "(..., T, N)")
+    a = as_floats("a", a, 2 if b is not None else 3, "(..., T, N, N)")
+    b = namespace(a).zeros(a.shape[:-1], dtype=a.dtype) if b is None else b
+    b = as_floats("b", b, 2, "(..., T, N)")
     inputs = {"decay": _transitions(a, b), "input": b}
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(DenseRecurrence(), inputs, "input", -2, state, initial, call)
+    return run_rule(DenseRecurrence(), inputs, "input", -2, state, initial, call, name="b")

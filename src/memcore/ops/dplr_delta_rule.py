@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import Decays, entered, last_entry
 from memcore.ops.delta_rule import DeltaRule, unit_lower_inverse
-from memcore.ops.linear_attention import check_heads, decay_of, fade
-from memcore.ops.rule import check_shape, run_rule
+from memcore.ops.linear_attention import decay_of, fade, matrix_inputs
+from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,10 @@ def dplr_delta_rule(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"query": q, "key": k, "value": v, "a": a, "b": b, "log_decay": log_decay}
-    inputs = {name: as_array(x) for name, x in inputs.items() if x is not None}
-    check_heads(inputs)
-    for name in ("a", "b"):
-        check_shape(name, inputs[name], inputs["key"].shape, f"k {inputs['key'].shape}")
+    inputs = matrix_inputs(q, k, v, log_decay)
+    shape = inputs["key"].shape
+    for name, x in (("a", a), ("b", b)):
+        inputs[name] = as_floats(name, x, 3, "(..., T, H, K)")
+        check_shape(name, inputs[name], shape, f"k {tuple(shape)}")
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(DPLRDeltaRule(scale=scale), inputs, "value", -3, state, initial, call)
+    return run_rule(DPLRDeltaRule(scale=as_scale(scale)), inputs, "value", -3, state, initial, call)

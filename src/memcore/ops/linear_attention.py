@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore.backend import broadcast_like, namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry
-from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule
+from memcore.ops.rule import Rule, as_floats, as_scale, check_shape, is_zero, run_rule
 
 EPS = 1e-10
 
@@ -151,23 +151,27 @@ def linear_attention(
 
     Returns:
         ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"query": q, "key": k, "value": v, "log_decay": log_decay}
-    inputs = {name: as_array(x) for name, x in inputs.items() if x is not None}
-    check_heads(inputs)
-    rule = LinearAttentionRule(normalise=normalise, scale=scale)
+    inputs = matrix_inputs(q, k, v, log_decay)
+    rule = LinearAttentionRule(normalise=normalise, scale=as_scale(scale))
     call = Call(starts, valid, method, chunk_size)
     return run_rule(rule, inputs, "value", -3, state, initial, call)
 
 
-def check_heads(inputs: dict[str, Any]) -> None:
-    """Raise ValueError where queries, keys, values and decays do not fit together."""
-    k, v = inputs["key"], inputs["value"]
-    check_rank("k", k, 3, "(..., T, H, K)")
-    check_rank("v", v, 3, "(..., T, H, V)")
-    check_shape("q", inputs["query"], k.shape, f"k {tuple(k.shape)}")
-    check_shape("v", v, (*k.shape[:-1], v.shape[-1]), f"k {tuple(k.shape)}")
-    g = inputs.get("log_decay")
-    if g is not None:
-        check_shape("log_decay", g, k.shape[: g.ndim] if g.ndim >= k.ndim - 1 else k.shape[:-1],
-                    f"k {tuple(k.shape)}")  # fmt: skip
+def matrix_inputs(q: Any, k: Any, v: Any, log_decay: Any = None) -> dict[str, Any]:
+    """The inputs of a matrix memory as arrays; raises where they do not fit together."""
+    k = as_floats("k", k, 3, "(..., T, H, K)")
+    v = as_floats("v", v, 3, "(..., T, H, V)")
+    q = as_floats("q", q, 3, "(..., T, H, K)")
+    like = f"k {tuple(k.shape)}"
+    check_shape("q", q, k.shape, like)
+    check_shape("v", v, (*k.shape[:-1], v.shape[-1]), like)
+    inputs = {"query": q, "key": k, "value": v}
+    if log_decay is None:
+        return inputs
+    g = as_floats("log_decay", log_decay, 0, "(..., T, H) or (..., T, H, K)")
+    check_shape("log_decay", g, k.shape[: max(g.ndim, k.ndim - 1)], like)
+    return {**inputs, "log_decay": g}

@@ -31,7 +31,7 @@ from memcore.backend import (
 from memcore.backend import linear_recurrence as recurrence
 from memcore.call import Call, as_array, check_flags
 from memcore.nn import wide
-from memcore.ops.rule import Rule, check_rank, in_front, run_rule
+from memcore.ops.rule import Rule, as_floats, in_front, run_rule
 from memcore.resets import select
 
 
@@ -95,20 +95,27 @@ def _all_states(numbers: Numbers, a: Any, b: Any, state: Any, flags: Any, initia
 
 def _number(name: str, x: Any, expected: str, blocks: bool = False) -> Any:
     """An array, a pair of arrays of one shape or, of ``blocks``, a pair of such pairs."""
+    if x is None:
+        raise TypeError(f"{name} is None, expected an array (..., T, N) or {expected}")
     if not isinstance(x, tuple):
         return as_array(x)
     rows = x if blocks and all(isinstance(row, tuple) for row in x) else (x,)
     parts = [part for row in rows for part in row]
     shapes = [tuple(np.shape(part)) for part in parts]
     lengths = {len(x), *(len(row) for row in rows)}
-    if lengths != {2} or len(set(shapes)) != 1 or any(isinstance(part, tuple) for part in parts):
+    if (
+        lengths != {2}
+        or len(set(shapes)) != 1
+        or any(isinstance(part, tuple | None) for part in parts)
+    ):
         raise ValueError(f"{name} is a tuple of shapes {shapes}, expected {expected}")
     pairs = tuple((as_array(row[0]), as_array(row[1])) for row in rows)
     return pairs if len(pairs) == 2 else pairs[0]
 
 
 def _forward(a: Any, b: Any, state: Any, initial: Any, call: Call) -> tuple[Any, Any]:
-    return run_rule(LinearRecurrence(), {"decay": a, "input": b}, "input", -2, state, initial, call)
+    inputs = {"decay": a, "input": b}
+    return run_rule(LinearRecurrence(), inputs, "input", -2, state, initial, call, name="b")
 
 
 def _backward(
@@ -118,8 +125,8 @@ def _backward(
     """The recurrence from the last step to the first, on flipped arrays."""
     pattern = tree_leaves(b)[0]
     xp, shape = namespace(pattern), pattern.shape[:-1]
-    starts = check_flags("starts", starts, pattern, shape)
-    valid = check_flags("valid", valid, pattern, shape)
+    starts = check_flags("starts", starts, pattern, shape, "b")
+    valid = check_flags("valid", valid, pattern, shape, "b")
     if shape[-1] == 0:
         return _forward(a, b, state, initial, Call(starts, valid, method, chunk_size))
     a, b = tree_map(lambda x: namespace(x).flip(x, axis=-2), (a, b))
@@ -177,9 +184,7 @@ def linear_recurrence(
     if isinstance(a, tuple) != isinstance(b, tuple):
         raise TypeError("a and b are one an array and one a pair, expected two arrays or two pairs")
     for x in tree_leaves(b):
-        check_rank("b", x, 2, "(..., T, N)")
-    for x in tree_leaves(a):
-        check_rank("a", x, 0, "(..., T, N)")
+        as_floats("b", x, 2, "(..., T, N)")
     like = tree_leaves(b)[0]
     a = tree_map(lambda x: in_front("a", x, "b", like), a)
     if not reverse:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
-from memcore.call import Call, as_array
-from memcore.ops.rule import check_rank, in_front, run_rule
+from memcore.call import Call
+from memcore.ops.rule import as_floats, in_front, run_rule
 from memcore.ops.semiring import SemiringRecurrence
 
 
@@ -55,11 +55,14 @@ def log_sum_exp(
 
     Returns:
         ``(state, h)``: ``(..., N)`` and ``(..., T, N)``, -1e38 where there is nothing yet; the state of
-        half precision inputs is float32.
+        half precision inputs is float32. Outputs below the lowest number of float16, -65504, are that
+        number.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"input": as_array(x)}
-    check_rank("x", inputs["input"], 2, "(..., T, N)")
+    inputs = {"input": as_floats("x", x, 2, "(..., T, N)")}
     if log_decay is not None:
-        inputs["log_decay"] = in_front("log_decay", as_array(log_decay), "x", inputs["input"])
+        inputs["log_decay"] = in_front("log_decay", log_decay, "x", inputs["input"])
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(LogSumExp(), inputs, "input", -2, state, initial, call)
+    return run_rule(LogSumExp(), inputs, "input", -2, state, initial, call, name="x")

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
-from memcore.call import Call, as_array
-from memcore.ops.rule import check_rank, in_front, run_rule
+from memcore.call import Call
+from memcore.ops.rule import as_floats, in_front, run_rule
 from memcore.ops.semiring import SemiringRecurrence
 
 
@@ -53,10 +53,13 @@ def max_plus(
 
     Returns:
         ``(state, h)``: ``(..., N)`` and ``(..., T, N)``, -1e38 where there is nothing yet; the state of
-        half precision inputs is float32. The gradient goes to the largest, the latest of equal ones.
+        half precision inputs is float32. Outputs below the lowest number of float16, -65504, are that
+        number. The gradient goes to the largest, the latest of equal ones.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"input": as_array(b)}
-    check_rank("b", inputs["input"], 2, "(..., T, N)")
-    inputs["log_decay"] = in_front("a", as_array(a), "b", inputs["input"])
+    b = as_floats("b", b, 2, "(..., T, N)")
+    inputs = {"input": b, "log_decay": in_front("a", a, "b", b)}
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(MaxPlus(), inputs, "input", -2, state, initial, call)
+    return run_rule(MaxPlus(), inputs, "input", -2, state, initial, call, name="b")

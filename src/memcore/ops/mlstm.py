@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore.backend import broadcast_like, namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import (
     entered,
@@ -33,8 +33,8 @@ from memcore.ops.chunks import (
     sum_since_entry,
 )
 from memcore.ops.floor import FLOOR, floored
-from memcore.ops.linear_attention import check_heads, in_time
-from memcore.ops.rule import Rule, check_rank, check_shape, is_zero, run_rule
+from memcore.ops.linear_attention import in_time, matrix_inputs
+from memcore.ops.rule import Rule, as_floats, as_number, as_scale, check_shape, is_zero, run_rule
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,6 @@ def mlstm(
 ) -> tuple[Any, Any]:
     """The mLSTM: a matrix memory with exponential gates (arXiv:2405.04517).
 
-    Equations 19 to 27, stabilised by 15 to 17.
-
     Args:
         q: ``(..., T, H, K)`` queries.
         k: ``(..., T, H, K)`` keys, used as given.
@@ -169,11 +167,11 @@ def mlstm(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"query": q, "key": k, "value": v, "log_input": log_input, "log_forget": log_forget}
-    inputs = {name: as_array(x) for name, x in inputs.items()}
-    check_heads(inputs)
-    for name in ("log_input", "log_forget"):
-        check_shape(name, inputs[name], inputs["key"].shape[:-1], f"k {tuple(inputs['key'].shape)}")
-        check_rank(name, inputs[name], 2, "(..., T, H)")
+    inputs = matrix_inputs(q, k, v)
+    shape = inputs["key"].shape
+    for name, x in (("log_input", log_input), ("log_forget", log_forget)):
+        inputs[name] = as_floats(name, x, 2, "(..., T, H)")
+        check_shape(name, inputs[name], shape[:-1], f"k {tuple(shape)}")
+    rule = MLSTMRule(scale=as_scale(scale), eps=as_number("eps", eps))
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(MLSTMRule(scale=scale, eps=eps), inputs, "value", -3, state, initial, call)
+    return run_rule(rule, inputs, "value", -3, state, initial, call)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from memcore.backend import asarray_like, namespace
-from memcore.call import as_array
+from memcore.backend import asarray_like, compiled, namespace
 from memcore.nn import wide
-from memcore.ops.rule import check_rank
+from memcore.ops.rule import as_floats
 
 SQUARINGS = 8
 COEFFICIENTS = [1 / math.factorial(i) for i in range(17)]
@@ -34,14 +33,17 @@ def rotation(angles: Any) -> Any:
         ValueError, TypeError: ``angles`` is no array of floating point numbers, or its last axis is not
             N (N - 1) / 2 for any N.
     """
-    angles = as_array(angles)
-    check_rank("angles", angles, 1, "(..., N (N - 1) / 2)")
+    angles = as_floats("angles", angles, 1, "(..., N (N - 1) / 2)")
     count = angles.shape[-1]
     size = (1 + math.isqrt(1 + 8 * count)) // 2
     if size * (size - 1) // 2 != count:
         raise ValueError(
             f"angles has shape {tuple(angles.shape)}, expected (..., N (N - 1) / 2) for some N"
         )
+    return compiled(_rotation, (size,), (angles,))
+
+
+def _rotation(size: int, angles: Any) -> Any:
     return exponential(_skew(wide(angles), size))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+import array_api_compat
 import numpy as np
 
 from memcore import methods
@@ -27,6 +28,9 @@ class Rule(Memoroid):
     """A memory rule on plain arrays. Its only parameter is the state at each start."""
 
     in_features: int = 1
+
+    saturates: ClassVar[bool] = False
+    """Whether outputs may be the floor, which float16 cannot hold: they become its lowest number."""
 
     def initial_state(self, params: Any) -> Any:
         return params
@@ -70,44 +74,61 @@ class RuleCell(Memoroid):
 
 def run_rule(
     rule: Rule, inputs: dict[str, Any], like: str, time: int, state: Any, initial: Any, call: Call,
-    weights: dict[str, Any] | None = None,
+    weights: dict[str, Any] | None = None, name: str = "v",
 ) -> tuple[Any, Any]:  # fmt: skip
     """Run a rule on arrays: ``(state, out)``.
 
     ``inputs[like]`` tells the shape and dtype of the outputs; its axis ``time`` (negative) is time,
     the axes before it are the batch's. ``weights`` are what the rule needs beside its initial state.
+    ``name`` is what the caller's argument ``inputs[like]`` is called in messages.
     """
     check_method(rule, call.method, call.chunk_size, False)
-    statics = (rule, like, time, call.method, call.chunk_size)
+    statics = (rule, like, name, time, call.method, call.chunk_size)
     inputs, starts, valid = tree_map(as_array, (inputs, call.starts, call.valid))
     return compiled(_run_rule, statics, (inputs, state, initial, starts, valid, weights))
 
 
 def _run_rule(
-    rule: Rule, like: str, time: int, method: str, chunk_size: int | None,
+    rule: Rule, like: str, name: str, time: int, method: str, chunk_size: int | None,
     inputs: Any, state: Any, initial: Any, starts: Any, valid: Any, weights: Any,
 ) -> tuple[Any, Any]:  # fmt: skip
     pattern = tree_leaves(inputs[like])[0]
     shape = pattern.shape[: time + 1]
     xp, batch = namespace(pattern), shape[:-1]
     wide = xp.zeros(1, dtype=state_dtype(xp, pattern.dtype))
+    inputs = tree_map(lambda x: _fitting(x, wide), inputs)
     zeros = rule.zeros(inputs)
     full = tree_map(lambda z: xp.broadcast_to(asarray_like(z, wide), (*batch, *z.shape)), zeros)
-    initial = (
-        zeros if initial is None else check_state(initial, full, pattern, len(batch), "initial")
-    )
+    if initial is None:
+        initial = zeros
+    else:
+        initial = check_state(initial, full, pattern, len(batch), "initial", name)
     if state is None:
         state = full if initial is zeros else initial
     else:
-        state = check_state(state, full, pattern, len(batch))
-    starts = check_flags("starts", starts, pattern, shape)
-    valid = check_flags("valid", valid, pattern, shape)
+        state = check_state(state, full, pattern, len(batch), "state", name)
+    starts = check_flags("starts", starts, pattern, shape, name)
+    valid = check_flags("valid", valid, pattern, shape, name)
     if shape[-1] == 0:
-        return state, tree_map(xp.zeros_like, inputs[like])
+        return state, tree_map(lambda x: xp.zeros_like(x, dtype=pattern.dtype), inputs[like])
     call = Call(starts, valid, method, chunk_size)
     params = initial if weights is None else {**weights, "initial": initial}
     state, out = methods.recur(rule, params, inputs, state, call, shape)
+    if rule.saturates and wide.dtype != pattern.dtype:
+        out = tree_map(lambda o: _at_least(float(xp.finfo(pattern.dtype).min), o), out)
     return state, tree_map(lambda o: xp.astype(keep(valid, o), pattern.dtype, copy=False), out)
+
+
+def _fitting(x: Any, wide: Any) -> Any:
+    """``x``, or where its states would have another dtype than ``wide``, in that dtype."""
+    xp = namespace(x)
+    return x if state_dtype(xp, x.dtype) == wide.dtype else xp.astype(x, wide.dtype)
+
+
+def _at_least(lowest: float, x: Any) -> Any:
+    """``x``, or ``lowest`` where x is below it."""
+    xp = namespace(x)
+    return xp.where(x < lowest, xp.asarray(lowest, dtype=x.dtype), x)
 
 
 def is_zero(tree: Any) -> bool:
@@ -123,25 +144,43 @@ def keep(valid: Any, x: Any, identity: float = 0.0) -> Any:
     return xp.where(align(valid, x.ndim), x, xp.asarray(identity, dtype=x.dtype))
 
 
-def check_rank(name: str, x: Any, ndim: int, expected: str) -> None:
-    """Raise for an array with fewer than ``ndim`` axes, or without floating point numbers."""
+def as_floats(name: str, x: Any, ndim: int, expected: str) -> Any:
+    """``x`` as an array; raises for None, for fewer than ``ndim`` axes, for other than floating point
+    numbers."""
+    if x is None:
+        raise TypeError(f"{name} is None, expected an array {expected}")
+    x = as_array(x)
     if x.ndim < ndim:
         raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {expected}")
     if not is_floating(x):
         raise TypeError(f"{name} has dtype {x.dtype}, expected floating point numbers")
+    return x
+
+
+def as_number(name: str, value: Any, instead: str = "") -> float:
+    """A Python or NumPy number as a float: it is compiled in, so it is no array."""
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        return float(value)
+    kind = "an array" if array_api_compat.is_array_api_obj(value) else repr(value)
+    raise TypeError(f"{name} is {kind}, expected a Python number{instead}")
+
+
+def as_scale(value: Any) -> float:
+    """The factor of the queries, as a float."""
+    return as_number("scale", value, "; multiply the queries instead")
 
 
 def check_shape(name: str, x: Any, expected: tuple[int, ...], like: str) -> None:
-    """Raise ValueError if ``x`` (None is fine) has another shape than expected."""
-    if x is not None and tuple(np.shape(x)) != tuple(expected):
+    """Raise ValueError if ``x`` has another shape than expected."""
+    if tuple(x.shape) != tuple(expected):
         raise ValueError(
-            f"{name} has shape {tuple(np.shape(x))}, expected {tuple(expected)} to match {like}"
+            f"{name} has shape {tuple(x.shape)}, expected {tuple(expected)} to match {like}"
         )
 
 
 def in_front(name: str, x: Any, of: str, like: Any) -> Any:
     """``x`` with as many axes as ``like``, every one of them like's or 1."""
-    check_rank(name, x, 0, str(tuple(like.shape)))
+    x = as_floats(name, x, 0, str(tuple(like.shape)))
     shape = (1,) * (like.ndim - x.ndim) + tuple(x.shape)
     pairs = zip(shape, like.shape, strict=False)
     if len(shape) != like.ndim or any(n not in (1, m) for n, m in pairs):

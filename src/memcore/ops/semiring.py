@@ -8,7 +8,7 @@ shifted by what both its arguments are shifted by. Element ``(a, b)``; ``(a, b) 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from memcore.resets import select
 class SemiringRecurrence(Rule):
     """Inputs ``input`` b ``(..., N)`` and, if there is one, ``log_decay`` a, ``(..., N)`` or ``(..., 1)``;
     the state is h ``(..., N)``."""
+
+    saturates: ClassVar[bool] = True
 
     def join(self, x: Any, y: Any) -> Any:
         """The semiring's sum of what was there (x) and what comes (y)."""

@@ -21,12 +21,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore.backend import asarray_like, broadcast_like, namespace
-from memcore.call import Call, as_array
+from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
 from memcore.ops.floor import FLOOR, floored
 from memcore.ops.linear_attention import in_time
-from memcore.ops.rule import Rule, check_rank, check_shape, in_front, run_rule
+from memcore.ops.rule import Rule, as_floats, check_shape, in_front, run_rule
 
 
 def mean(total: Any, weighted: Any) -> Any:
@@ -159,13 +159,15 @@ def softmax(
         ``(state, out)`` with ``out (..., T, H, V)``, 0 where nothing has a weight yet; the state of half
         precision inputs is float32. Where two scores are the largest, the gradient of m is shared
         among them in one way or another; that of the outputs does not depend on it.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    scores, v = as_array(scores), as_array(v)
-    check_rank("scores", scores, 2, "(..., T, H)")
-    check_rank("v", v, 3, "(..., T, H, V)")
+    scores = as_floats("scores", scores, 2, "(..., T, H)")
+    v = as_floats("v", v, 3, "(..., T, H, V)")
     check_shape("v", v, (*scores.shape, v.shape[-1]), f"scores {tuple(scores.shape)}")
     inputs = {"score": scores, "value": v}
     if log_decay is not None:
-        inputs["log_decay"] = in_front("log_decay", as_array(log_decay), "scores", scores)
+        inputs["log_decay"] = in_front("log_decay", log_decay, "scores", scores)
     call = Call(starts, valid, method, chunk_size)
     return run_rule(SoftmaxRule(), inputs, "value", -3, state, initial, call)

@@ -164,14 +164,6 @@ def append(a: Any, b: Any, axis: int) -> Any:
     return namespace(a, b).concat([a, b], axis=axis)
 
 
-def pad(x: Any, axis: int, count: int) -> Any:
-    """``count`` zeros behind, along ``axis``."""
-    if not count:
-        return x
-    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
-    return append(x, namespace(x).zeros(shape, dtype=x.dtype), axis)
-
-
 def gather(x: Any, source: Any) -> Any:
     """``x`` at the places ``source (*lead, n)`` of its axis behind ``lead``."""
     return namespace(x).take_along_axis(x, align(source, x.ndim), axis=source.ndim - 1)

@@ -13,11 +13,11 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import checkpoint, fold, namespace
-from memcore.call import Call, as_array, check_count
+from memcore.call import Call, check_count
 from memcore.chunking import into_chunks, out_of_chunks
 from memcore.nn import wide
 from memcore.ops.positions import alibi_slopes, check_position, rope
-from memcore.ops.rule import check_rank, check_shape, run_rule
+from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
 from memcore.ops.window import Window, undo
 
 
@@ -68,7 +68,8 @@ class WindowAttention(Window):
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
 
         def by_head(x: Any) -> Any:
-            return xp.reshape(x, (*x.shape[:-3], heads, -1, x.shape[-1]))
+            rows = x.shape[-3] // heads * x.shape[-2]
+            return xp.reshape(x, (*x.shape[:-3], heads, rows, x.shape[-1]))
 
         scores = xp.reshape(by_head(q * scale) @ k.mT, (*q.shape[:-1], keys))
         if self.position == "alibi":
@@ -172,10 +173,12 @@ def window_attention(
 
     Returns:
         ``(state, out)`` with ``out (..., T, HQ, V)``; the state of half precision inputs is float32.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"query": as_array(q), "key": as_array(k), "value": as_array(v)}
-    q, k, v, sinks = *inputs.values(), as_array(sinks)
-    check_arrays(q, k, v, sinks)
+    q, k, v, sinks = _arrays(q, k, v, sinks)
+    scale = scale if scale is None else as_scale(scale)
     check_position(position, k.shape[-1])
     if window is not None:
         check_count("window", window)
@@ -183,6 +186,7 @@ def window_attention(
         raise ValueError("initial is given, expected None: without a window a start clears all")
     kind, length = (FullAttention, places(state)) if window is None else (WindowAttention, window)
     rule = kind(length=length, position=position, scale=scale, sinks=sinks is not None)
+    inputs = {"query": q, "key": k, "value": v}
     weights = None if sinks is None else {"sinks": sinks}
     call = Call(starts, valid, method, chunk_size)
     state, out = run_rule(rule, inputs, "value", -3, state, initial, call, weights)
@@ -197,11 +201,11 @@ def places(state: Any) -> int:
     return shape[-1] if shape else 0
 
 
-def check_arrays(q: Any, k: Any, v: Any, sinks: Any) -> None:
-    """Raise for queries, keys, values and sinks that do not fit together."""
-    check_rank("k", k, 3, "(..., T, H, K)")
-    check_rank("v", v, 3, "(..., T, H, V)")
-    check_rank("q", q, 3, "(..., T, HQ, K)")
+def _arrays(q: Any, k: Any, v: Any, sinks: Any) -> tuple[Any, ...]:
+    """The arguments as arrays; raises where they do not fit together."""
+    k = as_floats("k", k, 3, "(..., T, H, K)")
+    v = as_floats("v", v, 3, "(..., T, H, V)")
+    q = as_floats("q", q, 3, "(..., T, HQ, K)")
     like = f"k {tuple(k.shape)}"
     check_shape("v", v, (*k.shape[:-1], v.shape[-1]), like)
     if k.shape[-2] == 0 or q.shape[-2] % k.shape[-2]:
@@ -210,5 +214,6 @@ def check_arrays(q: Any, k: Any, v: Any, sinks: Any) -> None:
         )
     check_shape("q", q, (*k.shape[:-2], q.shape[-2], k.shape[-1]), like)
     if sinks is not None:
-        check_rank("sinks", sinks, 1, "(HQ,)")
+        sinks = as_floats("sinks", sinks, 1, "(HQ,)")
         check_shape("sinks", sinks, q.shape[-2:-1], f"q {tuple(q.shape)}")
+    return q, k, v, sinks

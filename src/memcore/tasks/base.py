@@ -71,6 +71,10 @@ class Task(Protocol):
         """
         ...
 
+    def resolved(self) -> Any:
+        """The same task with all that the surroundings decide (folders, variables) written out."""
+        ...
+
     def segments(self, split: Split, index: int, size: int) -> Iterator[Example]:
         """Example `index` of a split in consecutive segments of at most `size` steps.
 
@@ -84,6 +88,10 @@ class Task(Protocol):
 
 class TaskDefaults:
     """What most tasks have in common."""
+
+    def resolved(self) -> Any:
+        """The same task with all that the surroundings decide (folders, variables) written out."""
+        return self
 
     name: ClassVar[str]
     loss: ClassVar[str] = "cross_entropy"

@@ -1,10 +1,10 @@
 """Images of digits, of which the MNIST-based tasks are made."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -81,6 +81,15 @@ class DigitImages(TaskDefaults):
             raise ValueError(f"images is {self.images!r}, expected one of {', '.join(expected)}")
         if self.images == "digits" and (self.folder or self.from_t10k):
             raise ValueError("images is 'digits', expected 'mnist' with folder or from_t10k")
+
+    def resolved(self) -> Any:
+        """The same task, which reads the same images wherever it is run again."""
+        folder = self._folder if self._mnist else None
+        return replace(
+            self,
+            images="mnist" if self._mnist else "digits",
+            folder=folder and str(Path(folder).absolute()),
+        )
 
     @property
     def side(self) -> int:

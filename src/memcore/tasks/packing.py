@@ -22,8 +22,15 @@ class Packed:
     pack: int
 
     def __post_init__(self) -> None:
+        if isinstance(self.task, Packed):
+            raise ValueError(
+                f"task is packed already, {self.task.pack} in a row: expected one that is not"
+            )
         if self.pack < 1:
             raise ValueError(f"pack is {self.pack}, expected 1 or more")
+
+    def resolved(self) -> "Packed":
+        return Packed(self.task.resolved(), self.pack)
 
     @property
     def name(self) -> str:

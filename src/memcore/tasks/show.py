@@ -77,6 +77,7 @@ def _targets(axes: Axes, example: Example) -> None:
     )
     asked = np.flatnonzero(weights)
     axes.plot(asked, targets[asked], ".", markersize=5)
+    axes.use_sticky_edges = False
     axes.autoscale(axis="y")
     axes.margins(y=0.15)
     axes.set_ylabel("target")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from memcore.tasks.base import Example, Split, Task, check_size
+from memcore.tasks.base import SPLITS, Example, Split, Task, check_size
 from memcore.tasks.batches import Batch
 
 
@@ -83,3 +83,9 @@ def _filled(segment: Example, size: int) -> dict[str, Any]:
         key: np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])
         for key, value in segment.items()
     }
+
+
+def look(task: Task) -> None:
+    """Draw an example of each split: what is wrong with a task's data is said before training begins."""
+    for split in SPLITS:
+        next(task.segments(split, 0, min(task.length, 1_024)))

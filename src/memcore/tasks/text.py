@@ -1,7 +1,7 @@
 """Characters of a text, one after another."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,6 +40,10 @@ class Text(TaskDefaults):
 
     def __post_init__(self) -> None:
         at_least("length", self.length, 1)
+
+    def resolved(self) -> "Text":
+        """The same task, which reads the same file wherever it is run again."""
+        return replace(self, path=self.path and str(Path(self.path).absolute()))
 
     @property
     def in_features(self) -> int:

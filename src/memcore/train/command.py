@@ -19,8 +19,8 @@ def main(arguments: Sequence[str]) -> int:
         # After parsing: --help answers without loading jax and its company.
         from memcore.train.loop import Training
 
-        training = Training(config, folder)
+        summary = Training(config, folder).run()
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    return INTERRUPTED if training.run() is None else 0
+    return INTERRUPTED if summary is None else 0

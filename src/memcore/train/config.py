@@ -55,7 +55,9 @@ class Config:
 
     With a `segment` above 0 a step sees that many time steps of the rows, and goes on from the state
     that the step before left: truncated backpropagation through time. Evaluation streams in the same
-    segments. With a `patience` above 0 training ends after that many checks without a lower loss.
+    segments. With a `patience` above 0 training ends after that many checks without a lower loss, with
+    the parameters of the last step. With `evaluate_rows` above 0 only the first so many rows of a split
+    are evaluated.
     """
 
     task: Task
@@ -67,6 +69,7 @@ class Config:
     precision: Precision = "float32"
     segment: int = 0
     patience: int = 0
+    evaluate_rows: int = 0
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     validate_every: int = 100
     checkpoint_every: int = 200
@@ -74,7 +77,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
             _at_least(name, getattr(self, name), 1)
-        for name in ("seed", "segment", "patience"):
+        for name in ("seed", "segment", "patience", "evaluate_rows"):
             _at_least(name, getattr(self, name), 0)
         if self.precision not in get_args(Precision):
             raise ValueError(

@@ -25,7 +25,8 @@ def finish(
     metric = config.task.metric
     lines = Metrics(folder.metrics, metric).read()
     checks = [line for line in lines if line["split"] == "validation"]
-    test = evaluate(learner, config.task, "test", config.batch_size, config.segment)
+    how = (config.batch_size, config.segment, config.evaluate_rows)
+    test = evaluate(learner, config.task, "test", *how)
     params = learner.params
     state = jax.eval_shape(lambda p: memcore.initial_state(config.model, p), params)
     summary = Summary(

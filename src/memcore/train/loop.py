@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from memcore.tasks import batches
-from memcore.tasks.streams import Segments
+from memcore.tasks.streams import Segments, look
 from memcore.train.checkpoints import Checkpoints
 from memcore.train.config import Config
 from memcore.train.evaluation import evaluate
@@ -39,6 +39,7 @@ class Training:
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
         self.config, self.console = config, console or Console()
+        look(config.task)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
         self.data: Any = (
             Segments(config.task, "train", size=config.segment, **how)
@@ -109,9 +110,8 @@ class Training:
             metrics.flush()
             pace.pause()
             config = self.config
-            values = evaluate(
-                self._evaluated(), config.task, "validation", config.batch_size, config.segment
-            )
+            how = (config.batch_size, config.segment, config.evaluate_rows)
+            values = evaluate(self._evaluated(), config.task, "validation", *how)
             metrics.check(step, "validation", values)
             display.check(step, values)
         if display.stale():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from memcore.train.config import OptimizerOptions
@@ -13,12 +14,13 @@ NOISE_DECAY = 0.55
 
 
 def make_optimizer(
-    options: OptimizerOptions, steps: int, labels: Any
+    options: OptimizerOptions, steps: int, labels: Any, skip_nothing: bool = False
 ) -> optax.GradientTransformation:
     """AdamW for `steps` steps.
 
     labels: `model.labels(params)`, a tree of names; trees that wrap the same parameters in the
-    same order (a module, a state) fit as well.
+    same order (a module, a state) fit as well. With `skip_nothing` a step without any gradient, of a
+    segment in which nothing is asked, changes nothing and counts for nothing.
     """
     warmup = min(round(options.warmup * steps), steps - 1)
     rate = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
@@ -41,7 +43,8 @@ def make_optimizer(
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         # optax mixes counts and floats, which a program may have forbidden.
         with jax.numpy_dtype_promotion("standard"):
-            return whole.update(gradients, state, params)
+            updates, after = whole.update(gradients, state, params)
+            return _kept(gradients, updates, state, after) if skip_nothing else (updates, after)
 
     return optax.GradientTransformation(whole.init, update)
 
@@ -61,23 +64,35 @@ def _noise(variance: float) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def _kept(gradients: Any, updates: Any, before: Any, after: Any) -> tuple[Any, Any]:
+    """No updates and the state before, where all gradients are zero."""
+    some = jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in jax.tree.leaves(gradients)]))
+    updates = jax.tree.map(lambda x: jnp.where(some, x, 0), updates)
+    return updates, jax.tree.map(lambda a, b: jnp.where(some, a, b), after, before)
+
+
 class Averaged(NamedTuple):
-    """The moving average of the parameters, first, and the state of the transformation inside."""
+    """The moving average of the parameters, first, how many updates it has seen, and the state inside."""
 
     average: Any
+    count: Any
     inner: Any
 
 
 def averaged(inner: optax.GradientTransformation, decay: float) -> optax.GradientTransformation:
-    """`inner`, whose state holds a moving average of the parameters that it leads to as well."""
+    """`inner`, whose state holds a moving average of the parameters that it leads to as well.
+
+    After t updates the decay is at most (1 + t) / (10 + t): the average forgets its beginning quickly.
+    """
 
     def init(params: Any) -> Averaged:
-        return Averaged(params, inner.init(params))
+        return Averaged(params, jnp.zeros((), jnp.int32), inner.init(params))
 
     def update(gradients: Any, state: Averaged, params: Any = None) -> tuple[Any, Averaged]:
         updates, after = inner.update(gradients, state.inner, params)
-        new = optax.apply_updates(params, updates)
-        return updates, Averaged(optax.incremental_update(new, state.average, 1 - decay), after)
+        new, count = optax.apply_updates(params, updates), state.count + 1
+        share = 1 - jnp.minimum(decay, (1 + count) / (10 + count))
+        return updates, Averaged(optax.incremental_update(new, state.average, share), count, after)
 
     return optax.GradientTransformation(init, update)
 

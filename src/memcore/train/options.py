@@ -43,7 +43,9 @@ class Options:
     segment: int = Config.segment
     """Time steps of a row per update, the state carried on (truncated backpropagation); 0: all."""
     patience: int = Config.patience
-    """Checks without a lower validation loss that end the training; 0: none do."""
+    """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
+    evaluate_rows: int = Config.evaluate_rows
+    """How many rows of a split are evaluated, the first ones; 0: all."""
     layers: int = 2
     """Blocks of the residual stack."""
     width: int = 64

@@ -99,6 +99,7 @@ def _config(options: Any) -> Config:
         precision=options.precision,
         segment=options.segment,
         patience=options.patience,
+        evaluate_rows=options.evaluate_rows,
         optimizer=options.optimizer,
         validate_every=options.validate_every,
         checkpoint_every=options.checkpoint_every,
@@ -106,7 +107,8 @@ def _config(options: Any) -> Config:
 
 
 def packed(task: Task, pack: int) -> Task:
-    """The task itself, or with `pack` of its examples in a row."""
+    """The task, its folders made absolute, or with `pack` of its examples in a row."""
+    task = task.resolved()
     return task if pack == 1 else tasks.Packed(task, pack)
 
 

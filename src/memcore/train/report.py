@@ -26,8 +26,8 @@ class Summary:
     state_size: int
     """Numbers that the model carries from step to step, per sequence."""
     steps: int
-    train_loss: float
-    """Mean over the last steps, up to 100."""
+    train_loss: float | None
+    """Mean over the last steps, up to 100; None where nothing was asked in them."""
     validation_loss: float
     validation_metric: float
     test_loss: float
@@ -64,7 +64,7 @@ def _columns(summary: Summary) -> dict[str, str]:
         "parameters": f"{summary.parameters:,}",
         "state": f"{summary.state_size:,}",
         "steps": f"{summary.steps:,}",
-        "train loss": f"{summary.train_loss:.4f}",
+        "train loss": "-" if summary.train_loss is None else f"{summary.train_loss:.4f}",
         f"validation {summary.metric}": shown(summary.metric, summary.validation_metric),
         f"test {summary.metric}": shown(summary.metric, summary.test_metric),
         "time": f"{summary.seconds:.0f} s",
@@ -78,7 +78,7 @@ def describe(model: Model) -> str:
     return f"{model.layers} x {', '.join(describe(part) for part in model.models)}"
 
 
-def train_loss(lines: list[dict[str, Any]]) -> float:
-    """Mean training loss over the last steps, up to 100, of a run's metrics."""
+def train_loss(lines: list[dict[str, Any]]) -> float | None:
+    """Mean training loss over the last steps, up to 100, of a run's metrics; None where nothing counted."""
     losses = [line["loss"] for line in lines if line["split"] == "train"][-100:]
-    return sum(losses) / len(losses)
+    return sum(losses) / len(losses) if losses else None

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import io
+import json
 import sys
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -13,23 +14,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from memcore import tasks
 from memcore.tasks import Task
+from memcore.tasks.streams import look, rows_of
 from memcore.train.command import INTERRUPTED
 from memcore.train.compare.options import Entry, Options, entries
 from memcore.train.compare.picture import draw
 from memcore.train.compare.results import Outcome, rows, table, write
+from memcore.train.files import read_json, write_json
+from memcore.train.folder import RunFolder, difference
 from memcore.train.loop import Training
 from memcore.train.parse import packed
 from memcore.train.progress import shown
 
 PROG = "memcore compare"
+FAILED = 1
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; returns its exit code: 0, 130 after Ctrl-C, 2 for bad arguments."""
+    """Run the command; returns its exit code.
+
+    0 where a run ended well, 1 where none did, 130 after Ctrl-C, 2 for arguments or data that are not as
+    they should be.
+    """
     try:
         options, task = parse(arguments)
         planned = list(entries(options, task))
-        task.source("train")
+        check(options, task)
+        planned = enter(options, task, planned)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
@@ -49,6 +59,48 @@ def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
     return options, packed(options.task_options, options.pack)
 
 
+def check(options: Options, task: Task) -> None:
+    """Raise ValueError or OSError for data that are not as they should be, before anything is written."""
+    look(task)
+    rows = rows_of(task, "train")
+    if options.batch_size > rows:
+        raise ValueError(
+            f"batch_size is {options.batch_size}, expected 1 to {rows}, the size of the train split of "
+            f"{task.name}"
+        )
+
+
+def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
+    """The runs of the folder's comparison: those that are there, and those that are planned.
+
+    Raises FileExistsError where the folder holds a comparison with other settings, or something else.
+    """
+    folder, here = options.folder, options.settings(task)
+    path = folder / "comparison.json"
+    runs: list[Any] = []
+    if path.exists():
+        content = read_json(path)
+        there, runs = content["settings"], content["runs"]
+        if there != json.loads(json.dumps(here)):
+            raise FileExistsError(
+                f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
+                "(--out), or remove this one"
+            )
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
+            "one (--out)"
+        )
+    known = [
+        Entry(model, position, rate, seed, options, task) for model, position, rate, seed in runs
+    ]
+    known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
+    write_json(path, {"settings": here, "runs": keys})
+    return [*known, *planned]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Name:
     task: str = Options.task
@@ -57,7 +109,6 @@ class _Name:
 def compare(options: Options, planned: list[Entry], console: Console) -> int:
     """Train what is not trained yet; after each run the results are those of the runs so far."""
     title = f"{options.task}, {options.steps} steps, {options.framework}"
-    options.folder.mkdir(parents=True, exist_ok=True)
     outcomes: list[Outcome] = []
     with _progress(console) as progress:
         bar = progress.add_task("", total=len(planned))
@@ -78,7 +129,7 @@ def compare(options: Options, planned: list[Entry], console: Console) -> int:
     if len(outcomes) < len(planned):
         console.print("interrupted; the same command goes on", highlight=False)
         return INTERRUPTED
-    return 0
+    return 0 if any(outcome.summary for outcome in outcomes) else FAILED
 
 
 def attempt(entry: Entry) -> Outcome | None:

@@ -1,5 +1,6 @@
 """The options of `memcore compare`, and the plan of runs that follows from them."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from memcore.cell import Model
 from memcore.networks import ResidualStack
 from memcore.registry import lookup, registry
 from memcore.tasks import Task
+from memcore.tasks.registry import to_config
 from memcore.train.config import Config, Framework, OptimizerOptions, Precision
 from memcore.train.stack import network
 
@@ -33,7 +35,8 @@ class Options:
     pack: int = 1
     """How many examples of the task share a row, each beginning with a start."""
     models: str = "all"
-    """Names with commas between them, or all registered models."""
+    """Names with commas between them, or all registered models. Fields stand behind a name, as in
+    gated_delta_net:negative_eigenvalues=true:heads=2."""
     framework: Framework = Config.framework
     """What wraps the models; the numbers are the same."""
     seeds: int = 1
@@ -41,7 +44,7 @@ class Options:
     positions: Literal["both", "none", "learned"] = "both"
     """Whether the stack adds the step's number since the last start: each model without, with, or both."""
     width: int = 64
-    """Width of every stack: equal widths."""
+    """Width of every stack, and of the state of its models where that is a vector: equal widths."""
     parameters: int = 0
     """Equal budgets instead: each stack as wide as it can be with at most so many parameters."""
     layers: int = 2
@@ -56,19 +59,27 @@ class Options:
     """In which the models compute."""
     segment: int = Config.segment
     """Time steps of a row per update, the state carried on; 0: all."""
+    patience: int = Config.patience
+    """Checks without a lower validation loss that end a run, with its last parameters; 0: none."""
+    evaluate_rows: int = Config.evaluate_rows
+    """How many rows of a split are evaluated, the first ones; 0: all."""
     validate_every: int = Config.validate_every
     """Steps between checks on the validation split."""
     out: Path | None = None
     """Folder of the comparison; without it, runs/compare-TASK."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "width", "layers", "steps"):
+        for name in ("seeds", "width", "layers", "steps", "batch_size", "validate_every", "pack"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if self.parameters < 0:
-            raise ValueError(f"parameters is {self.parameters}, expected 0 or more")
-        if not self.learning_rates:
-            raise ValueError("learning_rates is empty, expected at least one")
+        for name in ("parameters", "segment", "patience", "evaluate_rows"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+        rates = self.learning_rates
+        if not rates or len(set(rates)) < len(rates) or min(rates) <= 0:
+            raise ValueError(
+                f"learning_rates is {rates}, expected one or more positive numbers, each once"
+            )
 
     @property
     def names(self) -> list[str]:
@@ -77,7 +88,7 @@ class Options:
             return sorted(name for name, cls in registry.items() if cls is not ResidualStack)
         names = [name.strip() for name in self.models.split(",")]
         for name in names:
-            lookup(name)
+            chosen(name)
         if len(set(names)) < len(names):
             raise ValueError(f"models is {self.models!r}, expected each name once")
         return names
@@ -86,6 +97,13 @@ class Options:
     def folder(self) -> Path:
         """Where the comparison lives."""
         return self.out or Path("runs") / f"compare-{self.task}"
+
+    def settings(self, task: Task) -> dict[str, Any]:
+        """What all runs of a comparison share, as JSON: models, seeds and rates may still join."""
+        values = {name: getattr(self, name) for name in Options.__dataclass_fields__}
+        for name in ("models", "seeds", "positions", "learning_rates", "out"):
+            del values[name]
+        return {**values, "task": to_config(task)}
 
 
 @dataclass(frozen=True)
@@ -108,7 +126,8 @@ class Entry:
     def folder(self) -> Path:
         """Where the run lives."""
         position = "positions" if self.position else "plain"
-        name = f"{self.model}-{position}-{self.learning_rate:g}-{self.seed}"
+        model = self.model.replace(":", "+")
+        name = f"{model}-{position}-{self.learning_rate:g}-{self.seed}"
         return self.options.folder / "runs" / name
 
     def build(self) -> Config:
@@ -123,6 +142,8 @@ class Entry:
             seed=self.seed,
             precision=options.precision,
             segment=options.segment,
+            patience=options.patience,
+            evaluate_rows=options.evaluate_rows,
             optimizer=replace(OptimizerOptions(), learning_rate=self.learning_rate),
             validate_every=options.validate_every,
             checkpoint_every=max(options.validate_every, options.steps),
@@ -134,8 +155,32 @@ class Entry:
         return widest(self._of_width, self.options.parameters)
 
     def _of_width(self, width: int) -> Model:
-        model = lookup(self.model)(width)
+        model, fields = chosen(self.model)
+        sizes = {"hidden_size", "state_size"} & set(model.__dataclass_fields__)
+        model = model(width, **{**dict.fromkeys(sizes, width), **fields})
         return network(self.task, model, layers=self.options.layers, position=self.position)
+
+
+def chosen(text: str) -> tuple[Any, dict[str, Any]]:
+    """A model's class and fields from ``name:field=value:...``, the values as JSON or as text.
+
+    Raises ValueError for a name that is not registered, or a field that the model does not have.
+    """
+    name, *pairs = text.split(":")
+    cls = lookup(name)
+    fields: dict[str, Any] = {}
+    for pair in pairs:
+        field, equals, value = pair.partition("=")
+        if not equals or field not in cls.__dataclass_fields__ or field == "in_features":
+            known = ", ".join(f for f in cls.__dataclass_fields__ if f != "in_features")
+            raise ValueError(
+                f"models has {pair!r} for {name}, expected FIELD=VALUE with one of {known}"
+            )
+        try:
+            fields[field] = json.loads(value)
+        except json.JSONDecodeError:
+            fields[field] = value
+    return cls, fields
 
 
 def entries(options: Options, task: Task) -> Iterator[Entry]:

@@ -13,14 +13,16 @@ from memcore.train.metrics import Metrics
 
 
 def draw(outcomes: list[Outcome], found: list[Row], title: str, path: Path) -> None:
-    """Draw a PNG: mean over the seeds, and between the lowest and the highest a band.
+    """Draw a PNG, if a run ended well: mean over the seeds, and between the lowest and the highest a band.
 
     Models with positions have full lines, those without dashed ones of the same colour.
     """
+    done = [row for row in found if row.mean is not None]
+    if not done:
+        return
     figure = Figure(figsize=(9, 5), dpi=120, layout="constrained")
     axes = figure.subplots()
-    colours = matplotlib.color_sequences["tab10"]
-    done = [row for row in found if row.mean is not None]
+    colours = matplotlib.color_sequences["tab20"]
     models = list(dict.fromkeys(row.model.removesuffix(" + positions") for row in done))
     for row in done:
         colour = colours[models.index(row.model.removesuffix(" + positions")) % len(colours)]
@@ -31,10 +33,9 @@ def draw(outcomes: list[Outcome], found: list[Row], title: str, path: Path) -> N
             axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("step")
-    axes.set_ylabel(f"validation {done[0].metric}" if done else "")
+    axes.set_ylabel(f"validation {done[0].metric}")
     axes.grid(alpha=0.3)
-    if done:
-        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     with beside(path) as draft:
         figure.savefig(draft)
 

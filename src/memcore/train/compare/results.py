@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -58,9 +59,10 @@ def _row(label: str, outcomes: list[Outcome]) -> Row:
     for outcome in outcomes:
         if outcome.summary is not None:
             rates.setdefault(outcome.entry.learning_rate, []).append(outcome.summary)
-    if not rates:
-        return Row(label, reason=reason)
-    rate, best = min(rates.items(), key=lambda item: _mean(item[1], "validation_loss"))
+    found = {rate: s for rate, s in rates.items() if math.isfinite(_mean(s, "validation_loss"))}
+    if not found:
+        return Row(label, reason=reason or "the loss is not finite")
+    rate, best = min(found.items(), key=_merit)
     tests = [summary.test_metric for summary in best]
     return Row(
         label,
@@ -76,6 +78,11 @@ def _row(label: str, outcomes: list[Outcome]) -> Row:
         learning_rate=rate,
         reason=reason,
     )
+
+
+def _merit(item: tuple[float, list[Summary]]) -> tuple[int, float]:
+    """Rates with all their seeds come first, then the lowest loss."""
+    return -len(item[1]), _mean(item[1], "validation_loss")
 
 
 def _mean(summaries: list[Summary], name: str) -> float:

@@ -46,7 +46,7 @@ def make_learner(
 def new_learner(config: Config) -> Learner:
     """A learner with the initial parameters of a configuration: the same in every framework."""
     params = _init(jax.random.key(config.seed), model=config.model)
-    optimizer = _optimizer(config.model, config.optimizer, config.steps)
+    optimizer = _optimizer(config.model, config.optimizer, config.steps, bool(config.segment))
     objective = Objective(config.task.loss, config.precision)
     learner = make_learner(config.framework, config.model, params, optimizer, objective)
     if config.segment:
@@ -67,7 +67,9 @@ def _init(key: jax.Array, *, model: Model) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _optimizer(model: Model, options: OptimizerOptions, steps: int) -> optax.GradientTransformation:
+def _optimizer(
+    model: Model, options: OptimizerOptions, steps: int, skip_nothing: bool
+) -> optax.GradientTransformation:
     """One object for equal arguments, so that runs that differ in their seed compile once."""
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return make_optimizer(options, steps, model.labels(shapes))
+    return make_optimizer(options, steps, model.labels(shapes), skip_nothing)

@@ -13,6 +13,7 @@ from memcore.train.objective import Objective, Sums
 class Learner(Protocol):
     """Parameters and optimizer state of one framework, and its two jitted functions."""
 
+    model: Model
     carry: Any
     """The model's state, which the next batch goes on from; None where every batch begins afresh."""
 

@@ -23,7 +23,7 @@ class CoreLearner:
     ) -> None:
         self.state, self.carry = (params, optimizer.init(params)), None
         self._how = {"model": model, "objective": objective}
-        self._optimizer = optimizer
+        self.model, self._optimizer = model, optimizer
 
     @property
     def params(self) -> Any:

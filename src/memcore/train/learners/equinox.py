@@ -35,7 +35,7 @@ class EquinoxLearner:
 
         module = Memory(model, params=params)
         self.state = (module, optimizer.init(eqx.filter(module, eqx.is_inexact_array)))
-        self.carry: Any = None
+        self.model, self.carry = model, None
         self._step, self._evaluate = step, evaluate
 
     @property

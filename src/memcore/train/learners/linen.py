@@ -42,7 +42,7 @@ class LinenLearner:
         state = TrainState.create(apply_fn=module.apply, params={"memory": params}, tx=optimizer)
         # A count that is an array from the first step on, so that the second does not compile.
         self.state, self.carry = state.replace(step=jnp.zeros((), "int32")), None
-        self._step, self._evaluate = step, evaluate
+        self.model, self._step, self._evaluate = model, step, evaluate
 
     @property
     def params(self) -> Any:

@@ -35,7 +35,7 @@ class NNXLearner:
 
         self._module, self.carry = Memory(model, params=params), None
         self._optimizer = nnx.Optimizer(self._module, optimizer, wrt=nnx.Param)
-        self._step, self._evaluate = step, evaluate
+        self.model, self._step, self._evaluate = model, step, evaluate
 
     @property
     def params(self) -> Any:
