@@ -16,8 +16,20 @@ README = Path(__file__).parent.parent / "README.md"
 PROMISED = [  # every shell block, in order
     ["git clone <this repository> memcore && cd memcore", 'pip install ".[flax]"'],
     ['pip install ".[all]"', "memcore train"],
+    [
+        "memcore list",
+        "memcore show --task mqar",
+        "memcore compare --task digits --models lru,gru,attention --seeds 3",
+        "memcore bench --model gated_delta_net --length 4096",
+    ],
     ["pip install nox && nox"],
 ]
+# Long ones are cut short here; whole, they are what `benchmarks/` and people run.
+SHORTER = {
+    "bench": "--length 64",
+    "compare": "--seeds 1 --steps 2 --positions none --evaluate-rows 32",
+    "train": "--steps 2 --evaluate-rows 32",
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +68,16 @@ def test_python_blocks_run(tmp_path: Path):
 def test_shell_blocks_are_the_promised_ones():
     shell = [block.code.strip().splitlines() for block in blocks() if block.language == "sh"]
     assert shell == PROMISED
+
+
+@pytest.mark.requires("tyro", "sklearn", "optax", "grain", "orbax", "matplotlib")
+def test_commands_run(tmp_path: Path):
+    lines = [line.split() for block in PROMISED for line in block if line.startswith("memcore ")]
+    for line in lines:
+        command = [sys.executable, "-m", *line, *SHORTER.get(line[1], "").split()]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+        assert result.stdout
 
 
 def test_table_is_the_registry():

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
+    "bench": ("memcore.train.bench", "time a model by method of execution"),
     "compare": ("memcore.train.compare.command", "train several models, and compare them"),
     "list": ("memcore.train.listing", "list models and tasks"),
     "show": ("memcore.train.show", "draw a few examples of a task"),
