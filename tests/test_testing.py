@@ -245,7 +245,7 @@ def test_a_gradient_that_leaks(backend: Backend) -> None:
 
 @pytest.mark.backend("jax")
 def test_a_model_that_cannot_be_transformed(backend: Backend) -> None:
-    """`init` draws outside of the key: not the same under eval_shape, or it looks at values."""
+    """It compiles at every call, mixes what vmap keeps apart, or makes other shapes without a seed."""
 
     @dataclass(frozen=True)
     class Compiles(Sum):
@@ -255,14 +255,31 @@ def test_a_model_that_cannot_be_transformed(backend: Backend) -> None:
             return jax.jit(lambda x: x + 0.0)(read)  # a new function at every trace, none at a call
 
     @dataclass(frozen=True)
+    class CompilesAgain(Sum):
+        def apply(self, params: Any, xs: Any, *args: Any, **how: Any) -> Any:
+            import jax
+
+            return super().apply(params, jax.jit(lambda x: x + 0.0)(xs), *args, **how)
+
+    @dataclass(frozen=True)
+    class MixesTheBatch(LooksAhead):
+        def _apply(self, params: Any, xs: Any, state: Any, call: memcore.Call) -> Any:
+            return state, xs + (namespace(xs).mean(xs, axis=0) if xs.ndim == 3 else 0.0)
+
+    @dataclass(frozen=True)
     class WrongShapes(Sum):
         def init(self, key: Any, dtype: Any = "float32") -> Any:
             params = super().init(key, dtype)
             return params if isinstance(key, int) else {"a": params["a"][:-1]}
 
     assert not check_model(Compiles(3), backend="jax", laws=["transform"], length=5).failed
-    with pytest.raises(AssertionError, match=r"transform +FAILS +init under eval_shape"):
-        check_model(WrongShapes(3), backend="jax", laws=["transform"], length=5)
+    for model, words in (
+        (CompilesAgain(3), "a second call with the same shapes compiled 1 times"),
+        (MixesTheBatch(3), r"\(state, ys\) under vmap"),
+        (WrongShapes(3), "init under eval_shape"),
+    ):
+        with pytest.raises(AssertionError, match=rf"transform +FAILS +{words}"):
+            check_model(model, backend="jax", laws=["transform"], length=5)
 
 
 @pytest.mark.backend("numpy")

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import memcore
 from adapters import cases
 from adapters.cases import BATCH, GRADIENTS, IDIOMS, MODELS, assert_close, case
+from memcore.testing import check_model
 from memcore_equinox import Memory
 
 DROPOUT = MODELS["dropout"]
@@ -53,6 +55,22 @@ def test_steps_from_the_initial_state_are_the_sequence(name: str):
         state, y = memory.step(state, c.xs[:, t], start=c.starts[:, t])
         ys.append(y)
     assert_close((state, jnp.stack(ys, 1)), c.apply(c.xs[:, :5], starts=c.starts[:, :5]))
+
+
+def test_the_law_catches_an_adapter_that_differs(monkeypatch):
+    """Without the starts, or with right values and no gradient."""
+    call = Memory.__call__
+
+    def deaf(self: Any, xs: Any, state: Any = None, **how: Any) -> Any:
+        return call(self, xs, state)
+
+    def numb(self: Any, *args: Any, **how: Any) -> Any:
+        return jax.lax.stop_gradient(call(self, *args, **how))
+
+    for wrong, words in ((deaf, r"\(state, ys\)"), (numb, "gradient")):
+        monkeypatch.setattr(Memory, "__call__", wrong)
+        with pytest.raises(AssertionError, match=rf"adapter +FAILS +{words} in Equinox"):
+            check_model(memcore.LRU(3, state_size=2), backend="jax", laws=["adapter"], length=5)
 
 
 def test_arguments_reach_the_core():

@@ -1,63 +1,59 @@
-"""The same training on digits in every framework: losses step by step, parameters at the end."""
+"""The same training in every framework: losses, gradients and states step by step.
+
+Each learner takes its own way from the same parameters on the same batches; the gradients are those
+that its own step hands to the optimizer. On NumPy the core gives the same losses, and differences of
+them in float64 say that the gradients are right.
+"""
+
+from functools import cache, partial
 
 import jax
 import numpy as np
 import pytest
 
+import memcore
+from adapters.cases import GRADIENTS, VALUES, assert_close
 from memcore.registry import lookup
 from memcore.tasks import Digits, batches
-from memcore.train import Config, evaluate, network
-from memcore.train.learners import new_learner
+from memcore.train import Config, network
+from memcore.train.learners import FRAMEWORKS, new_learner
+from memcore.train.objective import LOSSES, Objective
+from parity.cases import BATCH, CASES, Case
+from parity.runs import Run, train
 
 pytestmark = pytest.mark.backend("jax")
 
-STEPS = 12
-OTHERS = ("equinox", "linen", "nnx")
+
+@cache
+def core(name: str) -> Run:
+    """The core's run of a case; the same one at every call."""
+    return train(CASES[name], "core")
 
 
-def config(name: str, framework: str = "core") -> Config:
-    task = Digits()
-    model = network(task, lookup(name)(16))
-    return Config(task=task, model=model, framework=framework, steps=STEPS, batch_size=16)
+@pytest.mark.parametrize("framework", FRAMEWORKS[1:])
+@pytest.mark.parametrize("name", CASES)
+def test_every_framework_learns_the_same(name, framework):
+    run, expected = train(CASES[name], framework), core(name)
+    for step, same in zip(run.steps, expected.steps, strict=True):
+        assert_close(step.sums, same.sums, VALUES)
+        assert_close(step.gradients, same.gradients, GRADIENTS)
+        assert_close(step.carry, same.carry, GRADIENTS)
+    assert_close(run.params, expected.params, 1e-4)
+    assert_close(run.evaluated, expected.evaluated, 1e-4)
 
 
-def train(config: Config):
-    """Losses (STEPS,), the parameters at the end, and the values on the validation split."""
-    learner, data = new_learner(config), batches(config.task, batch_size=config.batch_size)
-    sums = [learner.step(next(data)) for _ in range(config.steps)]
-    losses = np.array([float(s["loss"]) / float(s["weight"]) for s in sums])
-    return losses, learner.params, evaluate(learner, config.task, "validation", batch_size=144)
+def numpy_loss(case: Case, params, batch, carry):
+    """Sums and the state after a batch, by the core on NumPy, in the precision of the parameters."""
+    
+    return Objective(case.task.loss).run(partial(case.network.apply, params), batch, carry)[1]
 
 
-@pytest.fixture(scope="module", params=["gru", "lru"])
-def core(request: pytest.FixtureRequest):
-    return request.param, train(config(request.param))
-
-
-@pytest.mark.parametrize("framework", OTHERS)
-def test_every_framework_learns_the_same(core, framework):
-    name, (losses, params, values) = core
-    same_losses, same_params, same_values = train(config(name, framework))
-    assert losses[-1] < losses[0]
-    np.testing.assert_allclose(same_losses, losses, rtol=1e-5, atol=1e-5)
-    assert jax.tree.structure(same_params) == jax.tree.structure(params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), same_params, params)
-    assert same_values["loss"] == pytest.approx(values["loss"], abs=1e-4)
-
-
-@pytest.mark.parametrize("framework", ["core", *OTHERS])
-def test_a_state_moves_between_learners(framework):
-    """What a checkpoint holds of a learner makes another one go on alike."""
-    task = Digits()
-    model = network(task, lookup("gru")(8), layers=1)
-    settings = Config(task=task, model=model, framework=framework, steps=STEPS, batch_size=16)
-    learner, data = new_learner(settings), batches(settings.task, batch_size=16)
-    learner.step(next(data))
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(learner.state)]
-    other = new_learner(settings)
-    other.state = jax.tree.unflatten(jax.tree.structure(other.state), leaves)
-    batch = next(data)
-    for _ in range(2):
-        one, same = learner.step(batch), other.step(batch)
-        assert float(one["loss"]) == float(same["loss"])
-    jax.tree.map(np.testing.assert_array_equal, learner.params, other.params)
+@pytest.mark.parametrize("name", CASES)
+def test_losses_on_numpy(name):
+    case, carry = CASES[name], None
+    for batch, step in zip(case.batches(), core(name).steps, strict=True):
+        params = jax.tree.map(np.asarray, step.params)
+        if case.segment and carry is None:
+            carry = memcore.initial_state(case.network, params, (BATCH,))
+        total, carry = numpy_loss(case, params, batch, carry)
+        assert_close({n: np.asarray(total[n]) for n in step.sums}, step.sums, VALUES)

@@ -17,6 +17,7 @@ import numpy as np
 from memcore.backend import asarray_like, checkpoint, fold, namespace, tree_leaves
 from memcore.chunking import into_chunks, out_of_chunks
 from memcore.nn import wide
+from memcore.ops.channel_decays import ChannelDecays
 from memcore.ops.rule import keep
 from memcore.resets import segments
 
@@ -93,22 +94,20 @@ def decay_since_entry(log_decay: Any, pairs: Any) -> Any:
 
 @dataclass(frozen=True)
 class Decays:
-    """The decays inside a chunk of C steps.
+    """The decays inside a chunk of C steps, per head; per key channel they are `ChannelDecays`.
 
     A pair's decay is the exponential of a sum of log decays that are not positive: it never exceeds 1,
     and nothing is divided by a decay.
 
     Attributes:
         pairs: ``(..., C, C)`` bool: may step j speak to step i.
-        between: from j to i, ``(..., C, C)``, or ``(..., K, C, C)`` per key channel; None without decay.
-        entry: from the entry of i's segment (or of the chunk) to i, ``(..., C)`` or ``(..., K, C)``.
-        channels: whether they are per key channel.
+        between: from j to i, ``(..., C, C)``; None without decay.
+        entry: from the entry of i's segment (or of the chunk) to i, ``(..., C)``.
     """
 
     pairs: Any
     between: Any = None
     entry: Any = None
-    channels: bool = False
 
     @classmethod
     def prepare(cls, inputs: dict[str, Any], starts: Any) -> Any:
@@ -121,7 +120,7 @@ class Decays:
         return (None if starts is None else pairs), first, between, entry
 
     @classmethod
-    def unpack(cls, inputs: dict[str, Any], prepared: Any) -> tuple[Decays, Any]:
+    def unpack(cls, inputs: dict[str, Any], prepared: Any) -> tuple[Decays | ChannelDecays, Any]:
         """The decays of a chunk from what was prepared, and which steps are in segment 0."""
         log_decay, keys = inputs.get("log_decay"), inputs["key"]
         pairs, first, between, entry = prepared or (None, None, None, None)
@@ -132,15 +131,13 @@ class Decays:
         return cls(pairs, between, entry), first
 
     @classmethod
-    def of(cls, log_decay: Any, pairs: Any, keys: Any) -> Decays:
+    def of(cls, log_decay: Any, pairs: Any, keys: Any) -> Decays | ChannelDecays:
         """From log decays ``(..., C)``, ``(..., C, K)`` as ``keys``, or None."""
         if log_decay is None:
             return cls(pairs)
-        channels, mask = log_decay.ndim == keys.ndim, pairs
-        if channels:
-            log_decay, mask = log_decay.mT, pairs[..., None, :, :]
-        between, entry = decay_between(log_decay, mask), decay_since_entry(log_decay, mask)
-        return cls(pairs, between, entry, channels)
+        if log_decay.ndim == keys.ndim:
+            return ChannelDecays.of(log_decay, pairs)
+        return cls(pairs, decay_between(log_decay, pairs), decay_since_entry(log_decay, pairs))
 
     def before(self) -> Decays:
         """The same up to the step before i: what a read of the state before step i sees."""
@@ -149,20 +146,15 @@ class Decays:
         strict = self.pairs & asarray_like(i[:, None] > i, self.pairs)
         if self.between is None:
             return Decays(strict)
-        mask = strict[..., None, :, :] if self.channels else strict
         rows = xp.concat([self.between[..., :1, :], self.between[..., :-1, :]], axis=-2)
-        between = xp.where(mask, rows, xp.zeros_like(rows))
+        between = xp.where(strict, rows, xp.zeros_like(rows))
         entry = xp.concat([self.entry[..., :1], self.entry[..., :-1]], axis=-1)
-        continues = xp.any(mask, axis=-1)
-        return Decays(
-            strict, between, xp.where(continues, entry, xp.ones_like(entry)), self.channels
-        )
+        continues = xp.any(strict, axis=-1)
+        return Decays(strict, between, xp.where(continues, entry, xp.ones_like(entry)))
 
     def scores(self, q: Any, k: Any) -> Any:
         """``q_i . (decay from j to i) k_j`` of allowed pairs, else 0: ``(..., C, C)``."""
         xp = namespace(q)
-        if self.channels:
-            return xp.sum(self.between * q.mT[..., :, None] * k.mT[..., None, :], axis=-3)
         scores = q @ k.mT
         if self.between is None:
             return xp.where(self.pairs, scores, xp.zeros_like(scores))
@@ -172,21 +164,20 @@ class Decays:
         """``q (..., C, K)``, decayed from the entry of each step's segment (or of the chunk)."""
         if self.entry is None:
             return q
-        return q * (self.entry.mT if self.channels else self.entry[..., None])
+        return q * self.entry[..., None]
 
     def to_end(self, k: Any) -> Any:
         """``k (..., C, K)``, decayed to the last step; 0 outside the last segment."""
         xp = namespace(k)
         if self.between is None:
             return xp.where(self.pairs[..., -1, :][..., None], k, xp.zeros_like(k))
-        last = self.between[..., -1, :]
-        return k * (last.mT if self.channels else last[..., None])
+        return k * self.between[..., -1, :][..., None]
 
     def state(self, memory: Any, axes: int) -> Any:
         """A memory whose last ``axes`` axes begin with K, decayed over the chunk's last segment."""
         if self.entry is None:
             return memory
-        kept = self.entry[..., -1] if self.channels else self.entry[..., -1:]
+        kept = self.entry[..., -1:]
         return memory * (kept[..., None] if axes == 2 else kept)
 
 
