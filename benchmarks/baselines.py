@@ -2,8 +2,8 @@
 
     python benchmarks/baselines.py [--steps 400] [--seeds 1] [--only TASK ...]
 
-Every run is one of ``memcore compare``: finished runs are kept in ``runs/baselines``, and the same command goes on
-after an interruption. The page docs/baselines.md gets the tables.
+Every run is one of ``memcore compare``: finished runs are kept in ``runs/baselines``, and the same command goes
+on after an interruption. The page docs/baselines.md gets the tables.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A small run, and ways to end it early."""
 
 import signal
+import time
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,16 @@ def console() -> Console:
     return Console(record=True, width=200, force_terminal=False)
 
 
+def deliver(number: int) -> None:
+    """The signal, until Python has run its handler: with other threads about, not always at once."""
+    handler = signal.getsignal(number)
+    signal.raise_signal(number)
+    for _ in range(1000):
+        if signal.getsignal(number) != handler:
+            return
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def stop_after(monkeypatch) -> Callable[[int, int], None]:
     """`stop_after(step, signal)`: the process gets a signal while that training step runs."""
@@ -33,7 +44,7 @@ def stop_after(monkeypatch) -> Callable[[int, int], None]:
             nonlocal count
             count += 1
             if count == step:
-                signal.raise_signal(number)
+                deliver(number)
             return plain(self, batch)
 
         monkeypatch.setattr(CoreLearner, "step", counted)
