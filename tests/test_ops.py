@@ -318,6 +318,23 @@ def test_gradients_of_the_fused_form(name: str, backend: Backend, x64: None) -> 
 
 
 @pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["channel_gated_delta", "dplr_decay", "attention_channel_decay"])
+def test_gradients_of_chunks_of_one_step(name: str, backend: Backend, x64: None) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, *_ = drawn(name, 3)
+
+    def loss(arrays: Any, state: Any, method: str) -> Any:
+        after, out = op.run(arrays, state, method=method, chunk_size=1)
+        return sum(jnp.sum(jnp.sin(x)) for x in optree.tree_leaves((after, out)))
+
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    given = backend.asarray((arrays, state))
+    close(gradient(*given, "fused"), gradient(*given, "sequential"), 1e-10)
+
+
+@pytest.mark.backend("jax")
 def test_gradients_by_finite_differences(backend: Backend, x64: None) -> None:
     from jax.test_util import check_grads
 

@@ -60,6 +60,25 @@ def test_a_decay_of_minus_infinity_forgets_all(name: str, method: str, backend: 
     close((after, at(out, slice(None), slice(9, None))), want, 1e-5)
 
 
+MATRICES = [n for n in DECAYED if n.startswith(("attention", "gated", "channel", "dplr"))]
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize("chunk_size", [1, 2, 5, 16])
+@pytest.mark.parametrize("name", MATRICES)
+def test_the_lowest_decay_is_one_of_minus_infinity(
+    name: str, chunk_size: int, backend: Backend
+) -> None:
+    """Two of them in a chunk add up to no overflow, of which NumPy would warn."""
+    op, arrays, state, *_ = drawn(name, 17)
+    arrays, state = optree.tree_map(half_or_flag, (arrays, state))
+    results = []
+    for decay in (-np.inf, np.finfo(np.float32).min):
+        arrays[op.decay][:, 3:6] = decay
+        results.append(op.run(arrays, state, method="fused", chunk_size=chunk_size))
+    close(*results, 0.0)
+
+
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize(
     ("name", "method"),

@@ -1,10 +1,11 @@
-"""Decays per key channel inside a chunk, by matmuls of which no factor exceeds 1.
+"""Decays per key channel inside a chunk, by matmuls in which no decay exceeds 1.
 
 A chunk is cut into blocks of 2, 4, 8, ... steps. A step of a block's second half sees one of its first
 half through the border between them: the decay from j to i is that from j to the border times that from
 the border to i. Each is the exponential of a running sum that begins at the border, so that the scores of
 these pairs are one matmul of scaled rows and columns, with nothing divided by a decay (the secondary
-chunks of gated linear attention, arXiv:2312.06635, at every width).
+chunks of gated linear attention, arXiv:2312.06635, at every width). Where a start lies between j and i the
+product means nothing, and the mask of pairs removes it.
 """
 
 from __future__ import annotations

@@ -12,13 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from memcore.backend import asarray_like, checkpoint, fold, namespace, tree_leaves
+from memcore.backend import checkpoint, fold, namespace, tree_leaves
 from memcore.chunking import into_chunks, out_of_chunks
 from memcore.nn import wide
 from memcore.ops.channel_decays import ChannelDecays
-from memcore.ops.rule import keep
+from memcore.ops.rule import at_least, keep
 from memcore.resets import segments
 
 
@@ -52,6 +50,13 @@ def fold_chunks(
     step = checkpoint(lambda s, slot: body(s, *slot), state)
     state, out = fold(step, state, slots, -(-length // chunk_size))
     return state, out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
+
+
+def summable(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs, no log decay so low that a sum of them overflows: ``exp(-1e4)`` is 0 in every dtype."""
+    if "log_decay" not in inputs:
+        return inputs
+    return {**inputs, "log_decay": at_least(-1e4, inputs["log_decay"])}
 
 
 def same_segment(starts: Any, size: int, xp: Any) -> tuple[Any, Any]:
@@ -142,8 +147,8 @@ class Decays:
     def before(self) -> Decays:
         """The same up to the step before i: what a read of the state before step i sees."""
         xp, size = namespace(self.pairs), self.pairs.shape[-1]
-        i = np.arange(size)
-        strict = self.pairs & asarray_like(i[:, None] > i, self.pairs)
+        i = xp.arange(size)
+        strict = self.pairs & (i[:, None] > i)
         if self.between is None:
             return Decays(strict)
         rows = xp.concat([self.between[..., :1, :], self.between[..., :-1, :]], axis=-2)

@@ -19,7 +19,7 @@ from memcore import backend
 from memcore.backend import asarray_like, broadcast_like, namespace
 from memcore.call import Call
 from memcore.nn import wide
-from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry
+from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry, summable
 from memcore.ops.linear_attention import decay_of, fade, in_time, matrix_inputs
 from memcore.ops.rule import Rule, as_floats, as_scale, check_shape, is_zero, run_rule
 
@@ -73,6 +73,7 @@ class DeltaRule(Rule):
             for name in self.names
             if name in inputs
         }
+        inputs = summable(inputs)
         fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
 
         def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:
@@ -107,7 +108,7 @@ def unit_lower_inverse(lower: Any) -> Any:
 def _join_blocks(lower: Any) -> Any:
     xp = namespace(lower)
     size = lower.shape[-1]
-    found, width = xp.eye(size, dtype=lower.dtype), 1
+    found, width = xp.broadcast_to(xp.eye(size, dtype=lower.dtype), lower.shape), 1
     while width < size:
         row = np.arange(size)[:, None] // width
         joins = (row % 2 == 1) & (row == row.T + 1)

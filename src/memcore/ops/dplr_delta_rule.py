@@ -49,18 +49,15 @@ class DPLRDeltaRule(DeltaRule):
         decays, first = Decays.unpack(u, prepared)
         before = decays.before()
         a_in, q_in = before.since_entry(a), decays.since_entry(q)
-        written = namespace(k).stack([k, b])
-        a_k, a_b = _pair(before.scores(a, written))
-        q_k, q_b = _pair(decays.scores(q, written))
+        xp = namespace(k)
+        written = xp.stack([k, b])
+        a_k, a_b = xp.unstack(before.scores(a, written))
+        q_k, q_b = xp.unstack(decays.scores(q, written))
         found = entered(first, lambda s: a_in @ s, state, fresh) + a_k @ v
         found = unit_lower_inverse(-a_b) @ found
         out = entered(first, lambda s: q_in @ s, state, fresh) + q_k @ v + q_b @ found
         state = decays.state(last_entry(first, state, fresh, 2), 2)
         return state + decays.to_end(k).mT @ v + decays.to_end(b).mT @ found, out
-
-
-def _pair(x: Any) -> tuple[Any, Any]:
-    return x[0, ...], x[1, ...]
 
 
 def dplr_delta_rule(

@@ -14,7 +14,7 @@ import numpy as np
 from memcore.backend import broadcast_like, namespace
 from memcore.call import Call
 from memcore.nn import wide
-from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry
+from memcore.ops.chunks import Decays, entered, fold_chunks, last_entry, summable
 from memcore.ops.rule import Rule, as_floats, as_scale, check_shape, is_zero, run_rule
 
 EPS = 1e-10
@@ -89,6 +89,7 @@ class LinearAttentionRule(Rule):
         names = ("query", "key", "value", *(("log_decay",) if "log_decay" in inputs else ()))
         axis = (state[0] if self.normalise else state).ndim - 3
         inputs = {name: in_time(inputs[name], inputs["key"], axis + 1) for name in names}
+        inputs = summable(inputs)
         fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
 
         def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:

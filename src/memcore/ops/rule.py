@@ -115,7 +115,7 @@ def _run_rule(
     params = initial if weights is None else {**weights, "initial": initial}
     state, out = methods.recur(rule, params, inputs, state, call, shape)
     if rule.saturates and wide.dtype != pattern.dtype:
-        out = tree_map(lambda o: _at_least(float(xp.finfo(pattern.dtype).min), o), out)
+        out = tree_map(lambda o: at_least(float(xp.finfo(pattern.dtype).min), o), out)
     return state, tree_map(lambda o: xp.astype(keep(valid, o), pattern.dtype, copy=False), out)
 
 
@@ -125,7 +125,7 @@ def _fitting(x: Any, wide: Any) -> Any:
     return x if state_dtype(xp, x.dtype) == wide.dtype else xp.astype(x, wide.dtype)
 
 
-def _at_least(lowest: float, x: Any) -> Any:
+def at_least(lowest: float, x: Any) -> Any:
     """``x``, or ``lowest`` where x is below it."""
     xp = namespace(x)
     return xp.where(x < lowest, xp.asarray(lowest, dtype=x.dtype), x)
