@@ -155,8 +155,9 @@ def train(session: nox.Session) -> None:
 
 @nox.session
 def parity(session: nox.Session) -> None:
-    """The same training run in every framework, on a data set."""
+    """The same training in every framework and on NumPy, on data of every kind."""
     install(session, "all", ["test"])
+    quick_compiles(session)
     pytest(session, "--backend", "jax", paths=["tests/parity"])
 
 

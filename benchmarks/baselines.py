@@ -2,8 +2,8 @@
 
     python benchmarks/baselines.py [--steps 400] [--seeds 1] [--only TASK ...]
 
-Every run is one of ``memcore compare``: finished runs are kept in ``runs/baselines``, and the same command goes
-on after an interruption. The page docs/baselines.md gets the tables.
+Every run is one of ``memcore compare``: finished runs are kept in ``runs/baselines``, and the same
+command goes on after an interruption. The page docs/baselines.md gets the tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from memcore import tasks
 from memcore.train import evaluate, make_learner
 from memcore.train.compare.command import compare
 from memcore.train.compare.options import Entry, Options, entries
-from memcore.train.compare.results import HEADERS, Outcome, Row, cells, rows
+from memcore.train.compare.results import Outcome, Row, cells, headers, rows
 from memcore.train.files import beside
 from memcore.train.folder import RunFolder
 from memcore.train.objective import Objective
@@ -89,9 +89,9 @@ def outcomes_of(planned: list[Entry]) -> list[Outcome]:
 
 def section(baseline: Baseline, found: list[Row], longer: dict[str, str]) -> str:
     """A task's part of the page."""
-    headers = [*HEADERS[:-1], *(["longer words"] if longer else [])]
+    titles = [*headers(found)[:-1], *(["longer words"] if longer else [])]
     lines = [f"## `{baseline.task}`", "", baseline.about, ""]
-    table = [headers, ["---"] * len(headers)]
+    table = [titles, ["---"] * len(titles)]
     table += [[*cells(row)[:-1], *([longer.get(row.model, "")] if longer else [])] for row in found]
     return "\n".join([*lines, *("| " + " | ".join(line) + " |" for line in table), ""])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import memcore
 from conftest import Backend
+from memcore import nn
 from memcore.backend import namespace
 from memcore.call import runnable
 from models import MODELS
@@ -257,6 +258,18 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "xs ints": (lambda: GRU.apply(P, X.astype(int)), r"^xs has dtype int64, expected floating"),
     "xs complex": (lambda: GRU.apply(P, X + 0j), r"^xs has dtype complex128, expected floating"),
     "xs none": (lambda: GRU.apply(P, None), r"^xs "),
+    "token dtype": (
+        lambda: replace(TOKENS, token_dtype="int8"),
+        r"^token_dtype is 'int8', expected None or one of \('float16', 'bfloat16', ",
+    ),
+    "token dtype of floats": (
+        lambda: replace(STACK, token_dtype="float32"),
+        r"^token_dtype is 'float32', expected None unless tokens is true",
+    ),
+    "token dtype of another library": (
+        lambda: replace(TOKENS, token_dtype="bfloat16").apply(TOKENS.init(0), [[1, 2]]),
+        r"^token_dtype is 'bfloat16', which .*numpy does not have",
+    ),
     "tokens floats": (
         lambda: TOKENS.apply(TOKENS.init(0), X),
         r"^xs has dtype float64, expected integers",
@@ -390,6 +403,36 @@ def test_dropout(backend: Backend) -> None:
     one, two, other = (np.asarray(TOKENS.apply(params, tokens, key=k)[1]) for k in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert np.abs(one - other).max() > 1e-3
+
+
+@pytest.mark.backend("jax")
+def test_the_gradient_of_an_embedding_adds_up_in_its_own_dtype(backend: Backend) -> None:
+    """In bfloat16 a sum of ones ends at 256."""
+    import jax
+
+    index = jax.numpy.zeros(1000, "int32")
+
+    def total(table: Any) -> Any:
+        rows = nn.embed({"embedding": table}, index, jax.numpy.bfloat16)
+        return jax.numpy.sum(rows.astype("float32"))
+
+    gradient = jax.grad(total)(jax.numpy.ones((2, 3)))
+    np.testing.assert_array_equal(gradient, [[1000] * 3, [0] * 3])
+
+
+def test_tokens_are_computed_on_in_the_dtype_that_the_model_says(backend: Backend) -> None:
+    """In float32 from parameters of float64: outputs, states and numbers are those of float32."""
+    params, low = TOKENS.init(0, "float64"), replace(TOKENS, token_dtype="float32")
+    tokens = np.array([[0, 3, 2, 4], [1, 1, 0, 3]], np.int32)
+    with backend.x64():
+        rounded = backend.asarray(optree.tree_map(np.float32, params))
+        params, tokens = backend.asarray((params, tokens))
+        want, got = TOKENS.apply(rounded, tokens), low.apply(params, tokens)
+        nothing = low.apply(params, tokens[:, :0])
+        for state, ys in (got, nothing):
+            for leaf in optree.tree_leaves((state, ys)):
+                assert "float32" in str(leaf.dtype)
+        close(backend.to_numpy(got), backend.to_numpy(want))
 
 
 # --- explain ---------------------------------------------------------------------------------------

@@ -172,10 +172,15 @@ def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape, tail, strict=True))
 
 
-def compute_dtype(params: Any, xs: Any) -> Any:
-    """The dtype of the computation: that of the inputs, or of the parameters for tokens."""
+def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
+    """The dtype of the computation: that of the inputs; for tokens the model's, or the parameters'."""
     if is_floating(xs):
         return xs.dtype
+    if model.token_dtype is not None:
+        xp, name = namespace(xs), model.token_dtype
+        if not hasattr(xp, name):
+            raise TypeError(f"token_dtype is {name!r}, which {xp.__name__} does not have")
+        return getattr(xp, name)
     floats = [leaf for leaf in tree_leaves(params) if is_floating(leaf)]
     return floats[0].dtype if floats else namespace(xs).float32
 
@@ -184,7 +189,7 @@ def initial_like(model: Any, params: Any, like: Any, batch: tuple[int, ...]) -> 
     """``initial_state`` broadcast over ``batch``, in the library and, where floating, the dtype of
     states for inputs of ``like``."""
     xp = namespace(like)
-    like = xp.zeros(1, dtype=state_dtype(xp, compute_dtype(params, like)))
+    like = xp.zeros(1, dtype=state_dtype(xp, compute_dtype(model, params, like)))
 
     def leaf(x: Any) -> Any:
         x = asarray_like(x, like)

@@ -63,6 +63,11 @@ class Model:
         return 1
 
     @property
+    def token_dtype(self) -> str | None:
+        """The dtype of the computation on tokens; None for that of the parameters."""
+        return None
+
+    @property
     def parts(self) -> dict[str, Model]:
         """The models inside, by the path of their parameters: ``name`` or ``name/name``."""
         return {}

@@ -79,7 +79,7 @@ def _nothing(
 ) -> tuple[Any, ...]:
     """A sequence of length 0: the state unchanged, and empty outputs."""
     xp = namespace(xs)
-    ys = xp.zeros((*batch, 0, model.out_features), dtype=compute_dtype(params, xs))
+    ys = xp.zeros((*batch, 0, model.out_features), dtype=compute_dtype(model, params, xs))
     if not return_states:
         return state, ys
     n = len(batch)
@@ -161,7 +161,7 @@ def run_cell(cell: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple[A
     inputs = cell.embed(params, xs)
     shape = xs.shape[: xs.ndim - cell.input_ndim]
     state, reads, *states = methods.recur(cell, params, inputs, state, call, shape)
-    dtype = compute_dtype(params, xs)
+    dtype = compute_dtype(cell, params, xs)
     xp = namespace(xs)
     reads = tree_map(lambda r: xp.astype(r, dtype, copy=False) if is_floating(r) else r, reads)
     ys = cell.output(params, reads, inputs)

@@ -98,10 +98,11 @@ def l2_normalise(x: Any, eps: float = 1e-6) -> Any:
 
 
 def embed(params: dict[str, Any], index: Any, dtype: Any) -> Any:
-    """Rows of ``embedding (N, D)``: ints ``(...)`` to ``(..., D)``."""
-    xp = namespace(index)
-    table = xp.astype(params["embedding"], dtype, copy=False)
+    """Rows of ``embedding (N, D)`` in ``dtype``: ints ``(...)`` to ``(..., D)``."""
+    xp, table = namespace(index), params["embedding"]
     rows = xp.take(table, xp.reshape(index, (-1,)), axis=0)
+    # The rows are cast, not the table: its gradient adds up in the table's dtype.
+    rows = xp.astype(rows, dtype, copy=False)
     return xp.reshape(rows, (*index.shape, table.shape[-1]))
 
 

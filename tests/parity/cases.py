@@ -17,8 +17,8 @@ TEXT = Path(__file__).parents[1] / "golden" / "README.md"  # any text will do
 
 
 @dataclass(frozen=True)
-class Hinge(tasks.NDMS):
-    """A task with the one loss that none of the library's has."""
+class HingeNDMS(tasks.NDMS):
+    """Match to sample by the one loss that no task of the library has."""
 
     loss: ClassVar[str] = "squared_hinge"
 
@@ -60,14 +60,11 @@ CASES: dict[str, Case] = {
     "mqar": Case(ATTENTION, tasks.MQAR(length=16, pairs=2, vocabulary=12)),
     "localization": Case(LINEAR_ATTENTION, tasks.Localization(length=20)),
     "lorenz63": Case(LRU, tasks.Lorenz63(length=12)),
-    "n_dms_heads": Case(GATED_DELTA_NET, tasks.NDMSHeads(n_max=4)),
-    "squared_hinge": Case(LINEAR_ATTENTION, Hinge(length=12, n=3)),
-    "text": Case(ATTENTION, tasks.Text(str(TEXT), length=16)),
-    # 320 steps in segments of one image, the second of which asks for nothing.
+    "n_dms_heads": Case(GRU, tasks.NDMSHeads(length=12, n_max=4)),
+    "n_dms_hinge": Case(LINEAR_ATTENTION, HingeNDMS(length=12, n=3)),
+    # One image is a segment; nothing is asked in the second.
     "mnist_math_segments": Case(
         LRU, tasks.MNISTMath(count=5, images="digits", running=True), segment=64
     ),
-    "mqar_segments": Case(
-        GATED_DELTA_NET, tasks.MQAR(length=24, pairs=2, vocabulary=12), segment=8
-    ),
+    "text_segments": Case(GATED_DELTA_NET, tasks.Text(str(TEXT), length=24), segment=8),
 }

@@ -19,8 +19,10 @@ from parity.cases import BATCH, STEPS, Case
 
 @dataclass(frozen=True)
 class Step:
-    """One step of training: `loss` and `weight` of the batch, summed; the parameters before it, and the
-    gradients by them, both as the core's nested dict; the state after it where one is carried."""
+    """One step of training: parameters before it, the batch's summed loss and weight, gradients, state.
+
+    Parameters and gradients are the core's nested dict; `carry` is None where no state is carried.
+    """
 
     params: Any
     sums: dict[str, jax.Array]
@@ -30,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Run:
-    """All steps of a learner, the parameters at its end, and with them the loss of the last batch."""
+    """All steps of a learner, the parameters after them, and the last batch's summed loss with these."""
 
     steps: list[Step]
     params: Any
@@ -53,6 +55,7 @@ def train(case: Case, framework: str) -> Run:
 
 
 def step(learner: Learner, batch: Any) -> Step:
+    """One step of a learner whose optimizer was made by `remember`."""
     params = learner.params
     total = learner.step(batch)
     sums = {name: total[name] for name in ("loss", "weight")}

@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 
+from memcore import tasks
 from memcore.tasks import SMNIST, Digits, mnist
 from tasks.idx_files import write_idx, write_part
 
@@ -50,6 +51,18 @@ PERMUTATION_BEGINS = [693, 85, 647, 392, 765]
 def test_the_folder_from_the_environment(mnist_folder, monkeypatch):
     monkeypatch.setenv("MEMCORE_DATA", str(mnist_folder))
     assert len(SMNIST().source("test")) == 60
+
+
+@pytest.mark.parametrize("name", ["smnist", "mnist_math", "mnist_list_ops"])
+def test_the_title_says_which_images_they_are(mnist_folder, monkeypatch, name):
+    """Also of a task that is packed, or whose folder the environment names; others have their name alone."""
+    assert tasks.make(name).title == f"{name} (8x8 digits)"
+    assert tasks.make(name, pack=2).resolved().title == f"{name} (8x8 digits)"
+    assert tasks.make(name, folder=str(mnist_folder)).title == f"{name} (MNIST)"
+    monkeypatch.setenv("MEMCORE_DATA", str(mnist_folder))
+    assert tasks.make(name).title == f"{name} (MNIST)"
+    assert tasks.make(name, images="digits").title == f"{name} (8x8 digits)"
+    assert tasks.make("digits").title == "digits"
 
 
 def test_t10k_files_alone_serve_to_evaluate(tmp_path):

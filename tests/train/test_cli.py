@@ -90,6 +90,10 @@ ERRORS = {
     "no run": (["train", "--resume", "nowhere"], "nowhere holds no run"),
     "cell": (["train", "--model", "gru", "--cell.hidden-size", "0"], "hidden_size is 0"),
     "steps": (["train", "--steps", "0"], "steps is 0, expected 1 or more"),
+    "tokens in a stack": (
+        ["train", "--model", "residual_stack", "--cell.tokens"],
+        "model reads tokens, expected models of vectors in a stack",
+    ),
     "batch": (["train", "--batch-size", "1294"], "batch_size is 1294, expected 1 to 1293"),
     "data": (["train", "--task", "smnist", "--task-options.folder", "no"], "no folder "),
 }
@@ -124,6 +128,14 @@ def test_what_tyro_refuses_ends_with_2(capsys, case):
         main([*arguments[:1], "--model", "gru", *arguments[1:]])
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.backend("jax")
+def test_a_stack_in_the_stack(capsys, tmp_path):
+    small = [*SMALL, "--model", "residual_stack", "--cell.layers", "1", "--out", str(tmp_path)]
+    small = [option for option in small if option not in ("--cell.hidden-size", "6")]
+    assert main([*small, "--steps", "1"]) == 0
+    assert "1 x 1 x gru on repeat_first" in capsys.readouterr().out
 
 
 @pytest.mark.backend("jax")

@@ -74,6 +74,30 @@ def test_models_are_trained_and_set_side_by_side(tmp_path):
     assert matplotlib.image.imread(folder / "curves.png").std() > 0.01
 
 
+def test_a_comparison_of_errors(tmp_path, capsys):
+    """On a task of regression: the metric is the mean squared error, as a number, in table and files."""
+    folder = tmp_path / "compared"
+    small = ["--models", "lru,gru", "--positions", "none", "--layers", "1", "--width", "16"]
+    few = ["--steps", "3", "--validate-every", "2", "--batch-size", "4", "--evaluate-rows", "8"]
+    task = ["--task", "lorenz63", "--task-options.length", "8"]
+    assert main([*task, *small, *few, "--out", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "lorenz63, 3 steps, core" in printed and "test mse" in printed and "%" not in printed
+    found = json.loads((folder / "results.json").read_text())
+    assert [(row["model"], row["metric"]) for row in found] == [("lru", "mse"), ("gru", "mse")]
+    with (folder / "results.csv").open() as file:
+        written = list(csv.DictReader(file))
+    header, _, *lines = (folder / "results.md").read_text().splitlines()
+    assert header.startswith("| model | test mse | validation |")
+    for row, cells, line in zip(found, written, lines, strict=True):
+        ended = folder / "runs" / f"{row['model']}-plain-0.01-0/results.json"
+        assert row["mean"] == json.loads(ended.read_text())["test_metric"] > 0
+        assert float(cells["mean"]) == row["mean"] and cells["metric"] == "mse"
+        assert line.startswith(f"| {row['model']} | {row['mean']:.4g} | {row['validation']:.4g} |")
+        assert f"{row['mean']:.4g}" in printed
+    assert matplotlib.image.imread(folder / "curves.png").std() > 0.01
+
+
 def test_the_same_command_goes_on(tmp_path, monkeypatch):
     plain, count = Training.run, 0
 

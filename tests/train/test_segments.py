@@ -19,6 +19,12 @@ pytestmark = pytest.mark.backend("jax")
 FRAMEWORKS = ("core", "equinox", "linen", "nnx")
 
 
+class Table(memcore.Model):
+    """A model of tokens that does not say in which dtype it computes."""
+
+    input_ndim = 0
+
+
 def test_segments_are_the_rows_one_behind_the_other():
     task = RepeatFirst(length=8, episodes=2, symbols=3)
     stream = Segments(task, "train", batch_size=4, size=3, seed=1)
@@ -176,6 +182,28 @@ def test_bfloat16_is_near(config, framework):
     assert {leaf.dtype for leaf in jax.tree.leaves(learner.params)} == {np.dtype("float32")}
 
 
+@pytest.mark.parametrize("framework", ["core", "nnx"])
+def test_bfloat16_on_tokens(config, framework):
+    """What follows from the embedding is rounded; parameters, optimizer and carried state are not."""
+    task = replace(config.task, tokens=True)
+    config = replace(config, task=task, model=replace(config.model, tokens=True), segment=3)
+    config = replace(config, framework=framework, batch_size=50)
+    learners = [new_learner(replace(config, precision=p)) for p in ("float32", "bfloat16")]
+    stream = Segments(task, "train", batch_size=50, size=3)
+    before = learners[1].params
+    for _ in range(3):
+        batch = next(stream)
+        full, low = (float(learner.step(batch)["loss"]) for learner in learners)
+        assert low == pytest.approx(full, rel=2e-2) and low != full
+    low = learners[1]
+    leaves = jax.tree.leaves((low.params, low.memory, low.carry))
+    assert {str(leaf.dtype) for leaf in leaves} == {"float32", "int32"}
+    changed = jax.tree.map(lambda a, b: bool(np.any(a != b)), before, low.params)
+    assert all(jax.tree.leaves(changed["encoder"]))
+    ys = low.model.apply(low.params, batch["xs"])[1]
+    assert str(ys.dtype) == "bfloat16"
+
+
 def test_training_ends_when_nothing_gets_better(config, tmp_path, console):
     worse = replace(config.optimizer, learning_rate=1e-30)
     config = replace(config, steps=40, validate_every=2, patience=3, optimizer=worse)
@@ -185,12 +213,10 @@ def test_training_ends_when_nothing_gets_better(config, tmp_path, console):
 
 
 def test_options_that_make_no_sense(config):
-    tokens = replace(config.task, tokens=True)
-    model = replace(config.model, tokens=True)
-    with pytest.raises(
-        ValueError, match="precision is 'bfloat16', expected 'float32' for the task"
-    ):
-        replace(config, task=tokens, model=model, precision="bfloat16")
+    task = replace(config.task, tokens=True)
+    table = Table(task.in_features)
+    with pytest.raises(ValueError, match="precision is 'bfloat16', expected 'float32' for a model"):
+        replace(config, task=task, model=table, precision="bfloat16")
     with pytest.raises(ValueError, match="precision is 'half', expected one of float32, bfloat16"):
         replace(config, precision="half")
     with pytest.raises(ValueError, match="segment is -1, expected 0 or more"):

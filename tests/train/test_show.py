@@ -45,6 +45,21 @@ def test_a_picture_shows_the_asked_examples(tmp_path):
     assert starts == [0, 10]
 
 
+def test_the_picture_says_which_images_they_are(monkeypatch):
+    from memcore.tasks.show import figure
+
+    monkeypatch.delenv("MEMCORE_DATA", raising=False)
+    drawn = figure(tasks.SMNIST(), "test", count=1)
+    assert drawn.get_suptitle() == "smnist (8x8 digits): test 0 to 0"
+
+
+def test_steps_are_whole_numbers():
+    from memcore.tasks.show import figure
+
+    for axes in figure(tasks.Parity(length=3), "test", count=1).axes:
+        assert [x for x in axes.get_xticks() if -0.5 < x < 2.5] == [0, 1, 2]
+
+
 def test_only_the_steps_that_are_drawn_are_made():
     from memcore.tasks.show import beginning
 

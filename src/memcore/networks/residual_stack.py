@@ -14,6 +14,8 @@ from memcore.cell import Array, Model, Params, State
 from memcore.cells.gru import GRU
 from memcore.registry import register
 
+TOKEN_DTYPES = ("float16", "bfloat16", "float32", "float64")
+
 
 @register("residual_stack")
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class ResidualStack(Model):
         max_length: number of learned positions; all later steps share the last one.
         mlp_factor: hidden width of the MLPs over the width of the stack; 0 leaves them out.
         dropout: rate, where a call gives a ``key``.
+        token_dtype: dtype of the computation on tokens, as ``"bfloat16"``; that of the parameters if None.
     """
 
     model: Model | tuple[Model, ...] = field(default=GRU(64))
@@ -49,13 +52,18 @@ class ResidualStack(Model):
     max_length: int = 1024
     mlp_factor: float = 2.0
     dropout: float = 0.0
+    token_dtype: str | None = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         models = self.models
         if not models or not all(isinstance(m, Model) for m in models):
             raise TypeError(f"model is {self.model!r}, expected a Model or a tuple of Models")
-        if len({m.in_features for m in models}) > 1 or any(m.input_ndim != 1 for m in models):
+        if any(m.input_ndim != 1 for m in models):
+            raise ValueError(
+                f"model reads tokens, expected models of vectors in a stack: {self.model!r}"
+            )
+        if len({m.in_features for m in models}) > 1:
             widths = [m.in_features for m in models]
             raise ValueError(f"model has in_features {widths}, expected the same width in all")
         check_count("max_length", self.max_length)
@@ -67,6 +75,15 @@ class ResidualStack(Model):
             raise ValueError(f"position is {self.position!r}, expected None or 'learned'")
         if not isinstance(self.dropout, int | float) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout!r}, expected a rate in [0, 1)")
+        if self.token_dtype not in (None, *TOKEN_DTYPES):
+            raise ValueError(
+                f"token_dtype is {self.token_dtype!r}, expected None or one of {TOKEN_DTYPES}"
+            )
+        if self.token_dtype and not self.tokens:
+            raise ValueError(
+                f"token_dtype is {self.token_dtype!r}, expected None unless tokens is true: other inputs "
+                "have a dtype of their own"
+            )
         if self.out_features is None:
             object.__setattr__(self, "out_features", self.width)
 
@@ -151,7 +168,7 @@ class ResidualStack(Model):
 
     def _encode(self, params: Params, xs: Array) -> Array:
         if self.tokens:
-            return nn.embed(params["encoder"], xs, compute_dtype(params, xs))
+            return nn.embed(params["encoder"], xs, compute_dtype(self, params, xs))
         return nn.linear(params["encoder"], xs)
 
     def _layer(

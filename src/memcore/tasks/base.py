@@ -30,7 +30,8 @@ class Source(Protocol):
 class Task(Protocol):
     """A task: a frozen dataclass whose fields are its options, all with defaults.
 
-    `name` is its name in `memcore.tasks.tasks`. `loss` says what its targets are:
+    `name` is its name in `memcore.tasks.tasks`, `title` what tables and pictures call it: the name, and
+    which data it reads where that is not the task's alone to say. `loss` says what its targets are:
 
     - `cross_entropy`, `squared_hinge`: classes below `out_features`, (T,) int32
     - `mse`: numbers, (T, out_features) float32
@@ -45,6 +46,9 @@ class Task(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
 
     @property
     def loss(self) -> str: ...
@@ -92,6 +96,11 @@ class TaskDefaults:
     def resolved(self) -> Any:
         """The same task with all that the surroundings decide (folders, variables) written out."""
         return self
+
+    @property
+    def title(self) -> str:
+        """What tables and pictures call the task."""
+        return self.name
 
     name: ClassVar[str]
     loss: ClassVar[str] = "cross_entropy"

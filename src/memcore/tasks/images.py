@@ -92,6 +92,11 @@ class DigitImages(TaskDefaults):
         )
 
     @property
+    def title(self) -> str:
+        """The name, and which images they are."""
+        return f"{self.name} ({'MNIST' if self._mnist else '8x8 digits'})"
+
+    @property
     def side(self) -> int:
         """Height and width of an image: 28 for MNIST, 8 for scikit-learn's digits."""
         return 28 if self._mnist else 8

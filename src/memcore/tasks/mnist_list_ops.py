@@ -19,7 +19,7 @@ OPERATORS = ("min", "max", "mean", "median", "mode")
 @register("mnist_list_ops")
 @dataclass(frozen=True)
 class MNISTListOps(DigitImages):
-    """An image of an operator, then images of `items` digits: name the operator's value.
+    """An image of an operator, then `items` of digits, of MNIST or 8x8: name the operator's value.
 
     - `min`, `max`: the least, the greatest digit
     - `mean`: rounded to the nearest integer, a half upwards

@@ -31,7 +31,7 @@ TERMS, NOISE = 0, 1
 @register("mnist_math")
 @dataclass(frozen=True)
 class MNISTMath(DigitImages):
-    """Add and subtract the digits in a row of `count` images; name the decile of the result.
+    """Add and subtract the digits in a row of `count` images, of MNIST or 8x8; name the result's decile.
 
     Images of operators and digits alternate and the last one is a digit; where `count` is odd
     the first is a digit too, and is added. So a row is a sum of (count + 1) // 2 terms, from 0.

@@ -37,6 +37,10 @@ class Packed:
         return self.task.name
 
     @property
+    def title(self) -> str:
+        return self.task.title
+
+    @property
     def loss(self) -> str:
         return self.task.loss
 

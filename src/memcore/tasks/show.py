@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from memcore.tasks.base import Example, Split, Task
 from memcore.tasks.packing import joined
@@ -25,7 +26,7 @@ def figure(task: Task, split: Split, *, first: int = 0, count: int = 4, steps: i
             raise ValueError(f"{name} is {value}, expected 1 or more")
     examples = [beginning(task, split, index, steps) for index in range(first, first + count)]
     drawn = Figure(figsize=(10, 2.6 * count), dpi=100, layout="constrained")
-    drawn.suptitle(f"{task.name}: {split} {first} to {first + count - 1}", fontsize=10)
+    drawn.suptitle(f"{task.title}: {split} {first} to {first + count - 1}", fontsize=10)
     panels = drawn.subplots(2 * count, 1, squeeze=False, height_ratios=[3, 2] * count)[:, 0]
     for example, above, below in zip(examples, panels[::2], panels[1::2], strict=True):
         _inputs(above, example, task)
@@ -92,3 +93,4 @@ def _times(axes: Axes, starts: np.ndarray) -> None:
     for step in np.flatnonzero(starts).tolist():
         axes.axvline(step, color="black", linestyle=":", linewidth=1)
     axes.set_xlim(-0.5, len(starts) - 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

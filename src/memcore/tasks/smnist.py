@@ -14,7 +14,9 @@ from memcore.tasks.registry import register
 @register("smnist")
 @dataclass(frozen=True)
 class SMNIST(DigitImages):
-    """Name the digit after its 784 pixels, read row by row or in a fixed random order.
+    """Name the digit after its pixels: MNIST's 784, or 8x8 digits where no folder of MNIST is given.
+
+    The pixels are read row by row, or in a fixed random order.
 
     arXiv:1504.00941, section 4.2. The images come from a folder with MNIST's IDX files (`folder`,
     or the environment variable MEMCORE_DATA); without one they are scikit-learn's, of 64 pixels,

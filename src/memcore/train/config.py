@@ -1,6 +1,6 @@
 """What determines a run, and its form as JSON."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import memcore
@@ -83,10 +83,10 @@ class Config:
             raise ValueError(
                 f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}"
             )
-        if self.precision != "float32" and self.task.tokens:
+        if self._rounds_tokens and "token_dtype" not in self.model.__dataclass_fields__:
             raise ValueError(
-                f"precision is {self.precision!r}, expected 'float32' for the task {self.task.name}: "
-                "tokens have none to round"
+                f"precision is {self.precision!r}, expected 'float32' for a model of tokens without the "
+                "field token_dtype"
             )
         if self.segment and not self.model.causal:
             raise ValueError(
@@ -98,6 +98,20 @@ class Config:
                 raise ValueError(
                     f"model.{name} is {given}, expected {expected}, as of the task {self.task.name}"
                 )
+
+    @property
+    def computing(self) -> Model:
+        """The model that is trained: of tokens one whose computation has the precision.
+
+        Its parameters are those of `model`. Other models compute in the precision of their inputs.
+        """
+        if not self._rounds_tokens:
+            return self.model
+        return replace(self.model, token_dtype=self.precision)  # type: ignore[call-arg]
+
+    @property
+    def _rounds_tokens(self) -> bool:
+        return self.precision != "float32" and self.task.tokens
 
     def to_json(self) -> dict[str, Any]:
         """A dict of what JSON knows; `from_json` is its inverse."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from memcore.train.files import beside
 
@@ -32,6 +33,7 @@ def _panel(axes: Axes, lines: list[dict[str, Any]], key: str) -> None:
     axes.plot(steps, _smooth(values), color="tab:blue", label="train")
     axes.plot(*_curve(lines, "validation", key), "o-", color="tab:orange", ms=3, label="validation")
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
 
 

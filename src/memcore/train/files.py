@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,13 @@ def beside(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def drafts(folder: Path, *names: str) -> list[Path]:
+    """What killed processes left in a folder of the files with these names, while they wrote them."""
+    ours = [re.escape(Path(name).stem) + r"\.\d+" + re.escape(Path(name).suffix) for name in names]
+    pattern = re.compile(r"\.(" + "|".join(ours) + ")")
+    return [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
 
 
 def write_json(path: Path, value: Any) -> None:

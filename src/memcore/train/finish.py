@@ -30,7 +30,7 @@ def finish(
     params = learner.params
     state = jax.eval_shape(lambda p: memcore.initial_state(config.model, p), params)
     summary = Summary(
-        task=config.task.name,
+        task=config.task.title,
         model=describe(config.model),
         framework=config.framework,
         metric=metric,

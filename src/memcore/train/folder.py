@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from memcore.train.config import Config
-from memcore.train.files import read_json, write_json
+from memcore.train.files import drafts, read_json, write_json
 
 
 class RunFolder:
@@ -18,11 +18,13 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.curves = path / "curves.png"
         self.results = path / "results.json"
+        self._files = (self.config, self.metrics, self.model, self.curves, self.results)
 
     def claim(self, config: Config) -> None:
         """Make this the folder of a run with this configuration; it may be so already.
 
-        Raises FileExistsError where it holds anything else.
+        What a killed process left half written is removed. Raises FileExistsError where the folder holds
+        anything else.
         """
         if self.config.exists():
             there, here = read_json(self.config), config.to_json()
@@ -31,7 +33,7 @@ class RunFolder:
                     f"{self.path} holds another run: {difference(there, here)}; "
                     "choose another folder (--out), or remove this one"
                 )
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif holds_other_things(self.path, self.config.name):
             raise FileExistsError(
                 f"{self.path} exists and holds no run, expected a new or an empty folder; "
                 "choose another one (--out)"
@@ -39,6 +41,8 @@ class RunFolder:
         else:
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.config, config.to_json())
+        for draft in drafts(self.path, *(file.name for file in self._files)):
+            draft.unlink(missing_ok=True)
 
     def read_config(self) -> Config:
         """The configuration of the run that is here.
@@ -51,6 +55,13 @@ class RunFolder:
             return Config.from_json(read_json(self.config))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{self.config} is not the configuration of a run: {error}") from error
+
+
+def holds_other_things(path: Path, first: str) -> bool:
+    """Whether `path` is more than an empty folder, or one with drafts of `first`, its first file."""
+    if not path.is_dir():
+        return path.exists()
+    return len(list(path.iterdir())) > len(drafts(path, first))
 
 
 def difference(there: Any, here: Any, name: str = "") -> str:

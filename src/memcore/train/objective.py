@@ -39,8 +39,9 @@ CLASSES = ("cross_entropy", "squared_hinge")
 class Objective:
     """A task's loss, and the precision in which the model computes.
 
-    With ``bfloat16`` the inputs are rounded, and with them what the model computes from them; its
-    parameters, its states, the loss and the optimizer stay float32.
+    With ``bfloat16`` the inputs are rounded, and with them what the model computes from them (tokens
+    have nothing to round: see `Config.computing`); its parameters, its states, the loss and the
+    optimizer stay float32.
     """
 
     loss: str = "cross_entropy"
@@ -67,7 +68,8 @@ class Objective:
         losses = LOSSES[self.loss](outputs, targets)
         scores = losses
         if self.loss in CLASSES:
-            scores = (jnp.argmax(outputs, axis=-1) == targets).astype(weights.dtype)
+            chosen = jnp.argmax(outputs, axis=-1).astype(targets.dtype)
+            scores = (chosen == targets).astype(weights.dtype)
         return {
             "loss": jnp.sum(losses * weights),
             "score": jnp.sum(scores * weights),

@@ -18,6 +18,7 @@ class Summary:
     """The result of a finished run; accuracies from 0 to 1."""
 
     task: str
+    """The task's title: its name, and which images it reads where it reads any."""
     model: str
     framework: str
     metric: str

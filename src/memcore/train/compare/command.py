@@ -18,9 +18,9 @@ from memcore.tasks.streams import look, rows_of
 from memcore.train.command import INTERRUPTED
 from memcore.train.compare.options import Entry, Options, entries
 from memcore.train.compare.picture import draw
-from memcore.train.compare.results import Outcome, rows, table, write
-from memcore.train.files import read_json, write_json
-from memcore.train.folder import RunFolder, difference
+from memcore.train.compare.results import RESULTS, Outcome, rows, table, write
+from memcore.train.files import drafts, read_json, write_json
+from memcore.train.folder import RunFolder, difference, holds_other_things
 from memcore.train.loop import Training
 from memcore.train.parse import packed
 from memcore.train.progress import shown
@@ -86,7 +86,7 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
                 f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
                 "(--out), or remove this one"
             )
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif holds_other_things(folder, path.name):
         raise FileExistsError(
             f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
             "one (--out)"
@@ -97,6 +97,8 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
     folder.mkdir(parents=True, exist_ok=True)
     keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
+    for draft in drafts(folder, path.name, *RESULTS, "curves.png"):
+        draft.unlink(missing_ok=True)
     write_json(path, {"settings": here, "runs": keys})
     return [*known, *planned]
 
@@ -108,7 +110,7 @@ class _Name:
 
 def compare(options: Options, planned: list[Entry], console: Console) -> int:
     """Train what is not trained yet; after each run the results are those of the runs so far."""
-    title = f"{options.task}, {options.steps} steps, {options.framework}"
+    title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
     outcomes: list[Outcome] = []
     with _progress(console) as progress:
         bar = progress.add_task("", total=len(planned))

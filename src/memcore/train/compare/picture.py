@@ -5,6 +5,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from memcore.train.compare.results import Outcome, Row
 from memcore.train.files import beside
@@ -33,6 +34,7 @@ def draw(outcomes: list[Outcome], found: list[Row], title: str, path: Path) -> N
             axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel(f"validation {done[0].metric}")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

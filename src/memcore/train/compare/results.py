@@ -115,10 +115,16 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def headers(found: list[Row]) -> list[str]:
+    """`HEADERS`, in which the test has the name of the rows' metric."""
+    metric = next((row.metric for row in found if row.metric), "")
+    return [f"{header} {metric}".strip() if header == "test" else header for header in HEADERS]
+
+
 def table(found: list[Row], title: str) -> Table:
     """The rows on a terminal."""
     result = Table(title=title)
-    for header in HEADERS:
+    for header in headers(found):
         result.add_column(header, justify="left" if header in ("model", "failed") else "right")
     for row in found:
         result.add_row(*cells(row))
@@ -127,22 +133,21 @@ def table(found: list[Row], title: str) -> Table:
 
 def markdown(found: list[Row]) -> str:
     """The rows as a table of Markdown."""
-    lines = [HEADERS, ["---"] * len(HEADERS), *map(cells, found)]
+    lines = [headers(found), ["---"] * len(HEADERS), *map(cells, found)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+RESULTS = ("results.json", "results.csv", "results.md")
+
+
 def write(found: list[Row], folder: Path) -> None:
-    """`results.json`, `results.csv` and `results.md`, each written beside and renamed."""
+    """The files of `RESULTS`, each written beside and renamed."""
     values = [asdict(row) for row in found]
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(Row.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(values)
-    contents = {
-        "results.json": json.dumps(values, indent=2) + "\n",
-        "results.csv": text.getvalue(),
-        "results.md": markdown(found),
-    }
-    for name, content in contents.items():
+    contents = (json.dumps(values, indent=2) + "\n", text.getvalue(), markdown(found))
+    for name, content in zip(RESULTS, contents, strict=True):
         with beside(folder / name) as draft:
             draft.write_text(content, encoding="utf-8")

@@ -48,7 +48,7 @@ def new_learner(config: Config) -> Learner:
     params = _init(jax.random.key(config.seed), model=config.model)
     optimizer = _optimizer(config.model, config.optimizer, config.steps, bool(config.segment))
     objective = Objective(config.task.loss, config.precision)
-    learner = make_learner(config.framework, config.model, params, optimizer, objective)
+    learner = make_learner(config.framework, config.computing, params, optimizer, objective)
     if config.segment:
         learner.carry = memcore.initial_state(config.model, params, (config.batch_size,))
     return learner
