@@ -41,13 +41,13 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "delta_rule": {
         "numpy": Choice("fused", 16, _CPU),
-        "cpu": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", 32, _CPU),
         "gpu": Choice("fused", 32),
         "tpu": Choice("fused", 32),
     },
     "dplr_delta_rule": {
-        "numpy": Choice("fused", 16),
-        "cpu": Choice("fused", 16),
+        "numpy": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", 16, _CPU),
         "gpu": Choice("fused", 32),
         "tpu": Choice("fused", 32),
     },
