@@ -35,6 +35,9 @@ NOT_CORE = ["adapters", "tasks", "train", "parity", "test_benchmarks.py", "test_
 PEERS = ["memax==0.1.1", "mlstm_kernels==2.0.6"]
 PEERS_IMPORT = ["beartype", "einops", "jaxtyping"]
 
+# Packages without which tests of training are left out.
+TRAIN_REQUIRES = ["grain", "matplotlib", "optax", "orbax", "scipy", "sklearn", "tyro"]
+
 ENV = {
     "JAX_PLATFORMS": "cpu",
     # What one run compiled the next one loads.
@@ -148,7 +151,8 @@ def train(session: nox.Session) -> None:
     files = ["test_package.py", "test_benchmarks.py"]
     pytest(
         session,
-        *["--backend", "jax", "--require", "tyro"],
+        *["--backend", "jax"],
+        *[f"--require={name}" for name in TRAIN_REQUIRES],
         paths=["tests/tasks", "tests/train", *(f"tests/{name}" for name in files)],
     )
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sizes import Sizes
+from sizes import KERNEL, Sizes
 
 PER_STEP: dict[str, Callable[[Sizes], int]] = {
     "linear_recurrence": lambda n: 8 * n.width,
-    "dense_recurrence": lambda n: 2 * (n.size // 4) ** 2,
+    "gated_cell": lambda n: 2 * 6 * n.width**2,
+    "dense_recurrence": lambda n: 2 * n.dense**2,
     "linear_attention": lambda n: n.heads * 4 * n.size**2,
     "linear_attention per channel": lambda n: n.heads * 5 * n.size**2,
     "delta_rule": lambda n: n.heads * 7 * n.size**2,
@@ -26,7 +27,7 @@ PER_STEP: dict[str, Callable[[Sizes], int]] = {
     "softmax": lambda n: n.heads * 4 * n.size,
     "window_attention": lambda n: n.heads * 4 * n.window * n.size,
     "full_attention": lambda n: n.heads * 4 * n.length // 2 * n.size,
-    "causal_convolution": lambda n: 8 * n.width,
+    "causal_convolution": lambda n: 2 * KERNEL * n.width,
 }
 """Forward, per step of one sequence."""
 

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from harness import Effort, Program, Side, compiled, forward_and_gradient, measure
 from jobs import Job, NotRun
-from sizes import Sizes
+from sizes import KERNEL, Sizes
 
-from memcore import auto, ops
+from memcore import GRU, auto, ops
 
 MATRICES = (
     "linear_attention",
@@ -30,6 +30,8 @@ MATRICES = (
 WINDOWS = ("window_attention", "full_attention", "causal_convolution")
 CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128, 256)}
 BLOCKS = {"cpu": (32, 64, 128), "gpu": (64, 256, 512, 1024)}
+# The rule whose row of `auto.TABLE` another one runs.
+ROWS = {"delta_product": "delta_rule"}
 LENGTHS = (256, 4096, 16384)
 WIDTHS = (32, 128)
 # There are hundreds of programs here: shorter runs, and in the sweeps what takes more time or memory
@@ -50,16 +52,17 @@ def inputs(rng: np.random.Generator, n: Sizes) -> dict[str, Inputs]:
     radius, phase = rng.uniform(0.5, 1, n.width), rng.uniform(0, 6, n.width)
     a = tuple((radius * f(phase)).astype("float32") for f in (np.cos, np.sin))
     b = (normal(n.batch, n.length, n.width), normal(n.batch, n.length, n.width))
-    kernel = normal(4, n.width)
-    dense = n.size // 4
-    matrices = normal(n.batch, n.length, dense, dense) / np.float32(2 * dense**0.5)
+    kernel = normal(KERNEL, n.width)
+    matrices = normal(n.batch, n.length, n.dense, n.dense) / np.float32(2 * n.dense**0.5)
     log_input = normal(n.batch, n.length, n.heads)
     channels = -0.1 * np.abs(normal(*k.shape))
+    gru = GRU(n.width, hidden_size=n.width)
     # Two Householder factors per step.
     twice = tuple(np.stack([x, x[:, ::-1]], axis=2) for x in (k, v, beta))
     return {
         "linear_recurrence": (ops.linear_recurrence, (a, b), {}),
-        "dense_recurrence": (ops.dense_recurrence, (matrices, b[0][..., :dense]), {}),
+        "gated_cell": (gru.apply, (gru.init(rng), b[0]), {}),
+        "dense_recurrence": (ops.dense_recurrence, (matrices, b[0][..., : n.dense]), {}),
         "linear_attention": (ops.linear_attention, (np.abs(q), np.abs(k), v), {"normalise": True}),
         "linear_attention per channel": (ops.linear_attention, (q, k, v, channels), {}),
         "delta_rule": (ops.delta_rule, (q, k, v, beta, decay), {}),
@@ -91,6 +94,11 @@ def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
     fused = [("fused", size) for size in sizes.get(device, sizes.get("cpu", (None,)))]
     if kind == "full_attention":
         return fused
+    if kind == "gated_cell":
+        return [("sequential", None), *fused]
+    if kind == "window_attention":
+        # None: a size that follows the window.
+        fused.append(("fused", None))
     without = ("window_attention", "delta_rule per channel", "delta_product", "dplr_delta_rule")
     prefix = [] if rule in without else [("associative", None), ("chunked", 16)]
     return [("sequential", None), *prefix, *fused]
@@ -137,7 +145,8 @@ def _asked(rule: str, sweep: str) -> list[tuple[str, int | None]]:
 
 def _choice(rule: str, device: str) -> str:
     """What ``method="auto"`` takes."""
-    choice = auto.TABLE.get(rule.split()[0], {}).get(device)
+    kind = rule.split()[0]
+    choice = auto.TABLE.get(ROWS.get(kind, kind), {}).get(device)
     return f"{choice.method} {choice.chunk_size or ''}".strip() if choice else ""
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from report import SECTIONS, describe
+from report import SECTIONS, devices
 
 COLOURS = {
     "sequential": "#4477aa",
@@ -106,7 +106,7 @@ def ratios(data: dict[str, Any]) -> Any:
     axis.set_yticks(range(len(bars)), names, fontsize=8)
     axis.invert_yaxis()
     axis.set(xscale="log", xlabel="how many times faster memcore is, forward and gradient")
-    axis.set_title(describe(data["device"]), fontsize=9)
+    axis.set_title(devices(data), fontsize=9)
     axis.axvline(1.0, color="#222222", linewidth=0.8)
     axis.margins(x=0.15)
     return figure

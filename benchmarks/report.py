@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from promises import promises
 from tables import choices, comparison, number, ratio, rules, spread, streaming, sweep, table
 
 SECTIONS = {
@@ -27,7 +28,7 @@ Group = dict[str, Any]
 def markdown(data: dict[str, Any], pictures: Iterable[str] = ()) -> str:
     """Everything measured on one device."""
     groups = {name: group for name, group in data["groups"].items() if group["rows"]}
-    parts = [f"# {describe(data['device'])}"]
+    parts = [f"# {devices(data)}", "## Promises", promises(data["groups"])]
     parts += [f"![{name.split('-')[-1].split('.')[0]}]({name})" for name in pictures]
     for name, (heading, text) in SECTIONS.items():
         if name in groups:
@@ -69,8 +70,10 @@ def streamed(rows: list[Group]) -> Iterator[str]:
     factors = ", ".join(f"{name}: {factor:.2f}" for name, factor in spread(rows).items())
     yield "## Streaming"
     yield (
-        "One sequence, read in blocks whose state goes into the next one. The largest time per token over "
-        f"the smallest, among lengths of whole blocks: {factors}."
+        "One sequence, read in blocks whose state goes into the next one. The time per token is that of a "
+        "stream's last block, all lengths in turns; the largest over the smallest, among lengths of whole "
+        f"blocks: {factors}. The growth is the most memory in use behind a block, less that before the first "
+        "one, after one block to warm up; the allocator settles within the first blocks."
     )
     yield streaming(rows)
 
@@ -86,23 +89,31 @@ def describe(device: dict[str, Any]) -> str:
     return processor if device["platform"] == "cpu" else f"{device['kind']} ({processor})"
 
 
+def devices(data: dict[str, Any]) -> str:
+    """Those that the groups were measured on; files are named by JAX's kind, which CPUs share."""
+    found = [describe(group.get("device", data["device"])) for group in data["groups"].values()]
+    return "; ".join(dict.fromkeys(found or [describe(data["device"])]))
+
+
 def origin(group: dict[str, Any]) -> str:
     named = ", ".join(f"{name} {version}" for name, version in group["versions"].items())
-    return f"*{group['date']}; {group['sizes']}; {named}.*"
+    where = [describe(group["device"])] if "device" in group else []
+    commit = [f"commit {group['commit']}"] if group.get("commit") else []
+    return f"*{'; '.join([group['date'], *where, group['sizes'], *commit, named])}.*"
 
 
 def summary(every: list[dict[str, Any]]) -> str:
     """How many times faster memcore is, one column per device; a GPU's is empty until there is one."""
-    devices = {describe(data["device"]): data["groups"] for data in every}
+    columns = {devices(data): data["groups"] for data in every}
     if all(data["device"]["platform"] == "cpu" for data in every):
-        devices["GPU (none was at hand)"] = {}
+        columns["GPU (none was at hand)"] = {}
     names: dict[tuple[str, str], dict[str, str]] = {}
-    for device, groups in devices.items():
+    for device, groups in columns.items():
         for group in SECTIONS:
             for row in groups.get(group, {"rows": []})["rows"]:
                 text = row.get("failure", "")
                 if "ours" in row:
                     text = ratio(row["theirs"]["seconds"], row["ours"]["seconds"])
                 names.setdefault((group.replace("_", " "), row["name"]), {})[device] = text
-    lines = [[*key, *(cells.get(device, "") for device in devices)] for key, cells in names.items()]
-    return table(["against", "forward and gradient", *devices], lines)
+    lines = [[*key, *(cells.get(device, "") for device in columns)] for key, cells in names.items()]
+    return table(["against", "forward and gradient", *columns], lines)

@@ -8,12 +8,13 @@ import json
 import os
 import platform
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
 
 class Results:
-    """Rows by group, with the date and the versions of each group.
+    """Rows by group, with the date, the device and the versions of each group.
 
     A group that is measured again replaces its old rows; other groups stay.
     """
@@ -22,12 +23,17 @@ class Results:
         self.path = path
         self.data: dict[str, Any] = {"device": device, "groups": {}}
         if path.exists():
-            self.data["groups"] = json.loads(path.read_text())["groups"]
+            before = json.loads(path.read_text())
+            for group in before["groups"].values():
+                group.setdefault("device", before["device"])
+            self.data["groups"] = before["groups"]
 
     def begin(self, group: str, packages: tuple[str, ...], sizes: str) -> None:
         """The next rows of ``group`` replace those of an earlier run."""
         self.data["groups"][group] = {
             "date": datetime.date.today().isoformat(),
+            "device": self.data["device"],
+            "commit": commit(),
             "versions": versions(("memcore", "jax", "numpy", *packages)),
             "sizes": sizes,
             "rows": [],
@@ -60,6 +66,21 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def commit() -> str | None:
+    """Git's commit of these files, with a "+" where the library differs from it; None without one."""
+
+    def git(*arguments: str) -> Any:
+        folder = str(Path(__file__).parent.parent)
+        return subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True)
+
+    try:
+        found = git("rev-parse", "--short=12", "HEAD")
+        changed = git("diff", "--quiet", "HEAD", "--", "src").returncode
+    except FileNotFoundError:
+        return None
+    return None if found.returncode else found.stdout.strip() + "+" * bool(changed)
 
 
 def this_device() -> dict[str, Any]:

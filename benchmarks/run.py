@@ -23,6 +23,7 @@ import methods
 import streaming
 from harness import QUICK, Different, Effort, compare
 from jobs import Job, NotRun
+from promises import promises
 from report import SECTIONS, markdown
 from results import Results, slug, this_device, write
 from sizes import FULL, SMALL, Sizes
@@ -43,14 +44,14 @@ def jobs_of(group: str) -> tuple[Jobs, tuple[str, ...]]:
     """What a group measures, and the packages that it measures; a peer is imported here.
 
     Raises:
-        ImportError: the peer is not installed, or not usable here.
+        Exception: whatever importing the peer raises, if it is not installed, or not usable here.
     """
     if group in OWN:
         return OWN[group], ()
     peer = importlib.import_module(f"peers.{group}")
 
     def jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
-        for name, build in peer.pairs(n).items():
+        for name, build in builders(group, peer, n).items():
 
             def run(build: Any = build) -> dict[str, Any]:
                 return asdict(compare(build(), effort))
@@ -60,12 +61,25 @@ def jobs_of(group: str) -> tuple[Jobs, tuple[str, ...]]:
     return jobs, peer.PACKAGES
 
 
+def builders(group: str, peer: Any, n: Sizes) -> dict[str, Callable[[], Any]]:
+    """The peer's pairs; where preparing them fails, one that fails with the same error."""
+    try:
+        return peer.pairs(n)
+    except Exception as error:
+        failed = error
+
+    def build() -> Any:
+        raise failed
+
+    return {group: build}
+
+
 def run_group(group: str, results: Results, quick: bool) -> bool:
     """Measure a group and keep its rows; whether all values agreed."""
     n, effort = (SMALL, QUICK) if quick else (FULL, Effort())
     try:
         jobs, packages = jobs_of(group)
-    except ImportError as error:
+    except Exception as error:  # absent, or broken by what it imports
         # What another environment measured stays.
         if not any("failure" not in row for row in results.rows(group)):
             results.begin(group, (), str(n))
@@ -133,6 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
             agreed = run_group(group, results, options.quick) and agreed
         finally:
             publish(results)
+    print(promises(results.data["groups"]))
     print(results.path.with_suffix(".md"))
     return 0 if agreed else 1
 

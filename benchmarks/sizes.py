@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+KERNEL = 4
+"""Taps of the causal convolution."""
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -15,6 +18,11 @@ class Sizes:
     size: int = 64
     width: int = 256
     window: int = 64
+
+    @property
+    def dense(self) -> int:
+        """Rows of a dense transition."""
+        return self.size // 4
 
     def __str__(self) -> str:
         return (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import gc
 import resource
 import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +22,46 @@ from sizes import Sizes
 
 BLOCK = 4096
 LENGTHS = tuple(4**e for e in range(4, 11))  # 256 to 1,048,576
+TURNS = 40
 RULES = ("linear_attention", "delta_rule", "linear_recurrence", "window_attention")
 
 
 def jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
     """Forward, and forward with the gradient of each block (truncated at its border)."""
-    lengths = (64, 512) if quick else LENGTHS
+    lengths, block = ((64, 256, 1024), 256) if quick else (LENGTHS, BLOCK)
     for rule in RULES:
         for gradient in (False, True):
+            mode = "forward and gradient" if gradient else "forward"
+            # The first row measures for all lengths.
+            turns = 3 if quick else TURNS
+            measured = cache(partial(streams, rule, gradient, n, lengths, block, turns))
             for length in lengths:
-                block = min(length, 256 if quick else BLOCK)
-                m = replace(n, batch=1, length=block)
-                mode = "forward and gradient" if gradient else "forward"
-                row = {"rule": rule, "mode": mode, "length": length, "block": block}
+                m = sizes_of(n, length, block)
+                row = {"rule": rule, "mode": mode, "length": length, "block": m.length}
 
-                def run(rule: str = rule, gradient: bool = gradient, m: Any = m, t: int = length):
-                    return stream(rule, gradient, m, t // m.length, effort.blocks)
+                def run(length: int = length, measured: Any = measured) -> dict[str, Any]:
+                    return measured()[length]
 
                 yield Job(f"{rule} {mode} T={length}", run, {**row, "sizes": asdict(m)})
 
 
-@functools.cache
-def block_program(rule: str, gradient: bool, n: Sizes) -> tuple[Any, Any, Any]:
-    """``(state, args) -> (state, out)`` of one block, compiled, an empty state, and ``args``."""
+def sizes_of(n: Sizes, length: int, block: int) -> Sizes:
+    """Of a block of one sequence; a sequence shorter than ``block`` is one block."""
+    return replace(n, batch=1, length=min(length, block))
+
+
+@dataclass(frozen=True)
+class Block:
+    """``run(state)`` reads one block, always the same, and gives the state behind it."""
+
+    run: Callable[[Any], Any]
+    empty: Any
+    temporaries: int
+
+
+@cache
+def block_program(rule: str, gradient: bool, n: Sizes) -> Block:
+    """One block of n steps, compiled, forward or forward and gradient."""
     f, args, options = inputs(np.random.default_rng(0), n)[rule]
     args = jax.tree.map(jnp.asarray, args)
     empty = jax.tree.map(jnp.zeros_like, f(*args, **options)[0])
@@ -60,38 +77,85 @@ def block_program(rule: str, gradient: bool, n: Sizes) -> tuple[Any, Any, Any]:
         gradients, after = jax.grad(loss, has_aux=True)(args)
         return after, gradients
 
-    step = jax.jit(with_gradient if gradient else forward)
-    return step.lower(empty, args).compile(), empty, args
+    step = jax.jit(with_gradient if gradient else forward).lower(empty, args).compile()
+    run = lambda state: jax.block_until_ready(step(state, args))[0]  # noqa: E731
+    return Block(run, empty, step.memory_analysis().temp_size_in_bytes)
 
 
-def stream(rule: str, gradient: bool, n: Sizes, blocks: int, repeats: int) -> dict[str, Any]:
-    """Time per token and growth of memory over ``blocks`` blocks, each of which reads the same inputs."""
-    step, empty, args = block_program(rule, gradient, n)
+def streams(
+    rule: str, gradient: bool, n: Sizes, lengths: Sequence[int], block: int, turns: int
+) -> dict[int, dict[str, Any]]:
+    """By length: seconds, seconds per token at the stream's end, and growth of memory.
 
-    def run(state: Any) -> Any:
-        return jax.block_until_ready(step(state, args))[0]
-
-    # Short streams are repeated more often.
-    repeats = max(repeats, min(10 * repeats, 64 // blocks))
-    totals, growths = [], []
-    for _ in range(repeats):
-        gc.collect()
-        run(empty)
-        before, most, state = memory_in_use(), 0, empty
-        begin = time.perf_counter()
-        for _ in range(blocks):
-            state = run(state)
-            most = max(most, memory_in_use() or 0)
-        totals.append(time.perf_counter() - begin)
-        growths.append(None if before is None else most - before)
-    seconds = statistics.median(totals)
+    The longest stream is read once, from its first block to its last. Then the last block of every length
+    is timed from the state in which the stream came there, in turns A B C A B C: a machine that is faster at
+    one time than at another is so for all lengths. Streams of whole blocks, which all run the same program,
+    take turns among themselves.
+    """
+    programs = {t: block_program(rule, gradient, sizes_of(n, t, block)) for t in lengths}
+    long = read(programs[max(lengths)], [t // block for t in lengths if t >= block])
+    before = {t: long.before[t // block] if t > block else programs[t].empty for t in lengths}
+    at_end: dict[int, float] = {}
+    for whole in (False, True):
+        runs = {t: partial(programs[t].run, before[t]) for t in lengths if (t >= block) == whole}
+        at_end |= in_turns(runs, turns)
     return {
-        "seconds": seconds,
-        "seconds_per_token": seconds / (blocks * n.length),
-        "temporaries": step.memory_analysis().temp_size_in_bytes,
-        # The smallest of the repeats: what another thread allocated meanwhile is not growth.
-        "growth": None if None in growths else min(growths),
+        t: {
+            "seconds": sum(long.seconds[: t // block]) if t > block else at_end[t],
+            "seconds_per_token": at_end[t] / min(t, block),
+            "temporaries": programs[t].temporaries,
+            "growth": long.growth(t // block) if t >= block else None,
+        }
+        for t in lengths
     }
+
+
+def in_turns(runs: dict[int, Callable[[], Any]], turns: int) -> dict[int, float]:
+    """The median seconds of each; each round begins with another one."""
+    seconds: dict[int, list[float]] = {name: [] for name in runs}
+    order = list(runs)
+    for run in runs.values():
+        run()
+    for _ in range(turns):
+        for name in order:
+            begin = time.perf_counter()
+            runs[name]()
+            seconds[name].append(time.perf_counter() - begin)
+        order = [*order[1:], *order[:1]]
+    return {name: statistics.median(kept) for name, kept in seconds.items()}
+
+
+@dataclass(frozen=True)
+class Read:
+    """A stream that was read once: of each block, the seconds and the bytes in use behind it.
+
+    ``before`` holds some states, by the number of their block, counted from 1; ``memory`` begins before the
+    first block.
+    """
+
+    before: dict[int, Any]
+    seconds: list[float]
+    memory: list[int | None]
+
+    def growth(self, blocks: int) -> int | None:
+        """The most bytes in use within the first ``blocks`` blocks, less those before them."""
+        seen = self.memory[: blocks + 1]
+        return None if None in seen else max(seen) - seen[0]
+
+
+def read(block: Block, keep: Sequence[int]) -> Read:
+    """The stream up to the last block in ``keep``, once, after one block that does not count."""
+    block.run(block.empty)
+    gc.collect()
+    long, state = Read({}, [], [memory_in_use()]), block.empty
+    for number in range(1, max(keep) + 1):
+        if number in keep:
+            long.before[number] = state
+        begin = time.perf_counter()
+        state = block.run(state)
+        long.seconds.append(time.perf_counter() - begin)
+        long.memory.append(memory_in_use())
+    return long
 
 
 def memory_in_use() -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import flops
 import harness
@@ -21,8 +22,9 @@ import run
 import streaming
 from jobs import Job, NotRun
 from peers import prefix_scan
-from results import Results
-from sizes import Sizes
+from promises import promises
+from results import Results, commit
+from sizes import FULL, Sizes
 
 from memcore import auto
 
@@ -117,12 +119,24 @@ def test_a_costly_method_is_left_out_of_the_sweeps():
 
 
 def test_a_stream_carries_its_state():
-    row = streaming.stream("linear_attention", False, TINY, blocks=2, repeats=1)
-    assert row["seconds_per_token"] == row["seconds"] / 10
-    step, empty, args = streaming.block_program("linear_attention", False, TINY)
-    once = step(empty, args)[0]
-    twice = step(once, args)[0]
-    assert np.allclose(np.asarray(twice[0]), 2 * np.asarray(once[0]))
+    block = streaming.block_program("linear_attention", False, TINY)
+    once = block.run(block.empty)
+    long = streaming.read(block, keep=(1, 3))
+    assert set(long.before) == {1, 3} and len(long.seconds) == 3 and len(long.memory) == 4
+    assert np.allclose(np.asarray(long.before[3][0]), 2 * np.asarray(once[0]))
+
+
+def test_every_length_of_a_stream_is_measured():
+    rows = streaming.streams("linear_attention", False, TINY, (4, 8, 32), block=8, turns=1)
+    assert [row["seconds_per_token"] > 0 for row in rows.values()] == [True] * 3
+    assert rows[4]["growth"] is None and rows[8]["growth"] <= rows[32]["growth"]
+    assert rows[8]["seconds"] == 8 * rows[8]["seconds_per_token"]
+
+
+def test_growth_is_the_most_that_was_in_use():
+    read = streaming.Read({}, [], [10, 12, 40, 15])
+    assert [read.growth(blocks) for blocks in (1, 2, 3)] == [2, 30, 30]
+    assert streaming.Read({}, [], [None, None]).growth(1) is None
 
 
 def test_report(results):
@@ -134,6 +148,92 @@ def test_report(results):
     assert "| delta_rule | fused | 250 | 2,500 |" in text
     assert "| delta_rule | fused | fused 16 |" in text
     assert "delta_rule, forward and gradient: 1.10" in text
+
+
+def streamed(length: int, per_token: float, growth: int) -> dict[str, object]:
+    row = {"rule": "linear_attention", "mode": "forward", "length": length, "block": 8}
+    row |= {"temporaries": 3}
+    return {**row, "seconds": 1.0, "seconds_per_token": per_token, "growth": growth}
+
+
+def test_promises(tmp_path):
+    found = Results(tmp_path / "cpu.json", DEVICE)
+    found.begin("prefix_scan", (), str(FULL))
+    found.add("prefix_scan", comparison("gated delta rule", 39.0))
+    found.begin("mlstm_kernels", (), str(FULL))
+    for name, faster in (("mLSTM, chunks of 32", 2.0), ("mLSTM, chunks of 64", 1.5)):
+        found.add("mlstm_kernels", comparison(name, faster))
+    found.begin("flax", (), "other sizes")
+    found.add("flax", comparison("GRU", 3.0))
+    found.begin("streaming", (), str(FULL))
+    for row in (streamed(4**8, 1.0, 0), streamed(4**9, 1.02, 300), streamed(4**10, 1.09, 300)):
+        found.add("streaming", row)
+    text = promises(found.data["groups"])
+    start = "| gated delta rule, against prefix scan:"
+    assert f"{start} faster | at least 40x | 39x | **missed** |" in text
+    assert f"{start} smaller temporaries | at least 10x | 1x | **missed** |" in text
+    assert f"{start} faster compiled | at least 10x | 39x | kept |" in text
+    assert "| mLSTM, against mlstm kernels: faster | at least 1x | 1.5x | kept |" in text
+    assert "| GRU, against flax: faster | at least 1x |  | not measured |" in text
+    assert "largest over smallest | at most 1.1 | 1.09 | kept |" in text
+    assert "bytes more per token after 262,144 tokens | at most 4 | 0 | kept |" in text
+    assert "and gradient: time per token, largest over smallest | at most 1.1 |  | not" in text
+    assert text in report.markdown(found.data)
+    found.add("streaming", streamed(4**10, 1.2, 300 + 5 * (4**10 - 4**9)))
+    text = promises(found.data["groups"])
+    assert "largest over smallest | at most 1.1 | 1.2 | **missed** |" in text
+    assert "bytes more per token after 262,144 tokens | at most 4 | 5 | **missed** |" in text
+
+
+def unsupported(data: dict[str, object]) -> list[str]:
+    """The rows of `auto.TABLE` that say "measured" and that these results do not bear out."""
+    found = []
+    for rule, by_device in auto.TABLE.items():
+        for device, group in (("numpy", "numpy"), ("cpu", "rules")):
+            choice = by_device[device]
+            if not choice.why.startswith("measured"):
+                continue
+            seconds = {
+                (row["method"], row["chunk"]): row["seconds"]
+                for row in data["groups"].get(group, {"rows": []})["rows"]
+                if row["sweep"] == "base" and row["rule"] == rule and "seconds" in row
+            }
+            mine = seconds.get((choice.method, choice.chunk_size))
+            if mine is None:
+                found.append(f"{rule} on {device}: no row")
+            elif mine > 1.25 * min(seconds.values()):
+                found.append(f"{rule} on {device}: {mine / min(seconds.values()):.2f} of the best")
+    return found
+
+
+def test_auto_takes_what_was_measured_fastest():
+    """Stored results of a CPU: nothing is timed here."""
+    files = sorted((Path(run.__file__).parent / "results").glob("*.json"))
+    every = [json.loads(path.read_text()) for path in files]
+    on_cpu = [data for data in every if data["device"]["platform"] == "cpu"]
+    assert on_cpu
+    assert [unsupported(data) for data in on_cpu] == [[]] * len(on_cpu)
+
+
+def test_a_choice_without_a_measurement_is_found(monkeypatch):
+    measured = {name: auto.Choice("fused", 16, "measured") for name in ("numpy", "cpu")}
+    assumed = {name: auto.Choice("fused") for name in ("numpy", "cpu")}
+    monkeypatch.setattr(auto, "TABLE", {"delta_rule": measured, "softmax": assumed})
+    rows = [rule("fused", 1.2), {**rule("fused", 1.24), "chunk": 16}, rule("sequential", 1.0)]
+    data = {"groups": {"rules": {"rows": rows}}}
+    assert unsupported(data) == ["delta_rule on numpy: no row"]
+    data["groups"]["numpy"] = {"rows": [rows[1], rule("sequential", 0.5)]}
+    assert unsupported(data) == ["delta_rule on numpy: 2.48 of the best"]
+
+
+def test_what_auto_takes_is_named_and_a_candidate():
+    for name in methods.inputs(np.random.default_rng(0), TINY):
+        assert methods._choice(name, "cpu")
+    assert methods._choice("delta_product", "cpu") == methods._choice("delta_rule", "cpu")
+    for name, by_device in auto.TABLE.items():
+        for device in ("numpy", "cpu"):
+            choice = by_device[device]
+            assert (choice.method, choice.chunk_size) in methods.candidates(name, device)
 
 
 def test_a_device_that_is_not_there_has_an_empty_column(results):
@@ -158,6 +258,35 @@ def test_a_group_measured_again_replaces_its_rows(results):
     kept = json.loads(results.path.read_text())["groups"]
     assert [row["name"] for row in kept["flax"]["rows"]] == ["GRU"]
     assert kept["rules"] == results.data["groups"]["rules"]
+
+
+def test_a_group_keeps_the_device_it_was_measured_on(results):
+    other = {**DEVICE, "processor": "Another one"}
+    again = Results(results.path, other)
+    again.begin("flax", (), "B=1")
+    again.add("flax", comparison("GRU", 1.5))
+    kept = json.loads(results.path.read_text())["groups"]
+    assert kept["rules"]["device"] == DEVICE and kept["flax"]["device"] == other
+    text = report.markdown(again.data)
+    assert text.startswith("# A processor, 2 cores; Another one, 2 cores\n")
+    assert "; Another one, 2 cores; B=1" in text and "; A processor, 2 cores; B=1" in text
+
+
+def test_a_file_without_devices_of_groups_gives_them_its_own(results):
+    for group in results.data["groups"].values():
+        del group["device"]
+    results.path.write_text(json.dumps(results.data))
+    again = Results(results.path, {**DEVICE, "processor": "Another one"})
+    assert again.data["groups"]["flax"]["device"] == DEVICE
+
+
+def test_the_commit_is_kept_where_there_is_one(results, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(results.path.parent / "no repository"))
+    assert commit() is None
+    monkeypatch.setattr("results.commit", lambda: "0123456789ab")
+    results.begin("flax", (), "B=1")
+    results.add("flax", comparison("GRU", 1.5))
+    assert "; commit 0123456789ab; python" in report.markdown(results.data)
 
 
 def jobs(n, effort, quick):
@@ -188,6 +317,20 @@ def test_a_peer_that_is_absent_is_a_row_unless_it_was_measured_elsewhere(results
         assert run.run_group(group, results, quick=True) is True
     assert results.rows("prefix_scan") == before
     assert "No module named 'peer'" in report.markdown(results.data)
+
+
+def test_a_peer_that_breaks_is_a_row(results, monkeypatch):
+    def broken(*_):
+        raise TypeError("made for another version")
+
+    monkeypatch.setattr(prefix_scan, "pairs", broken)
+    assert run.run_group("prefix_scan", results, quick=True) is True
+    [row] = results.rows("prefix_scan")
+    assert row == {"name": "prefix_scan", "failure": "TypeError: made for another version"}
+    monkeypatch.setattr(run.importlib, "import_module", broken)
+    assert run.run_group("prefix_scan", results, quick=True) is True
+    assert run.run_group("memorax", results, quick=True) is True
+    assert results.rows("memorax")[0]["failure"] == "TypeError: made for another version"
 
 
 def test_one_command_writes_all(tmp_path, capsys, monkeypatch):

@@ -318,7 +318,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         with_state(ATTENTION, lambda s: (s[0], s[1], s[2].astype(float))),
         r"^state/2 has dtype float64, expected bool",
     ),
-    "method": (lambda: GRU.apply(P, X, method="fused"), r"^method is 'fused', expected one of"),
+    "method": (lambda: GRU.apply(P, X, method="chunked"), r"^method is 'chunked', expected one"),
     "method unknown": (lambda: GRU.apply(P, X, method="fast"), r"^method is 'fast', expected one"),
     "method in stack": (
         lambda: STACK.apply(STACK.init(0), X, method="associative"),
@@ -439,10 +439,7 @@ def test_tokens_are_computed_on_in_the_dtype_that_the_model_says(backend: Backen
 
 
 def test_explain() -> None:
-    assert (
-        memcore.explain(GRU, 100)
-        == "GRU: sequential (newton is for accelerators, and where it is asked for)"
-    )
+    assert memcore.explain(GRU, 100) == "gated_cell: fused (measured on a 2-core CPU)"
     stack = memcore.ResidualStack(3, model=(memcore.LRU(4), memcore.GatedDeltaNet(4)), layers=3)
     lines = memcore.explain(stack, 100).splitlines()
     assert [line.split(":")[0] for line in lines] == [
@@ -459,6 +456,28 @@ def test_explain() -> None:
             text = memcore.explain(model, 100, backend, return_states=True)
             assert "fused" not in text.replace("the fused form keeps no states", "")
             assert all("one step is one call" in t for t in memcore.explain(model, 1).splitlines())
+
+
+@pytest.mark.backend("numpy")
+def test_the_chunks_of_the_table_are_those_of_fused_as_well(backend: Backend) -> None:
+    given = []
+
+    @dataclass(frozen=True)
+    class Recording(memcore.LinearAttention):
+        def fused(self, *args: Any, chunk_size: int | None = None, **how: Any) -> Any:
+            given.append(chunk_size)
+            return super().fused(*args, chunk_size=chunk_size, **how)
+
+    @dataclass(frozen=True)
+    class Nameless(Recording):
+        rule_name: ClassVar[str] = ""
+
+    xs = np.ones((5, 4), "float32")
+    for cell in (Recording(4), Nameless(4)):
+        for how in ({}, {"method": "fused"}, {"method": "fused", "chunk_size": 3}):
+            cell.apply(cell.init(0), xs, **how)
+    size = memcore.auto.TABLE["linear_attention"]["numpy"].chunk_size
+    assert given == [size, size, 3, None, None, 3]
 
 
 # --- what is not finite ----------------------------------------------------------------------------

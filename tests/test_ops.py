@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 from conftest import Backend
 from memcore import ops
 from op_cases import BATCH, OPS, WIDTH, loop
-from op_cases.checks import METHODS, at, close, drawn, half_or_flag
+from op_cases.checks import INITIALS, METHODS, RUNS, at, close, drawn, half_or_flag
 
 
-@pytest.mark.parametrize("name", OPS)
-@pytest.mark.parametrize("method", METHODS)
-def test_loop(name: str, method: str, backend: Backend, x64: None) -> None:
+@pytest.mark.parametrize(("name", "method", "given_initial"), RUNS)
+def test_loop(name: str, method: str, given_initial: bool, backend: Backend, x64: None) -> None:
     """A state, an initial state at every start, and padding, all at once."""
-    op, arrays, state, initial, starts, valid = drawn(name, 17)
+    op, arrays, state, initial, starts, valid = drawn(name, 17, initial=given_initial)
     how = {"starts": starts, "valid": valid, "initial": initial}
     given_arrays, given_state = backend.asarray((arrays, state))
     got = op.run(given_arrays, given_state, **backend.asarray(how), method=method, chunk_size=5)
@@ -62,10 +61,9 @@ def test_initial_is_the_state_without_one(name: str, backend: Backend) -> None:
 
 
 @pytest.mark.backend("numpy", "array_api_strict")
-@pytest.mark.parametrize("name", OPS)
-@pytest.mark.parametrize("method", METHODS)
-def test_packed_is_apart(name: str, method: str, backend: Backend) -> None:
-    op, arrays, state, initial, _, _ = drawn(name, 13)
+@pytest.mark.parametrize(("name", "method", "given_initial"), RUNS)
+def test_packed_is_apart(name: str, method: str, given_initial: bool, backend: Backend) -> None:
+    op, arrays, state, initial, _, _ = drawn(name, 13, initial=given_initial)
     starts = np.zeros((BATCH, 13), dtype=bool)
     starts[:, [4, 5, 10]] = True
     how = backend.asarray({"starts": starts, "initial": initial})
@@ -197,30 +195,31 @@ def test_laws_of_the_algebra(name: str, seed: int, backend: Backend) -> None:
 
 
 @pytest.mark.backend("numpy")
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", OPS)
-def test_float16(name: str, method: str, backend: Backend) -> None:
-    half_precision(name, method, backend, np.float16, 2e-3)
+@pytest.mark.parametrize(("name", "method", "given_initial"), RUNS)
+def test_float16(name: str, method: str, given_initial: bool, backend: Backend) -> None:
+    half_precision(name, method, given_initial, backend, np.float16, 2e-3)
 
 
 @pytest.mark.backend("jax")
-@pytest.mark.parametrize("name", OPS)
-def test_bfloat16(name: str, backend: Backend) -> None:
+@pytest.mark.parametrize(("name", "given_initial"), INITIALS)
+def test_bfloat16(name: str, given_initial: bool, backend: Backend) -> None:
     import jax.numpy as jnp
 
-    half_precision(name, "fused", backend, jnp.bfloat16, 1e-2)
+    half_precision(name, "fused", given_initial, backend, jnp.bfloat16, 1e-2)
 
 
-def half_precision(name: str, method: str, backend: Backend, half: Any, tolerance: float) -> None:
-    """A float32 state, and numbers that are rounded only on the way in and out."""
-    op, arrays, state, initial, starts, _ = drawn(name, 17)
+def half_precision(
+    name: str, method: str, given_initial: bool, backend: Backend, half: Any, tolerance: float
+) -> None:
+    """A float32 state, and the fold's numbers, which are rounded only on the way in and out."""
+    op, arrays, state, initial, starts, _ = drawn(name, 17, initial=given_initial)
     low = optree.tree_map(lambda x: x.astype(half), arrays)
     arrays = optree.tree_map(lambda x: x.astype(np.float32), low)
     state, initial = optree.tree_map(half_or_flag, (state, initial))
-    how = {**backend.asarray({"starts": starts, "initial": initial}), "method": method}
-    want = op.run(*backend.asarray((arrays, state)), **how, chunk_size=5)
+    how = backend.asarray({"starts": starts, "initial": initial})
+    want = op.run(*backend.asarray((arrays, state)), **how, method="sequential")
     low = optree.tree_map(backend.xp.asarray, low)
-    after, out = op.run(low, backend.asarray(state), **how, chunk_size=5)
+    after, out = op.run(low, backend.asarray(state), **how, method=method, chunk_size=5)
     assert {x.dtype for x in optree.tree_leaves(out)} == {np.dtype(half)}
     assert {str(x.dtype) for x in optree.tree_leaves(after)} <= {"float32", "bool"}
     close(after, want[0], 1e-5)
@@ -233,11 +232,19 @@ def half_precision(name: str, method: str, backend: Backend, half: Any, toleranc
 
 @pytest.mark.backend("numpy")
 @pytest.mark.parametrize(
-    ("name", "length"),
-    [*((name, 17) for name in OPS), ("recurrence", 256), ("gated_delta", 256), ("softmax", 256)],
+    ("name", "given_initial", "length"),
+    [
+        *((*case, 17) for case in INITIALS),
+        ("recurrence", True, 256),
+        ("gated_delta", True, 256),
+        ("softmax", True, 256),
+        ("window_sinks", False, 256),
+    ],
 )
-def test_the_methods_agree_in_float32(name: str, length: int, backend: Backend) -> None:
-    op, arrays, state, initial, starts, valid = drawn(name, length)
+def test_the_methods_agree_in_float32(
+    name: str, given_initial: bool, length: int, backend: Backend
+) -> None:
+    op, arrays, state, initial, starts, valid = drawn(name, length, initial=given_initial)
     arrays, state, initial = optree.tree_map(half_or_flag, (arrays, state, initial))
     how = backend.asarray({"starts": starts, "valid": valid, "initial": initial})
     arrays, state = backend.asarray((arrays, state))
@@ -292,13 +299,15 @@ def test_nothing_is_the_lowest_number_of_float16(method: str, backend: Backend) 
 
 
 @pytest.mark.backend("jax")
-@pytest.mark.parametrize("name", OPS)
-def test_gradients_of_the_fused_form(name: str, backend: Backend, x64: None) -> None:
-    """In every array, in the state and in the initial state, those of the fold."""
+@pytest.mark.parametrize(("name", "given_initial"), INITIALS)
+def test_gradients_of_the_fused_form(
+    name: str, given_initial: bool, backend: Backend, x64: None
+) -> None:
+    """In every array, in the state and, if it is given, in the initial state, those of the fold."""
     import jax
     import jax.numpy as jnp
 
-    op, arrays, state, initial, starts, valid = drawn(name, 17)
+    op, arrays, state, initial, starts, valid = drawn(name, 17, initial=given_initial)
     how = backend.asarray({"starts": starts, "valid": valid})
     floats = [x for x in optree.tree_leaves((state, initial)) if x.dtype.kind == "f"]
     structure = optree.tree_structure((state, initial))
@@ -332,6 +341,30 @@ def test_gradients_of_chunks_of_one_step(name: str, backend: Backend, x64: None)
     gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
     given = backend.asarray((arrays, state))
     close(gradient(*given, "fused"), gradient(*given, "sequential"), 1e-10)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize(
+    "name", ["attention_channel_decay", "channel_gated_delta", "dplr_channel_decay"]
+)
+def test_gradients_of_a_decay_of_minus_infinity(name: str, backend: Backend, x64: None) -> None:
+    """Inside a sequence, of all channels and of one: finite, and those of the fold."""
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, *_ = drawn(name, 17)
+    arrays["g"][:, 8:10] = arrays["g"][0, 3, :, 0] = -np.inf
+
+    def loss(arrays: Any, state: Any, method: str) -> Any:
+        result = op.run(arrays, state, method=method, chunk_size=5)
+        return sum(jnp.sum(jnp.sin(x)) for x in result)
+
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    given = backend.asarray((arrays, state))
+    want = gradient(*given, "sequential")
+    assert all(np.all(np.isfinite(leaf)) for leaf in optree.tree_leaves(want))
+    assert all(np.any(np.asarray(leaf)) for leaf in optree.tree_leaves(want))
+    close(gradient(*given, "fused"), want, 1e-10)
 
 
 @pytest.mark.backend("jax")

@@ -60,23 +60,46 @@ def test_a_decay_of_minus_infinity_forgets_all(name: str, method: str, backend: 
     close((after, at(out, slice(None), slice(9, None))), want, 1e-5)
 
 
-MATRICES = [n for n in DECAYED if n.startswith(("attention", "gated", "channel", "dplr"))]
-
-
 @pytest.mark.backend("numpy")
-@pytest.mark.parametrize("chunk_size", [1, 2, 5, 16])
-@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", DECAYED)
 def test_the_lowest_decay_is_one_of_minus_infinity(
-    name: str, chunk_size: int, backend: Backend
+    name: str, method: str, backend: Backend
 ) -> None:
-    """Two of them in a chunk add up to no overflow, of which NumPy would warn."""
+    """Some of them in a row add up to no overflow, of which NumPy would warn."""
     op, arrays, state, *_ = drawn(name, 17)
     arrays, state = optree.tree_map(half_or_flag, (arrays, state))
-    results = []
-    for decay in (-np.inf, np.finfo(np.float32).min):
-        arrays[op.decay][:, 3:6] = decay
-        results.append(op.run(arrays, state, method="fused", chunk_size=chunk_size))
-    close(*results, 0.0)
+    for before in (state, None):
+        for chunk_size in (1, 2, 5, 16) if method == "fused" else (5,):
+            results = []
+            for decay in (-np.inf, np.finfo(np.float32).min):
+                arrays[op.decay][:, :2] = arrays[op.decay][:, 3:6] = decay
+                results.append(op.run(arrays, before, method=method, chunk_size=chunk_size))
+            close(*results, 0.0)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["mlstm", "softmax_decay", "log_sum_exp_decay", "max_plus"])
+def test_the_lowest_decay_has_the_gradient_of_minus_infinity(name: str, backend: Backend) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, *_ = drawn(name, 17)
+    arrays, state = optree.tree_map(half_or_flag, (arrays, state))
+
+    def loss(xs: Any, state: Any, method: str) -> Any:
+        parts = optree.tree_leaves(op.run(xs, state, method=method, chunk_size=5))
+        return sum(jnp.sum(jnp.sin(part)) for part in parts)
+
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    for method in ("associative", "fused"):
+        results = []
+        for decay in (-np.inf, np.finfo(np.float32).min):
+            arrays[op.decay][:, 3:6] = decay
+            results.append(gradient(*backend.asarray((arrays, state)), method))
+        close(*results, 1e-6)
+        assert all(np.all(np.isfinite(leaf)) for leaf in optree.tree_leaves(results))
+        assert not np.any(np.asarray(results[1][0][op.decay])[:, 3:6])
 
 
 @pytest.mark.backend("jax")

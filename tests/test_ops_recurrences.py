@@ -15,7 +15,19 @@ from memcore import ops
 from op_cases import BATCH, OPS, WIDTH, Op, loop
 from op_cases.checks import METHODS, at, close, drawn, half_or_flag
 
-REVERSED = ("recurrence", "recurrence_constant", "complex", "block_constant")
+REVERSED = (
+    "recurrence",
+    "recurrence_constant",
+    "recurrence_scalar",
+    "recurrence_scalar_constant",
+    "complex",
+    "complex_constant",
+    "complex_scalar",
+    "complex_scalar_constant",
+    "block",
+    "block_constant",
+    "block_scalar",
+)
 
 
 # --- backwards in time -----------------------------------------------------------------------------
@@ -26,6 +38,7 @@ def backward_loop(
 ) -> tuple[Any, Any]:
     """One step of one sequence at a time, from the last to the first; a start acts behind its step."""
     batch, length = starts.shape
+    initial = op.empty(state) if initial is None else initial
     finals, rows = [], []
     for i in range(batch):
         h, row = at(state, i), []
@@ -44,9 +57,10 @@ def backward_loop(
 @pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("name", REVERSED)
 @pytest.mark.parametrize("method", METHODS)
-def test_reverse(name: str, method: str, backend: Backend, x64: None) -> None:
+@pytest.mark.parametrize("given_initial", [True, False])
+def test_reverse(name: str, method: str, given_initial: bool, backend: Backend, x64: None) -> None:
     """A state, an initial state at every start, and padding, all at once."""
-    op, arrays, state, initial, starts, valid = drawn(name, 17)
+    op, arrays, state, initial, starts, valid = drawn(name, 17, initial=given_initial)
     for first in (False, True):
         starts[:, 0] = first
         how = backend.asarray({"starts": starts, "valid": valid, "initial": initial})
@@ -57,11 +71,18 @@ def test_reverse(name: str, method: str, backend: Backend, x64: None) -> None:
 
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize(
-    ("name", "method"),
-    [("recurrence", "fused"), ("complex", "chunked"), ("block_constant", "fused")],
+    ("name", "method", "given_initial"),
+    [
+        ("recurrence", "fused", True),
+        ("complex", "chunked", True),
+        ("complex_scalar_constant", "fused", False),
+        ("block_constant", "fused", True),
+    ],
 )
-def test_reverse_on_jax(name: str, method: str, backend: Backend, x64: None) -> None:
-    test_reverse(name, method, backend, None)
+def test_reverse_on_jax(
+    name: str, method: str, given_initial: bool, backend: Backend, x64: None
+) -> None:
+    test_reverse(name, method, given_initial, backend, None)
 
 
 @pytest.mark.backend("numpy", "array_api_strict")

@@ -104,7 +104,7 @@ def test_golden_wkv_from_two_rules(start: str, backend: Backend, x64: None) -> N
     close(now * v[..., 0] + (1 - now) * o, want, entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.parametrize("method", ["fused", "associative"])
+@pytest.mark.parametrize("method", METHODS)
 def test_golden_nmax(method: str, backend: Backend, x64: None) -> None:
     entry, a = load("memax_nmax")
     x, starts = a["in/x"], a["in/start"]
@@ -116,7 +116,7 @@ def test_golden_nmax(method: str, backend: Backend, x64: None) -> None:
     close(got, (a["out/h"], a["out/y"]), entry["tolerance"]["float64_impl"])
 
 
-@pytest.mark.parametrize("method", ["fused", "associative"])
+@pytest.mark.parametrize("method", METHODS)
 def test_golden_lightnet(method: str, backend: Backend, x64: None) -> None:
     """Its normaliser is a log-sum-exp, and its decay what that grows by."""
     entry, a = load("lightnet")
@@ -126,7 +126,7 @@ def test_golden_lightnet(method: str, backend: Backend, x64: None) -> None:
     z = np.asarray(z).reshape(k.shape)
     before = np.concatenate([np.full_like(z[:, :1], FLOOR), z[:, :-1]], axis=1)
     arrays = backend.asarray((q, np.exp(k - z), v, before - z))
-    state, o = ops.linear_attention(*arrays, scale=q.shape[-1] ** -0.5, method="fused")
+    state, o = ops.linear_attention(*arrays, scale=q.shape[-1] ** -0.5, method=method)
     got = np.asarray(after).reshape(a["out/z"].shape), state, o
     close(got, (a["out/z"], a["out/S"], a["out/o"]), entry["tolerance"]["float64_impl"])
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import linen
 from harness import Pair
-from memorax.networks.sequence_models import LinearAttentionCell, Memoroid
+from memorax.networks.sequence_models import LinearAttentionCell, LRUCell, Memoroid, SelfAttention
 from sizes import Sizes
 
 import memcore
@@ -20,17 +21,19 @@ PACKAGES = ("memorax", "flax")
 
 def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
     starts, x = problems.starts(n), problems.features(n)
+    initializers = linen.initializers.lecun_normal(), linen.initializers.zeros
+    mask = starts.astype("float32")
 
-    def linear_attention() -> Pair:
-        initializers = linen.initializers.lecun_normal(), linen.initializers.zeros
-        cell = LinearAttentionCell(n.size, n.heads, *initializers, "float32")
-        layer = Memoroid(cell)
-        mask = starts.astype("float32")
+    def pair(layer: Any, ours: Callable[..., Any]) -> Pair:
         variables = layer.init(jax.random.key(0), x, mask)
 
         def theirs(variables: Any, x: Any) -> Any:
             return layer.apply(variables, x, mask)[1]
 
+        name = type(getattr(layer, "cell", layer)).__name__
+        return Pair(name, ours, theirs, (variables, x))
+
+    def linear_attention() -> Pair:
         def ours(variables: Any, x: Any) -> Any:
             p = variables["params"]["cell"]
 
@@ -44,6 +47,38 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
             y = nn.rms_norm(p["RMSNorm_0"], nn.merge_heads(out[1]))
             return nn.linear(p["Dense_0"], y)
 
-        return Pair("LinearAttentionCell", ours, theirs, (variables, x))
+        cell = LinearAttentionCell(n.size, n.heads, *initializers, "float32")
+        return pair(Memoroid(cell), ours)
 
-    return {"linear_attention": linear_attention}
+    def lru() -> Pair:
+        model = memcore.LRU(n.width, state_size=n.width)
+
+        def ours(variables: Any, x: Any) -> Any:
+            p = variables["params"]["cell"]
+            params = {name: p[name] for name in ("nu_log", "theta_log", "gamma_log")}
+            params |= {
+                f"{name.lower()}_{part[:2]}": p[f"{name}_{part}"].T
+                for name in ("B", "C")
+                for part in ("real", "imag")
+            }
+            params["d"] = p["D"]
+            return model.apply(params, x, starts=starts)[1]
+
+        return pair(Memoroid(LRUCell(n.width, n.width)), ours)
+
+    def self_attention() -> Pair:
+        # Its context is the whole sequence: it takes no longer one than that.
+        def ours(variables: Any, x: Any) -> Any:
+            p = variables["params"]
+            q, k, v = (
+                jnp.einsum("btf,fhk->bthk", x, p[name]["kernel"]) + p[name]["bias"]
+                for name in ("query", "key", "value")
+            )
+            y = memcore.ops.window_attention(q, k, v, None, starts=starts)[1]
+            return jnp.einsum("bthk,hkf->btf", y, p["out"]["kernel"]) + p["out"]["bias"]
+
+        layer = SelfAttention(n.width, n.heads, n.length, "float32", "float32", *initializers)
+        return pair(layer, ours)
+
+    builders = (linear_attention, lru, self_attention)
+    return {build.__name__: build for build in builders}

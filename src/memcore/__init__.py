@@ -10,6 +10,7 @@ from memcore.backend import as_draw as as_draw
 from memcore.call import Call as Call
 from memcore.call import initial_state as initial_state
 from memcore.cell import Cell as Cell
+from memcore.cell import GatedCell as GatedCell
 from memcore.cell import Memoroid as Memoroid
 from memcore.cell import Model as Model
 from memcore.cells import GRU as GRU
@@ -44,6 +45,7 @@ __all__ = [
     "Draw",
     "GatedDeltaNet",
     "LinearAttention",
+    "GatedCell",
     "Memoroid",
     "Model",
     "ResidualStack",

@@ -27,6 +27,12 @@ TABLE: dict[str, dict[str, Choice]] = {
         "gpu": Choice("associative"),
         "tpu": Choice("associative"),
     },
+    "gated_cell": {
+        "numpy": Choice("sequential"),
+        "cpu": Choice("fused", None, _CPU),
+        "gpu": Choice("fused"),
+        "tpu": Choice("fused"),
+    },
     "dense_recurrence": {
         "numpy": Choice("fused"),
         "cpu": Choice("fused"),
@@ -114,9 +120,16 @@ def choose(cell: Any, length: int, device: str, return_states: bool = False) -> 
         return Choice("sequential", None, "one step is one call")
     choice = TABLE.get(cell.rule_name, {}).get(device) or default(cell.methods, device)
     if choice.method == "fused" and return_states:
-        method = "associative" if device in ("gpu", "tpu") else "sequential"
+        parallel = device in ("gpu", "tpu") and "associative" in cell.methods
+        method = "associative" if parallel else "sequential"
         return Choice(method, None, "the fused form keeps no states")
     return choice
+
+
+def chunk_size(cell: Any, method: str, device: str) -> int | None:
+    """The steps per chunk of ``method`` in the table; None where it has none."""
+    choice = TABLE.get(cell.rule_name, {}).get(device)
+    return choice.chunk_size if choice is not None and choice.method == method else None
 
 
 def explain(model: Any, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:

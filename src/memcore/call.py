@@ -35,7 +35,7 @@ class Call:
         starts: ``(*batch, T)`` bool or None: where the memory starts afresh.
         valid: ``(*batch, T)`` bool or None: steps that are not padding.
         method: one of `METHODS` or ``"auto"``.
-        chunk_size: steps per chunk, or None for the measured choice.
+        chunk_size: steps per chunk, or None for 64 of ``chunked`` and what ``auto`` chooses of ``fused``.
         key: for dropout; None means no dropout.
         return_states: whether a cell returns its states too.
     """

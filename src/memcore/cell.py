@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, final
 
 from memcore import engine
+from memcore import methods as execution
 from memcore.call import METHODS, Call, check_count
 
 Array: TypeAlias = Any
@@ -125,7 +126,8 @@ class Model:
                 their outputs are 0. A start on such a step still counts.
             method: ``"auto"`` or one of ``methods`` (``"newton"`` on JAX); parts that lack it use
                 ``"auto"``.
-            chunk_size: steps per chunk of ``chunked`` and ``fused``; None for the measured choice.
+            chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto``
+                chooses if None).
             key: for dropout (as for `init`); None means no dropout.
 
         Returns:
@@ -201,6 +203,47 @@ class Cell(Model):
 
     def _apply(self, params: Params, xs: Array, state: State, call: Call) -> tuple[Any, ...]:
         return engine.run_cell(self, params, xs, state, call)
+
+
+@dataclass(frozen=True)
+class GatedCell(Cell):
+    """A cell whose parameters meet the state in one product.
+
+        z_t = project(params, h_{t-1})
+        h_t = update(h_{t-1}, u_t, z_t)
+
+    So it has a ``fused`` form: on JAX the gradient folds the states' adjoints alone backwards in time, and
+    the gradient of the parameters is that of one `project` of all steps. The state is floating point.
+    """
+
+    rule_name: ClassVar[str] = "gated_cell"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("sequential", "fused", "newton")
+
+    def project(self, params: Params, state: State) -> Any:
+        """All that the step needs of the parameters: floating point, any leading axes."""
+        raise NotImplementedError
+
+    def update(self, state: State, inputs: Any, projected: Any) -> State:
+        """The next state."""
+        raise NotImplementedError
+
+    def step(self, params: Params, state: State, inputs: Any) -> State:
+        return self.update(state, inputs, self.project(params, state))
+
+    def fused(
+        self,
+        params: Params,
+        state: State,
+        inputs: Any,
+        starts: Array,
+        *,
+        valid: Array = None,
+        chunk_size: int | None = None,
+    ) -> tuple[State, Any]:
+        return execution.gated(self, params, state, inputs, starts, valid)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from typing import Any
 
 from memcore.backend import namespace
 
+CHUNK_SIZE = 64
+"""Steps per chunk where neither the caller nor the table of `memcore.auto` says it."""
+
 
 def into_chunks(x: Any, axis: int, size: int, padding: float | bool | None = None) -> Any:
     """``(*batch, T, ...)`` to ``(chunks, *batch, size, ...)``, with time at ``axis``.

@@ -110,7 +110,8 @@ def scan(
         valid: ``(..., T)`` bool: other steps are padding; they leave the state as it is, and their
             outputs are 0. A start on such a step still counts.
         method: ``"auto"``, or one of ``cell.methods`` (``"newton"`` on JAX).
-        chunk_size: steps per chunk for ``chunked`` and ``fused``; None for the measured choice.
+        chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto`` chooses
+            if None).
         return_states: whether to return the state after each step as well; not with ``fused``.
 
     Returns:

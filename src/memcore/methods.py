@@ -15,13 +15,14 @@ from memcore.backend import (
     fold,
     is_floating,
     namespace,
+    states_of_fold,
     tree_flatten,
     tree_leaves,
     tree_map,
     tree_unflatten,
 )
 from memcore.call import Call
-from memcore.chunking import into_chunks, out_of_chunks
+from memcore.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 
 
 def recur(
@@ -33,12 +34,11 @@ def recur(
     constant. ``state`` has the batch axes.
     """
     axis, length = len(shape) - 1, shape[-1]
+    kind = device_kind(tree_leaves((state, inputs))[0])
     method = call.resolve(cell.methods)
-    chunk_size = call.chunk_size
     if method == "auto":
-        kind = device_kind(tree_leaves((state, inputs))[0])
-        choice = auto.choose(cell, length, kind, call.return_states)
-        method, chunk_size = choice.method, chunk_size or choice.chunk_size
+        method = auto.choose(cell, length, kind, call.return_states).method
+    chunk_size = call.chunk_size or auto.chunk_size(cell, method, kind)
     if method == "fused":
         return cell.fused(
             params, state, inputs, call.starts, valid=call.valid, chunk_size=chunk_size
@@ -51,7 +51,7 @@ def recur(
         return _associative(*args)
     if method == "newton":
         return _newton(*args)
-    return _chunked(*args, chunk_size=min(chunk_size or 64, length))
+    return _chunked(*args, chunk_size=min(chunk_size or CHUNK_SIZE, length))
 
 
 def _split(inputs: Any, axis: int, length: int) -> tuple[list[Any], list[Any], Any]:
@@ -133,6 +133,31 @@ def _newton(
         lambda *args: advance(*args)[1], constants, state, slots, axis, length
     )
     states = _time_back(states, axis)
+    return _results(cell, params, states, inputs, state, initial, call, axis)
+
+
+def gated(
+    cell: Any, params: Any, state: Any, inputs: Any, starts: Any, valid: Any
+) -> tuple[Any, ...]:
+    """The fused form of a `GatedCell`: ``(state, reads)``."""
+    initial, call = cell.initial_state(params), Call(starts, valid)
+    axis = tree_leaves(state)[0].ndim - tree_leaves(initial)[0].ndim
+    length = max(leaf.shape[axis] for leaf in tree_leaves(inputs))
+    initial = broadcast_like(initial, state)
+    moving, still, structure = _split(inputs, axis, length)
+    rest = (initial, [_drop_time(leaf, axis) for leaf in still])
+
+    def enter(rest: Any, h: Any, slot: Any) -> Any:
+        return resets.select(slot[1], rest[0], h)
+
+    def update(rest: Any, h: Any, slot: Any, projected: Any) -> Any:
+        moved, _, valid = slot
+        after = cell.update(h, _join(moved, rest[1], structure), projected)
+        return after if valid is None else resets.select(valid, after, h)
+
+    slots = _time_first((moving, call.starts, call.valid), axis)
+    functions = (enter, cell.project, update)
+    states = _time_back(states_of_fold(functions, length, params, rest, state, slots), axis)
     return _results(cell, params, states, inputs, state, initial, call, axis)
 
 

@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 import optree
 
-from op_cases import OPS
+from op_cases import OPS, windows
 from op_cases.base import BATCH, Op
 
 METHODS = ("sequential", "associative", "chunked", "fused")
+
+# Whether the state at starts is given: the fused form of windows is there for empty ones only, and
+# would leave the rest to the fold.
+INITIALS = [(name, True) for name in OPS] + [(name, False) for name in windows.OPS]
+RUNS = [(name, method, True) for name in OPS for method in METHODS]
+RUNS += [(name, "fused", False) for name in windows.OPS]
 
 
 def close(got: Any, want: Any, tolerance: float = 1e-10) -> None:
@@ -36,10 +42,13 @@ def flags(rng: np.random.Generator, length: int) -> tuple[np.ndarray, np.ndarray
     return rng.random((BATCH, length)) < 0.3, rng.random((BATCH, length)) < 0.75
 
 
-def drawn(name: str, length: int, seed: int = 0) -> tuple[Op, Any, Any, Any, Any, Any]:
-    """``(op, arrays, state, initial, starts, valid)``."""
+def drawn(
+    name: str, length: int, seed: int = 0, initial: bool = True
+) -> tuple[Op, Any, Any, Any, Any, Any]:
+    """``(op, arrays, state, initial, starts, valid)``; ``initial`` is None where it is not to be given."""
     op, rng = OPS[name], np.random.default_rng(seed)
-    return (op, op.draw(rng, length), op.state(rng), op.state(rng), *flags(rng, length))
+    arrays, state, fresh = op.draw(rng, length), op.state(rng), op.state(rng)
+    return (op, arrays, state, fresh if initial else None, *flags(rng, length))
 
 
 def half_or_flag(x: np.ndarray) -> np.ndarray:

@@ -96,6 +96,7 @@ OPS: dict[str, Op] = {
     "attention_channel_decay": _linear_attention("channel"),
     "attention_normalised": _linear_attention(None, normalise=True),
     "attention_normalised_decay": _linear_attention("head", normalise=True),
+    "attention_normalised_channel_decay": _linear_attention("channel", normalise=True),
     "delta": _delta_rule(None),
     "gated_delta": _delta_rule("head"),
     "channel_gated_delta": _delta_rule("channel"),

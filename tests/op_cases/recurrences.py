@@ -63,18 +63,19 @@ def _complex(constant: bool, width: int = WIDTH) -> Op:
     )
 
 
-def _block(constant: bool) -> Op:
+def _block(constant: bool, width: int = WIDTH) -> Op:
     """In 2x2 blocks."""
 
     def draw(rng: np.random.Generator, length: int) -> dict[str, np.ndarray]:
-        shape = (WIDTH,) if constant else (BATCH, length, WIDTH)
+        shape = (width,) if constant else (BATCH, length, width)
         a = {name: rng.uniform(-0.6, 0.6, shape) for name in ENTRIES}
         return {"b0": normal(rng, length, WIDTH), "b1": normal(rng, length, WIDTH), **a}
 
     def step(h: Any, u: dict[str, np.ndarray]) -> tuple[Any, Any]:
         new = np.zeros((2, WIDTH))
         for n in range(WIDTH):
-            matrix = np.array([[u["a00"][n], u["a01"][n]], [u["a10"][n], u["a11"][n]]])
+            entries = [u[name][n % width] for name in ENTRIES]
+            matrix = np.reshape(entries, (2, 2))
             new[:, n] = matrix @ [h[0][n], h[1][n]] + [u["b0"][n], u["b1"][n]]
         return (new[0], new[1]), (new[0], new[1])
 
@@ -142,8 +143,10 @@ OPS: dict[str, Op] = {
     "complex": _complex(constant=False),
     "complex_constant": _complex(constant=True),
     "complex_scalar": _complex(constant=False, width=1),
+    "complex_scalar_constant": _complex(constant=True, width=1),
     "block": _block(constant=False),
     "block_constant": _block(constant=True),
+    "block_scalar": _block(constant=False, width=1),
     "dense": _dense(constant=False),
     "dense_constant": _dense(constant=True),
     "rotation": _rotations(),

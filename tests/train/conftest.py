@@ -1,5 +1,6 @@
 """A small run, and ways to end it early."""
 
+import importlib
 import signal
 import time
 from collections.abc import Callable
@@ -33,12 +34,14 @@ def deliver(number: int) -> None:
 
 
 @pytest.fixture
-def stop_after(monkeypatch) -> Callable[[int, int], None]:
-    """`stop_after(step, signal)`: the process gets a signal while that training step runs."""
-    from memcore.train.learners.core import CoreLearner
+def stop_after(monkeypatch) -> Callable[..., None]:
+    """`stop_after(step, signal, framework)`: a signal comes while that training step runs."""
+    from memcore.train.learners import CLASSES
 
-    def arrange(step: int, number: int = signal.SIGINT) -> None:
-        plain, count = CoreLearner.step, 0
+    def arrange(step: int, number: int = signal.SIGINT, framework: str = "core") -> None:
+        module = importlib.import_module(f"memcore.train.learners.{framework}")
+        learner = getattr(module, CLASSES[framework])
+        plain, count = learner.step, 0
 
         def counted(self, batch):
             nonlocal count
@@ -47,6 +50,6 @@ def stop_after(monkeypatch) -> Callable[[int, int], None]:
                 deliver(number)
             return plain(self, batch)
 
-        monkeypatch.setattr(CoreLearner, "step", counted)
+        monkeypatch.setattr(learner, "step", counted)
 
     return arrange

@@ -96,6 +96,18 @@ ERRORS = {
     ),
     "batch": (["train", "--batch-size", "1294"], "batch_size is 1294, expected 1 to 1293"),
     "data": (["train", "--task", "smnist", "--task-options.folder", "no"], "no folder "),
+    "a row too long": (
+        [
+            *("train", "--task", "mnist_math", "--task-options.count", "1000000"),
+            "--position",
+            "none",
+        ],
+        "or --segment on the command line",
+    ),
+    "a row too long to compare": (
+        ["compare", "--task", "mnist_math", "--task-options.count", "1000000", "--models", "gru"],
+        "or --segment on the command line",
+    ),
 }
 
 

@@ -5,7 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+import memcore
+from memcore import tasks
 from memcore.tasks import Digits
+from memcore.train import network
+from memcore.train.compare.options import parameters
 from memcore.train.config import Config, OptimizerOptions
 from memcore.train.files import beside, read_json, write_json
 from memcore.train.folder import RunFolder, difference
@@ -69,3 +73,13 @@ def test_files_are_whole_or_not_there(tmp_path):
         raise RuntimeError
     assert read_json(path) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["values.json"]
+
+
+def test_positions_are_those_of_one_example_and_at_most_1024():
+    def stack(task):
+        return network(task, memcore.GRU(4, hidden_size=2), layers=1)
+
+    assert stack(Digits()).max_length == stack(tasks.make("digits", pack=50)).max_length == 64
+    long = [stack(tasks.make("mnist_math", images="digits", count=n)) for n in (100, 10_000)]
+    assert [model.max_length for model in long] == [1_024, 1_024]
+    assert parameters(long[0]) == parameters(long[1]) < 2 * 1_024 * 4

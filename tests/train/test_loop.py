@@ -117,6 +117,20 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(config, whole, tm
     assert_same_run(whole, tmp_path / "run")
 
 
+def test_a_run_killed_after_its_last_step_knows_its_pace(
+    config, whole, tmp_path, console, monkeypatch
+):
+    def killed(*results):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("memcore.train.loop.finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path / "run", console)
+    assert run(config, tmp_path / "run", console).step_seconds > 0
+    assert_same_run(whole, tmp_path / "run")
+
+
 def test_a_finished_run_is_not_trained_again(config, tmp_path, console, monkeypatch):
     summary = run(config, tmp_path / "run", console)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()

@@ -16,6 +16,7 @@ from memcore.train.learners import make_learner, new_learner
 from memcore.train.metrics import Metrics
 from memcore.train.objective import Objective
 from memcore.train.optimizer import make_optimizer
+from memcore.train.pace import Pace
 from memcore.train.progress import Display
 
 pytestmark = pytest.mark.backend("jax")
@@ -138,6 +139,18 @@ def test_the_rate_rises_then_falls_to_nothing():
     assert rates == sorted(rates[:6]) + sorted(rates[6:], reverse=True)
 
 
+def test_gradients_are_clipped_by_their_norm():
+    """Adam forgets a common factor of all gradients: the second one alone is a thousand times longer."""
+    gradients = jax.tree.map(lambda x: x / 2, PARAMS)  # of norm sqrt(2.5)
+    optimizer = make_optimizer(OptimizerOptions(warmup=0.0, clip=1.0), 10, LABELS)
+    results = []
+    for factor in (1, 1_000):
+        _, state = optimizer.update(gradients, optimizer.init(PARAMS), PARAMS)
+        longer = jax.tree.map(lambda x, factor=factor: x * factor, gradients)
+        results.append(optimizer.update(longer, state, PARAMS)[0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), *results)
+
+
 def test_labels_fit_a_tree_that_wraps_the_parameters():
     wrapped = {"memory": PARAMS}
     optimizer = make_optimizer(OptimizerOptions(), 10, LABELS)
@@ -157,6 +170,17 @@ def test_metrics_rewind_and_leave_out_a_line_cut_off(tmp_path):
     assert [line["step"] for line in metrics.read()] == [1, 2, 3]
     metrics.rewind(0)
     assert metrics.path.read_text() == ""
+
+
+def test_the_pace_goes_on_where_it_was():
+    assert Pace().mean is None
+    pace = Pace()
+    for _ in range(3):
+        pace.step()
+    pace.pause()
+    steps, seconds = pace.timed
+    assert steps == 2 and pace.mean == seconds / 2
+    assert Pace(*pace.timed).mean == pace.mean
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -101,6 +101,29 @@ def linear_recurrence(
     return states_of(numbers, a, b, state, flags, initial)
 
 
+def states_of_fold(
+    functions: Any, length: int, params: Any, rest: Any, state: Any, slots: Any
+) -> Any:
+    """The state after each step of a `GatedCell`, time leading; leaves of the state are floating point.
+
+    ``functions`` are ``h = enter(rest, h, slot)``, ``z = project(params, h)`` and ``h = update(rest, h, slot,
+    z)``, one after the other. On JAX the parameters' gradient is made for all steps at once, and there is no
+    forward mode.
+    """
+    if is_jax(state):
+        from memcore.backend import jax_adjoint
+
+        return jax_adjoint.states(functions, length, params, rest, state, slots)
+    enter, project, update = functions
+
+    def body(h: Any, slot: Any) -> Any:
+        h = enter(rest, h, slot)
+        h = update(rest, h, slot, project(params, h))
+        return h, h
+
+    return fold(body, state, slots, length)[1]
+
+
 def newton(step: Callable[..., Any], length: int, constants: Any, state: Any, slots: Any) -> Any:
     """All states ``(T, *batch, N)`` of ``h = step(constants, h, slot)`` at once, by Newton's method.
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, Cell, Params, State
+from memcore.cell import Array, GatedCell, Params, State
 from memcore.nn import wide
 from memcore.registry import register
 
 
 @register("gru")
 @dataclass(frozen=True)
-class GRU(Cell):
+class GRU(GatedCell):
     """The GRU of ``torch.nn.GRU`` and cuDNN: the reset gate acts after the recurrent matrix.
 
         r = sigmoid(W_r x_t + b_r + U_r h_{t-1} + c_r)
@@ -56,9 +56,11 @@ class GRU(Cell):
     def embed(self, params: Params, x: Array) -> Any:
         return wide(nn.linear(params["input"], x))
 
-    def step(self, params: Params, state: State, inputs: Any) -> State:
+    def project(self, params: Params, state: State) -> Any:
+        return nn.linear(params["hidden"], state)
+
+    def update(self, state: State, inputs: Any, hidden: Any) -> State:
         xp, n = namespace(state), self.hidden_size
-        hidden = nn.linear(params["hidden"], state)
         r = nn.sigmoid(inputs[..., :n] + hidden[..., :n])
         z = nn.sigmoid(inputs[..., n : 2 * n] + hidden[..., n : 2 * n])
         new = xp.tanh(inputs[..., 2 * n :] + r * hidden[..., 2 * n :])

@@ -10,14 +10,14 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, Cell, Params, State
+from memcore.cell import Array, GatedCell, Params, State
 from memcore.nn import wide
 from memcore.registry import register
 
 
 @register("lstm")
 @dataclass(frozen=True)
-class LSTM(Cell):
+class LSTM(GatedCell):
     """The LSTM of ``torch.nn.LSTM`` and cuDNN: with forget gates, without peepholes.
 
         i, f, o = sigmoid(W x_t + b + U h_{t-1} + c),   each with matrices of its own
@@ -57,9 +57,12 @@ class LSTM(Cell):
     def embed(self, params: Params, x: Array) -> Any:
         return wide(nn.linear(params["input"], x))
 
-    def step(self, params: Params, state: State, inputs: Any) -> State:
-        (h, c), n = state, self.hidden_size
-        xp, gates = namespace(c), inputs + nn.linear(params["hidden"], h)
+    def project(self, params: Params, state: State) -> Any:
+        return nn.linear(params["hidden"], state[0])
+
+    def update(self, state: State, inputs: Any, hidden: Any) -> State:
+        c, n = state[1], self.hidden_size
+        xp, gates = namespace(c), inputs + hidden
         i, f = nn.sigmoid(gates[..., :n]), nn.sigmoid(gates[..., n : 2 * n])
         g, o = xp.tanh(gates[..., 2 * n : 3 * n]), nn.sigmoid(gates[..., 3 * n :])
         c = f * c + i * g

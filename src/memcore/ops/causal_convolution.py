@@ -60,13 +60,16 @@ def causal_convolution(
 ) -> tuple[Any, Any]:
     """Causal depthwise convolution over time; starts clear its window.
 
+    The short convolution of Mamba (arXiv:2312.00752) and of the gated delta rule's networks.
+
     Args:
         x: ``(..., T, D)``.
         kernel: ``(W, D)`` with ``W >= 2``; ``kernel[-1]`` weighs the current input.
         state: ``(inputs (..., W - 1, D), filled (..., W - 1) bool)``, oldest first; ``initial`` if None.
         starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
         valid: ``(..., T)`` bool: other steps take no place in the window, and their output is 0.
-        initial: the window at each start; None is empty (zeros).
+        initial: the window at each start; None is empty (zeros). With one that is not empty (on JAX: with
+            any) and ``starts``, ``"fused"`` runs as ``"sequential"``.
         method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
         chunk_size: steps per block of ``"fused"``, steps per chunk of ``"chunked"``.
 

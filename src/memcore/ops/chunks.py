@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcore.backend import checkpoint, fold, namespace, tree_leaves
-from memcore.chunking import into_chunks, out_of_chunks
+from memcore.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.nn import wide
 from memcore.ops.channel_decays import ChannelDecays
 from memcore.ops.rule import at_least, keep
@@ -22,7 +22,7 @@ from memcore.resets import segments
 
 def fold_chunks(
     body: Callable[..., Any], state: Any, inputs: dict[str, Any], starts: Any, valid: Any, axis: int,
-    chunk_size: int, padding: dict[str, float] | None = None,
+    chunk_size: int | None, padding: dict[str, float] | None = None,
     prepare: Callable[..., Any] | None = None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Fold ``body(state, inputs, starts)`` over chunks of time; ``(state, out)``.
@@ -37,18 +37,18 @@ def fold_chunks(
     gradient, and not made again.
     """
     length = tree_leaves(inputs)[0].shape[axis]
-    chunk_size = min(chunk_size, length)
+    size = min(chunk_size or CHUNK_SIZE, length)
 
     def cut(x: Any, neutral: float) -> Any:
-        x = into_chunks(keep(valid, wide(x), neutral), axis, chunk_size, neutral)
+        x = into_chunks(keep(valid, wide(x), neutral), axis, size, neutral)
         return namespace(x).moveaxis(x, axis + 2, axis + 1)
 
     inputs = {name: cut(x, (padding or {}).get(name, 0.0)) for name, x in inputs.items()}
     if starts is not None:
-        starts = into_chunks(starts, axis, chunk_size, False)[..., None, :]
+        starts = into_chunks(starts, axis, size, False)[..., None, :]
     slots = (inputs, starts) if prepare is None else (inputs, starts, prepare(inputs, starts))
     step = checkpoint(lambda s, slot: body(s, *slot), state)
-    state, out = fold(step, state, slots, -(-length // chunk_size))
+    state, out = fold(step, state, slots, -(-length // size))
     return state, out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
 
 
@@ -131,18 +131,9 @@ class Decays:
         pairs, first, between, entry = prepared or (None, None, None, None)
         if pairs is None:
             pairs, _ = same_segment(None, keys.shape[-2], namespace(keys))
-        if between is None:
-            return cls.of(log_decay, pairs, keys), first
-        return cls(pairs, between, entry), first
-
-    @classmethod
-    def of(cls, log_decay: Any, pairs: Any, keys: Any) -> Decays | ChannelDecays:
-        """From log decays ``(..., C)``, ``(..., C, K)`` as ``keys``, or None."""
-        if log_decay is None:
-            return cls(pairs)
-        if log_decay.ndim == keys.ndim:
-            return ChannelDecays.of(log_decay, pairs)
-        return cls(pairs, decay_between(log_decay, pairs), decay_since_entry(log_decay, pairs))
+        if log_decay is None or between is not None:
+            return cls(pairs, between, entry), first
+        return ChannelDecays.of(log_decay, pairs), first
 
     def before(self) -> Decays:
         """The same up to the step before i: what a read of the state before step i sees."""

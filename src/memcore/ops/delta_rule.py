@@ -80,7 +80,7 @@ class DeltaRule(Rule):
             return self._chunk(s, u, prepared, fresh)
 
         return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size or 16, prepare=Decays.prepare
+            body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
         )
 
     def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
@@ -133,7 +133,8 @@ def delta_rule(
     method: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[Any, Any]:
-    """The delta rule (arXiv:2102.11174, 2406.06484), gated per head (2412.06464) or per key channel.
+    """The delta rule (arXiv:2102.11174, 2406.06484), gated per head (2412.06464) or per key
+    channel (Kimi delta attention, 2510.26692).
 
     Args:
         q: ``(..., T, H, K)`` queries.

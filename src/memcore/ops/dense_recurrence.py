@@ -56,6 +56,8 @@ def dense_recurrence(
 ) -> tuple[Any, Any]:
     """``h_t = A_t h_{t-1} + b_t`` over time, with dense matrices A (rotations: see `rotation`).
 
+    The recurrence of linear state-space layers (arXiv:2110.13985), discretised.
+
     Args:
         a: ``(..., T, N, N)``, or of time length 1 or without time ``(N, N)`` where it is constant; batch
             axes broadcast to those of ``b``.

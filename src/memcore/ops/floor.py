@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from memcore.backend import namespace
@@ -14,3 +15,10 @@ def floored(x: Any) -> Any:
     """``x``, or `FLOOR` where x is not above it; no gradient goes through there."""
     xp = namespace(x)
     return xp.where(x > FLOOR, x, xp.asarray(FLOOR, dtype=x.dtype))
+
+
+def forgetting(log_decay: Any) -> Any:
+    """``log_decay``, or ``-inf`` where it is below -1e30: sums of what lies above do not overflow."""
+    xp = namespace(log_decay)
+    nothing = xp.asarray(-math.inf, dtype=log_decay.dtype)
+    return xp.where(log_decay < -1e30, nothing, log_decay)

@@ -96,7 +96,7 @@ class LinearAttentionRule(Rule):
             return self._chunk(s, u, prepared, fresh)
 
         return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size or 32, prepare=Decays.prepare
+            body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
         )
 
     def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:

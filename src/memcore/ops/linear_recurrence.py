@@ -157,6 +157,9 @@ def linear_recurrence(
 ) -> tuple[Any, Any]:
     """``h_t = a_t h_{t-1} + b_t`` over time, or ``h_t = a_t h_{t+1} + b_t`` backwards in time.
 
+    The recurrence of linear RNNs (arXiv:1709.04057), complex of the LRU (arXiv:2303.06349), in
+    2x2 blocks of LinOSS (arXiv:2410.03943).
+
     Args:
         a: ``(..., T, N)``, or of time length 1 or without time ``(N,)`` where it is constant; the last
             axis may be 1, and ``a`` a number, where all channels share it.

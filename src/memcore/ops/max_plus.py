@@ -39,6 +39,9 @@ def max_plus(
 ) -> tuple[Any, Any]:
     """``h_t = max(h_{t-1} + a_t, b_t)`` over time.
 
+    A linear system in max-plus algebra with a diagonal matrix (Baccelli, Cohen, Olsder and Quadrat,
+    Synchronization and Linearity, 1992).
+
     Args:
         a: ``(..., T, N)`` or what broadcasts to it, as ``(N,)`` where it is constant in time; ``-inf``
             forgets all.

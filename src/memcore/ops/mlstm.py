@@ -32,7 +32,7 @@ from memcore.ops.chunks import (
     sum_between,
     sum_since_entry,
 )
-from memcore.ops.floor import FLOOR, floored
+from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.linear_attention import in_time, matrix_inputs
 from memcore.ops.rule import Rule, as_floats, as_number, as_scale, check_shape, is_zero, run_rule
 
@@ -55,7 +55,7 @@ class MLSTMRule(Rule):
     def lift(self, params: Any, inputs: Any) -> Any:
         k, v, log_input = (wide(inputs[name]) for name in ("key", "value", "log_input"))
         written = k[..., :, None] * v[..., None, :]
-        return wide(inputs["log_forget"]), (written, k, floored(log_input))
+        return forgetting(wide(inputs["log_forget"])), (written, k, floored(log_input))
 
     def binary_op(self, params: Any, a: Any, b: Any) -> Any:
         return a[0] + b[0], self.act(params, a[1], b)
@@ -88,13 +88,14 @@ class MLSTMRule(Rule):
         initial, axis = self.initial_state(params), state[2].ndim - 1
         names = ("query", "key", "value", "log_input", "log_forget")
         inputs = {name: in_time(inputs[name], inputs["key"], axis + 1) for name in names}
+        inputs["log_forget"] = forgetting(wide(inputs["log_forget"]))
         fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
 
         def body(s: Any, u: Any, starts: Any) -> Any:
             return self._chunk(s, u, starts, fresh)
 
         return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size or 32, {"log_input": FLOOR}
+            body, state, inputs, starts, valid, axis, chunk_size, {"log_input": FLOOR}
         )
 
     def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:

@@ -10,13 +10,13 @@ import numpy as np
 from memcore.backend import namespace
 
 
-def rope(x: Any, positions: Any, base: float = 10000.0) -> Any:
-    """Rotate channel pairs ``(j, j + K/2)`` of ``x (..., L, K)`` by ``positions (L,) * base^(-2j/K)``.
+def rope(x: Any, positions: Any) -> Any:
+    """Rotate channel pairs ``(j, j + K/2)`` of ``x (..., L, K)`` by ``positions (L,) * 10000^(-2j/K)``.
 
     Rotary positions (arXiv:2104.09864), in the half-split layout of most public checkpoints.
     """
     xp, half = namespace(x), x.shape[-1] // 2
-    frequency = np.exp(-math.log(base) * np.arange(half) / half)
+    frequency = np.exp(-math.log(10000.0) * np.arange(half) / half)
     angle = xp.astype(positions, x.dtype)[:, None] * xp.astype(xp.asarray(frequency), x.dtype)
     cos, sin = xp.cos(angle), xp.sin(angle)
     a, b = x[..., :half], x[..., half:]

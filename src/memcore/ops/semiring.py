@@ -14,7 +14,7 @@ import numpy as np
 
 from memcore.backend import asarray_like, broadcast_like, checkpoint, fold, namespace, tree_map
 from memcore.nn import wide
-from memcore.ops.floor import FLOOR, floored
+from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.rule import Rule, keep
 from memcore.resets import select
 
@@ -35,7 +35,9 @@ class SemiringRecurrence(Rule):
 
     def lift(self, params: Any, inputs: Any) -> Any:
         new = floored(wide(inputs["input"]))
-        return asarray_like(inputs["log_decay"], new) if "log_decay" in inputs else None, new
+        if "log_decay" not in inputs:
+            return None, new
+        return forgetting(asarray_like(inputs["log_decay"], new)), new
 
     def binary_op(self, params: Any, a: Any, b: Any) -> Any:
         decay = None if a[0] is None else a[0] + b[0]

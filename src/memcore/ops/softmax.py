@@ -24,7 +24,7 @@ from memcore.backend import asarray_like, broadcast_like, namespace
 from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
-from memcore.ops.floor import FLOOR, floored
+from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.linear_attention import in_time
 from memcore.ops.rule import Rule, as_floats, check_shape, in_front, run_rule
 
@@ -49,7 +49,7 @@ class SoftmaxRule(Rule):
 
     def lift(self, params: Any, inputs: Any) -> Any:
         score, value = _score(inputs["score"]), wide(inputs["value"])
-        decay = asarray_like(inputs["log_decay"], score) if "log_decay" in inputs else None
+        decay = _decay(inputs, score)
         top = floored(score)
         present = namespace(score).exp(score - top)
         return decay, top, present, present[..., None] * value
@@ -77,8 +77,8 @@ class SoftmaxRule(Rule):
     ) -> tuple[Any, Any]:  # fmt: skip
         axis = state[0].ndim - 1
         inputs = {n: inputs[n] for n in ("score", "value", "log_decay") if n in inputs}
-        if "log_decay" in inputs:
-            decay = asarray_like(inputs["log_decay"], state[0])
+        decay = _decay(inputs, state[0])
+        if decay is not None:
             inputs["log_decay"] = in_time(decay, inputs["score"], axis + 1)
         fresh = None if starts is None else broadcast_like(self.initial_state(params), state)
 
@@ -86,7 +86,7 @@ class SoftmaxRule(Rule):
             return self._chunk(s, u, starts, fresh)
 
         nothing = {"score": -np.inf}
-        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size or 16, nothing)
+        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size, nothing)
 
     def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: score and log_decay ``(..., H, C)``, v ``(..., H, C, V)``.
@@ -110,6 +110,13 @@ class SoftmaxRule(Rule):
         total = xp.sum(weights, axis=-1) + kept * total
         weighted = weights @ v + kept[..., None] * weighted
         return (m[..., -1], total[..., -1], weighted[..., -1, :]), mean(total, weighted)
+
+
+def _decay(inputs: Any, like: Any) -> Any:
+    """The log decays in the dtype of states; None where there are none."""
+    if "log_decay" not in inputs:
+        return None
+    return forgetting(asarray_like(inputs["log_decay"], like))
 
 
 def _score(score: Any) -> Any:

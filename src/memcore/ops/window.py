@@ -14,7 +14,7 @@ import numpy as np
 from memcore import methods
 from memcore.backend import checkpoint, fold, namespace, tree_map
 from memcore.call import Call
-from memcore.chunking import into_chunks, out_of_chunks
+from memcore.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.nn import wide
 from memcore.ops.rule import Rule, is_zero, keep
 from memcore.resets import align, segments
@@ -97,7 +97,7 @@ class Window(Rule):
         length = inputs[self.names[0]].shape[axis]
         line, others, order = self.line(state, inputs, starts, valid)
         after = self.outgoing(line, starts, length)
-        size = min(chunk_size or max(front, 64), length)
+        size = min(chunk_size or max(front, CHUNK_SIZE), length)
 
         def into_blocks(x: Any) -> Any:
             return namespace(x).moveaxis(into_chunks(x, axis, size, 0), axis + 1, -2)

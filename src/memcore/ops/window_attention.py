@@ -14,7 +14,7 @@ import numpy as np
 from memcore import nn
 from memcore.backend import checkpoint, fold, namespace
 from memcore.call import Call, check_count
-from memcore.chunking import into_chunks, out_of_chunks
+from memcore.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.nn import wide
 from memcore.ops.positions import alibi_slopes, check_position, rope
 from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
@@ -112,7 +112,7 @@ class FullAttention(WindowAttention):
         q, k, v = (xp.moveaxis(x, axis, -2) for x in (others["query"], *line[:-1]))
         if self.position == "rope":
             q, k = rope(q, place[front:]), rope(k, place)
-        size = min(chunk_size or 64, length)
+        size = min(chunk_size or CHUNK_SIZE, length)
         own = number[..., front:]
         slots = (
             into_chunks(q, axis + 1, size, 0),
@@ -149,9 +149,9 @@ def window_attention(
 ) -> tuple[Any, Any]:
     """Causal softmax attention over the last ``window`` items, the current one included, or over all.
 
-    With several query heads for each head of keys and values it is grouped-query attention
-    (arXiv:2305.13245). Without a window the state is a cache that grows, so each call on JAX
-    with a longer state compiles anew.
+    The sliding window is that of arXiv:2004.05150. With several query heads for each head of keys and
+    values it is grouped-query attention (arXiv:2305.13245). Without a window the state is a cache that
+    grows, so each call on JAX with a longer state compiles anew.
 
     Args:
         q: ``(..., T, HQ, K)`` queries; HQ is a multiple of H, and head h reads the keys and values of
@@ -163,9 +163,12 @@ def window_attention(
             filled places last; ``initial`` if None. Without a window: N places, and N + T afterwards.
         starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
         valid: ``(..., T)`` bool: other steps take no place in the window, and their output is 0.
-        initial: the window at each start; None is empty. There is none without a window.
-        position: None, ``"rope"`` (needs an even K) or ``"alibi"``.
-        sinks: ``(HQ,)``, for each head the logit of one more item, whose value is 0; None is no such item.
+        initial: the window at each start; None is empty. There is none without a window. With one that is
+            not empty (on JAX: with any) and ``starts``, ``"fused"`` runs as ``"sequential"``.
+        position: None, ``"rope"`` (arXiv:2104.09864; pairs of channels ``(j, j + K/2)``, base 10000; needs an
+            even K) or ``"alibi"`` (arXiv:2108.12409).
+        sinks: ``(HQ,)``, for each head the logit of one more item, whose value is 0 (attention sinks,
+            arXiv:2309.17453, one for each head as in gpt-oss); None is no such item.
         scale: factor of the scores of keys; None is ``K^-0.5``.
         method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``; without a
             window ``"auto"`` or ``"fused"``.

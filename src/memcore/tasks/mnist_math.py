@@ -110,7 +110,7 @@ class MNISTMathRows:
             raise ValueError(
                 f"a row of {self.task.name} with count={self.task.count} has "
                 f"{self.task.length:,} steps, expected at most {WHOLE:,} in one piece: use "
-                "task.segments(split, index, size)"
+                "task.segments(split, index, size), or --segment on the command line"
             )
         return joined(list(self.segments(int(index), BLOCK)))
 

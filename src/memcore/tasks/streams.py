@@ -1,5 +1,6 @@
 """Long rows in segments: the batches of truncated backpropagation, and of evaluation by streaming."""
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,9 @@ class Segments:
     the same rows to their end, then others begin. The last segment of a row is filled up with steps of
     weight zero. Each epoch has its own order, fixed by `seed`; what is left over of an epoch when its
     rows no longer fill a batch opens the next. Memory is that of a segment, not of a row.
+
+    Not through grain, as `batches` are: its sources are asked for whole examples, each by its number alone,
+    and a segment has to follow the one before it of the same row, which is never there as a whole.
 
     `get_state()` is a small JSON-able dict, and `set_state(state)` on an iterator of the same arguments
     goes on exactly from there. Raises ValueError for a `batch_size` or `size` that does not fit.
@@ -62,7 +66,13 @@ class Segments:
     def _row(self, number: int) -> int:
         """The row that stands at place `number` of the shuffled epochs, one behind the other."""
         epoch, place = divmod(number, self._rows)
-        return int(np.random.RandomState([self._seed, epoch]).permutation(self._rows)[place])
+        return int(order(self._seed, epoch, self._rows)[place])
+
+
+@functools.lru_cache(maxsize=2)  # a batch may span two epochs
+def order(seed: int, epoch: int, rows: int) -> np.ndarray:
+    """The rows in the order of an epoch; not to be written to."""
+    return np.random.RandomState([seed, epoch]).permutation(rows)
 
 
 def side_by_side(task: Task, split: Split, rows: list[int], size: int) -> Iterator[Batch]:
@@ -85,7 +95,13 @@ def _filled(segment: Example, size: int) -> dict[str, Any]:
     }
 
 
-def look(task: Task) -> None:
-    """Draw an example of each split: what is wrong with a task's data is said before training begins."""
+def look(task: Task, segment: int = 0) -> None:
+    """Draw an example of each split as training will: whole, or with a `segment` its first steps.
+
+    So what is wrong with a task's data, or cannot be had in one piece, is said before training begins.
+    """
     for split in SPLITS:
-        next(task.segments(split, 0, min(task.length, 1_024)))
+        if segment:
+            next(task.segments(split, 0, min(segment, 1_024)))
+        else:
+            task.source(split)[0]

@@ -230,13 +230,3 @@ def _close(got: np.ndarray, want: np.ndarray, what: str, tolerance: float) -> No
         at = tuple(int(i) for i in np.argwhere(wrong)[0])
         place = f"[{', '.join(map(str, at))}]" if at else ""
         raise CounterExample(f"{what}{place} is {got[at]!r}, expected {want[at]!r}")
-
-
-def random_like(tree: Any, rng: np.random.Generator) -> Any:
-    """A tree of the same shapes with random numbers; integers and booleans stay."""
-
-    def leaf(x: Any) -> Any:
-        x = np.asarray(x)
-        return rng.normal(size=x.shape).astype(x.dtype) if is_floating(x) else x
-
-    return tree_map(leaf, tree)

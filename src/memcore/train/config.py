@@ -51,7 +51,7 @@ class Config:
 
     `model` goes from the task's `in_features` to its `out_features` (see `network`). A check on
     the validation split comes every `validate_every` steps, a checkpoint every
-    `checkpoint_every` steps; the last step has both.
+    `checkpoint_every` steps; the last step, early or not, has both.
 
     With a `segment` above 0 a step sees that many time steps of the rows, and goes on from the state
     that the step before left: truncated backpropagation through time. Evaluation streams in the same

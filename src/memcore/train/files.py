@@ -1,6 +1,7 @@
 """Files that are whole or not there: written beside, then renamed."""
 
 import json
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -39,3 +40,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def finite(value: Any) -> Any:
+    """`value` for JSON, which has no NaN and no infinity: None in their place."""
+    if isinstance(value, dict):
+        return {key: finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def numbers(values: dict[str, Any]) -> dict[str, Any]:
+    """What `finite` made, read again: NaN in the place of None."""
+    return {key: math.nan if value is None else value for key, value in values.items()}

@@ -19,7 +19,7 @@ def finish(
     folder: RunFolder,
     steps: int,
     seconds: float,
-    step_seconds: float,
+    step_seconds: float | None,
 ) -> Summary:
     """Write the results of a trained learner into its folder; the summary last of all."""
     metric = config.task.metric

@@ -1,5 +1,6 @@
 """The loop: one for all tasks, models and frameworks."""
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Training:
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
         self.config, self.console = config, console or Console()
-        look(config.task)
+        look(config.task, config.segment)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
         self.data: Any = (
             Segments(config.task, "train", size=config.segment, **how)
@@ -67,25 +68,25 @@ class Training:
         config = self.config
         checkpoints = Checkpoints(self.folder.checkpoints)
         metrics = Metrics(self.folder.metrics, config.task.metric)
-        step, seconds = checkpoints.restore(self.learner, self.data)
+        step, seconds, timed = checkpoints.restore(self.learner, self.data)
         metrics.rewind(step)
         if step:
             self._say(f"resuming {self.folder.path} after step {step}")
-        began, pace = time.monotonic() - seconds, Pace()
+        began, pace = time.monotonic() - seconds, Pace(*timed)
         display = Display(self.console, config.steps, step, config.task.metric)
-        stop = False
+        stop, ended = False, self._finished(step, metrics)
         with Interrupts() as interrupts, display:
-            while not (stop or self._finished(step, metrics)):
+            while not (stop or ended):
                 step += 1
                 metrics.train(step, self.learner.step(next(self.data)))
                 pace.step()
                 self._look(step, metrics, display, pace)
-                stop = interrupts.seen
-                if self._due(step, config.checkpoint_every) or stop:
+                stop, ended = interrupts.seen, self._finished(step, metrics)
+                if stop or ended or step % config.checkpoint_every == 0:
                     metrics.flush()
                     pace.pause()
-                    checkpoints.save(step, self.learner, self.data, time.monotonic() - began)
-            ended = self._finished(step, metrics)
+                    spent = time.monotonic() - began
+                    checkpoints.save(step, self.learner, self.data, spent, pace.timed)
         checkpoints.close()
         if not ended:
             again = f"memcore train --resume {self.folder.path}"
@@ -98,15 +99,16 @@ class Training:
         """Whether all steps are done, or the last checks found no lower loss."""
         if step == self.config.steps or not self.config.patience:
             return step == self.config.steps
-        if not self._due(step, self.config.validate_every):
+        if not self._due(step):
             return False
         metrics.flush()
-        losses = [line["loss"] for line in metrics.read() if line["split"] == "validation"]
+        checks = [line["loss"] for line in metrics.read() if line["split"] == "validation"]
+        losses = [math.inf if math.isnan(loss) else loss for loss in checks]
         return len(losses) - losses.index(min(losses)) > self.config.patience if losses else False
 
     def _look(self, step: int, metrics: Metrics, display: Display, pace: Pace) -> None:
         """Check on the validation split when it is time; show the training loss now and then."""
-        if self._due(step, self.config.validate_every):
+        if self._due(step):
             metrics.flush()
             pace.pause()
             config = self.config
@@ -126,8 +128,9 @@ class Training:
         self._average.params = average(self.learner)
         return self._average
 
-    def _due(self, step: int, every: int) -> bool:
-        return step % every == 0 or step == self.config.steps
+    def _due(self, step: int) -> bool:
+        """Whether a check comes after this step."""
+        return step % self.config.validate_every == 0 or step == self.config.steps
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from memcore.train.evaluation import means
-from memcore.train.files import beside
+from memcore.train.files import beside, finite, numbers
 from memcore.train.objective import Sums
 
 
@@ -13,7 +13,7 @@ class Metrics:
     """Lines `{"step", "split", "loss", METRIC}` of a run: every training step, every check.
 
     Training sums stay on the device until `flush`, so that a step does not wait for the one
-    before it.
+    before it. A number that is not finite is null in the file, and NaN when it is read.
     """
 
     def __init__(self, path: Path, metric: str) -> None:
@@ -39,7 +39,7 @@ class Metrics:
                     last = values or last
                 if not values:  # a segment in which nothing is asked
                     continue
-                file.write(json.dumps({"step": step, "split": split, **values}) + "\n")
+                file.write(_line({"step": step, "split": split, **values}))
         self._waiting.clear()
         return last
 
@@ -47,11 +47,15 @@ class Metrics:
         """Drop what was written after `step`, as a run does that goes on from there."""
         kept = [line for line in self.read() if line["step"] <= step]
         with beside(self.path) as draft:
-            draft.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            draft.write_text("".join(map(_line, kept)))
 
     def read(self) -> list[dict[str, Any]]:
         """All lines; one that was cut off by the end of a process is left out."""
         if not self.path.exists():
             return []
         lines = self.path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        return [numbers(json.loads(line)) for line in lines[:-1]]
+
+
+def _line(values: dict[str, Any]) -> str:
+    return json.dumps(finite(values)) + "\n"

@@ -14,13 +14,13 @@ NOISE_DECAY = 0.55
 
 
 def make_optimizer(
-    options: OptimizerOptions, steps: int, labels: Any, skip_nothing: bool = False
+    options: OptimizerOptions, steps: int, labels: Any, skip_nothing: bool = False, seed: int = 0
 ) -> optax.GradientTransformation:
     """AdamW for `steps` steps.
 
     labels: `model.labels(params)`, a tree of names; trees that wrap the same parameters in the
     same order (a module, a state) fit as well. With `skip_nothing` a step without any gradient, of a
-    segment in which nothing is asked, changes nothing and counts for nothing.
+    segment in which nothing is asked, changes nothing and counts for nothing. `seed` is that of the noise.
     """
     warmup = min(round(options.warmup * steps), steps - 1)
     rate = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
@@ -28,7 +28,7 @@ def make_optimizer(
     def labelled(name: str) -> Callable[[Any], Any]:
         return lambda params: _like(jax.tree.map(lambda label: label == name, labels), params)
 
-    noise = [_noise(options.noise)] if options.noise else []
+    noise = [_noise(options.noise, seed)] if options.noise else []
     adamw = optax.chain(
         *noise,
         optax.clip_by_global_norm(options.clip),
@@ -49,15 +49,15 @@ def make_optimizer(
     return optax.GradientTransformation(whole.init, update)
 
 
-def _noise(variance: float) -> optax.GradientTransformation:
-    """`optax.add_noise`, whose random key follows from the step: a checkpoint holds the count alone."""
+def _noise(variance: float, seed: int) -> optax.GradientTransformation:
+    """`optax.add_noise`, whose random key follows from seed and step: a checkpoint holds the count."""
     noise = optax.add_noise(variance, NOISE_DECAY, 0)
 
     def init(params: Any) -> Any:
         return noise.init(params).count
 
     def update(gradients: Any, count: Any, params: Any = None) -> tuple[Any, Any]:
-        key = jax.random.fold_in(jax.random.key(0), count)
+        key = jax.random.fold_in(jax.random.key(seed), count)
         gradients, state = noise.update(gradients, optax.AddNoiseState(count, key), params)
         return gradients, state.count
 

@@ -51,7 +51,7 @@ class Options:
     width: int = 64
     """Width of the stack, and so of the model's inputs."""
     position: Literal["learned", "none"] = "learned"
-    """Whether the stack adds the step's number since the last start."""
+    """Whether the stack adds the step's number since the last start, up to 1,024."""
     validate_every: int = Config.validate_every
     """Steps between checks on the validation split."""
     checkpoint_every: int = Config.checkpoint_every

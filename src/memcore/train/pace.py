@@ -7,12 +7,12 @@ class Pace:
     """Mean time of the steps between two pauses.
 
     The first step of all compiles and does not count. Before `pause` the device must have finished what it
-    was given.
+    was given. `steps` and `seconds` are what `timed` gave, of the sittings before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int = 0, seconds: float = 0.0) -> None:
         self._since: float | None = None
-        self._waiting, self._steps, self._seconds, self._first = 0, 0, 0.0, True
+        self._waiting, self._steps, self._seconds, self._first = 0, steps, seconds, True
 
     def step(self) -> None:
         """A step has been given to the device."""
@@ -30,6 +30,11 @@ class Pace:
         self._since, self._waiting = None, 0
 
     @property
-    def mean(self) -> float:
-        """Seconds per step; 0 where no step was timed."""
-        return self._seconds / self._steps if self._steps else 0.0
+    def timed(self) -> tuple[int, float]:
+        """How many steps were timed, and the seconds that they took."""
+        return self._steps, self._seconds
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds per step; None where no step was timed."""
+        return self._seconds / self._steps if self._steps else None

@@ -9,7 +9,7 @@ from rich.table import Table
 from memcore.cell import Model
 from memcore.networks import ResidualStack
 from memcore.registry import name_of
-from memcore.train.files import read_json, write_json
+from memcore.train.files import finite, numbers, read_json, write_json
 from memcore.train.progress import shown
 
 
@@ -28,24 +28,26 @@ class Summary:
     """Numbers that the model carries from step to step, per sequence."""
     steps: int
     train_loss: float | None
-    """Mean over the last steps, up to 100; None where nothing was asked in them."""
+    """Mean over the last steps, up to 100; None where nothing was asked in them, or it is not finite."""
     validation_loss: float
     validation_metric: float
     test_loss: float
     test_metric: float
     seconds: float
     """Training time, checks and compilation included, over all its sittings."""
-    step_seconds: float
-    """Mean time of a training step of the last sitting, without compilation and checks."""
+    step_seconds: float | None
+    """Mean time of a training step, without compilation and checks; None where none was timed."""
 
     def write(self, path: Path) -> None:
-        """Write the summary as JSON."""
-        write_json(path, asdict(self))
+        """Write the summary as JSON; numbers that are not finite as null."""
+        write_json(path, finite(asdict(self)))
 
     @classmethod
     def read(cls, path: Path) -> "Summary":
-        """The summary that `write` wrote."""
-        return cls(**read_json(path))
+        """The summary that `write` wrote; its losses and metrics are NaN where they were not finite."""
+        values = read_json(path)
+        results = ("validation_loss", "validation_metric", "test_loss", "test_metric")
+        return cls(**{**values, **numbers({key: values[key] for key in results})})
 
 
 def table(summary: Summary) -> Table:
@@ -82,4 +84,4 @@ def describe(model: Model) -> str:
 def train_loss(lines: list[dict[str, Any]]) -> float | None:
     """Mean training loss over the last steps, up to 100, of a run's metrics; None where nothing counted."""
     losses = [line["loss"] for line in lines if line["split"] == "train"][-100:]
-    return sum(losses) / len(losses) if losses else None
+    return finite(sum(losses) / len(losses)) if losses else None

@@ -4,7 +4,10 @@ from typing import Literal
 
 from memcore.cell import Model
 from memcore.networks import ResidualStack
-from memcore.tasks import Task
+from memcore.tasks import Packed, Task
+
+POSITIONS = 1_024
+"""Learned positions at most; later steps share the last one."""
 
 
 def network(
@@ -16,8 +19,10 @@ def network(
 ) -> ResidualStack:
     """`layers` residual blocks around `model`, whose `in_features` is the width of the stack.
 
-    With `position="learned"` every step knows its number since the last start.
+    With `position="learned"` every step knows its number since the last start, up to `POSITIONS`: the
+    table is as long as one example of the task, and no longer than that.
     """
+    example = task.task if isinstance(task, Packed) else task
     return ResidualStack(
         task.in_features,
         model=model,
@@ -25,5 +30,5 @@ def network(
         out_features=task.out_features,
         tokens=task.tokens,
         position=position,
-        max_length=task.length,
+        max_length=min(example.length, POSITIONS),
     )

@@ -61,7 +61,7 @@ def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
 
 def check(options: Options, task: Task) -> None:
     """Raise ValueError or OSError for data that are not as they should be, before anything is written."""
-    look(task)
+    look(task, options.segment)
     rows = rows_of(task, "train")
     if options.batch_size > rows:
         raise ValueError(

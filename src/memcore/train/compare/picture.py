@@ -14,15 +14,20 @@ from memcore.train.metrics import Metrics
 
 
 def draw(outcomes: list[Outcome], found: list[Row], title: str, path: Path) -> None:
-    """Draw a PNG, if a run ended well: mean over the seeds, and between the lowest and the highest a band.
+    """Draw the picture into a PNG, if a run ended well."""
+    if any(row.mean is not None for row in found):
+        with beside(path) as draft:
+            figure(outcomes, found, title).savefig(draft)
+
+
+def figure(outcomes: list[Outcome], found: list[Row], title: str) -> Figure:
+    """Mean over the seeds, and between the lowest and the highest a band, of each row that has a result.
 
     Models with positions have full lines, those without dashed ones of the same colour.
     """
     done = [row for row in found if row.mean is not None]
-    if not done:
-        return
-    figure = Figure(figsize=(9, 5), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    drawn = Figure(figsize=(9, 5), dpi=120, layout="constrained")
+    axes = drawn.subplots()
     colours = matplotlib.color_sequences["tab20"]
     models = list(dict.fromkeys(row.model.removesuffix(" + positions") for row in done))
     for row in done:
@@ -38,8 +43,7 @@ def draw(outcomes: list[Outcome], found: list[Row], title: str, path: Path) -> N
     axes.set_ylabel(f"validation {done[0].metric}")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    with beside(path) as draft:
-        figure.savefig(draft)
+    return drawn
 
 
 def _curves(outcomes: list[Outcome], row: Row) -> tuple[list[int], np.ndarray]:

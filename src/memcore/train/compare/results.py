@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from memcore.train.compare.options import Entry
-from memcore.train.files import beside
+from memcore.train.files import beside, finite
 from memcore.train.progress import shown
 from memcore.train.report import Summary
 
@@ -64,6 +64,7 @@ def _row(label: str, outcomes: list[Outcome]) -> Row:
         return Row(label, reason=reason or "the loss is not finite")
     rate, best = min(found.items(), key=_merit)
     tests = [summary.test_metric for summary in best]
+    timed = [s.step_seconds for s in best if s.step_seconds is not None]
     return Row(
         label,
         metric=best[0].metric,
@@ -73,7 +74,7 @@ def _row(label: str, outcomes: list[Outcome]) -> Row:
         validation=_mean(best, "validation_metric"),
         parameters=best[0].parameters,
         state_size=best[0].state_size,
-        step_seconds=_mean(best, "step_seconds"),
+        step_seconds=statistics.fmean(timed) if timed else None,
         seconds=sum(summary.seconds for summary in best),
         learning_rate=rate,
         reason=reason,
@@ -108,7 +109,7 @@ def cells(row: Row) -> list[str]:
         str(row.seeds),
         f"{row.parameters:,}",
         f"{row.state_size:,}",
-        f"{1e3 * (row.step_seconds or 0.0):.1f}",
+        "-" if row.step_seconds is None else f"{1e3 * row.step_seconds:.1f}",
         f"{row.seconds:.0f} s",
         f"{row.learning_rate:g}",
         row.reason,
@@ -147,7 +148,8 @@ def write(found: list[Row], folder: Path) -> None:
     writer = csv.DictWriter(text, fieldnames=list(Row.__dataclass_fields__), lineterminator="\n")
     writer.writeheader()
     writer.writerows(values)
-    contents = (json.dumps(values, indent=2) + "\n", text.getvalue(), markdown(found))
+    objects = json.dumps([finite(value) for value in values], indent=2)
+    contents = (objects + "\n", text.getvalue(), markdown(found))
     for name, content in zip(RESULTS, contents, strict=True):
         with beside(folder / name) as draft:
             draft.write_text(content, encoding="utf-8")

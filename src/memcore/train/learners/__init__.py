@@ -46,7 +46,9 @@ def make_learner(
 def new_learner(config: Config) -> Learner:
     """A learner with the initial parameters of a configuration: the same in every framework."""
     params = _init(jax.random.key(config.seed), model=config.model)
-    optimizer = _optimizer(config.model, config.optimizer, config.steps, bool(config.segment))
+    seed = config.seed if config.optimizer.noise else 0
+    skip = bool(config.segment)
+    optimizer = _optimizer(config.model, config.optimizer, config.steps, skip, seed)
     objective = Objective(config.task.loss, config.precision)
     learner = make_learner(config.framework, config.computing, params, optimizer, objective)
     if config.segment:
@@ -68,8 +70,11 @@ def _init(key: jax.Array, *, model: Model) -> Any:
 
 @functools.lru_cache(maxsize=16)
 def _optimizer(
-    model: Model, options: OptimizerOptions, steps: int, skip_nothing: bool
+    model: Model, options: OptimizerOptions, steps: int, skip_nothing: bool, seed: int
 ) -> optax.GradientTransformation:
-    """One object for equal arguments, so that runs that differ in their seed compile once."""
+    """One object for equal arguments, so that runs that differ in their seed compile once.
+
+    `seed` is that of the noise on gradients, 0 without noise.
+    """
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return make_optimizer(options, steps, model.labels(shapes), skip_nothing)
+    return make_optimizer(options, steps, model.labels(shapes), skip_nothing, seed)
