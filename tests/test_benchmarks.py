@@ -215,6 +215,41 @@ def test_auto_takes_what_was_measured_fastest():
     assert [unsupported(data) for data in on_cpu] == [[]] * len(on_cpu)
 
 
+README_ROWS = {
+    ("a prefix scan over full elements", "gated delta rule"): ("prefix_scan", "gated delta rule"),
+    ("the same with that scan", "gated DeltaNet layer"): ("prefix_scan", "GatedDeltaNet layer"),
+    ("a prefix scan over full elements", "linear attention"): ("prefix_scan", "linear attention"),
+    ("a prefix scan over full elements", "diagonal complex recurrence"): (
+        "prefix_scan",
+        "diagonal complex recurrence",
+    ),
+    ("memax's `Attention`", "sliding-window attention"): ("memax", "Attention"),
+    ("memax's `LRU`", "LRU"): ("memax", "LRU"),
+    ("memorax's `LinearAttentionCell`", "linear attention"): ("memorax", "LinearAttentionCell"),
+    ("mlstm_kernels' native JAX, chunks of 64", "mLSTM"): (
+        "mlstm_kernels",
+        "mLSTM, its chunks of 64",
+    ),
+    ("Flax's `nn.RNN(GRUCell)`", "GRU"): ("flax", "nn.RNN(GRUCell)"),
+    ("Equinox's `GRUCell` in `lax.scan`", "GRU"): ("equinox", "GRUCell in lax.scan"),
+    ("Flax's `nn.RNN(OptimizedLSTMCell)`", "LSTM"): ("flax", "nn.RNN(OptimizedLSTMCell)"),
+    ("Equinox's `LSTMCell` in `lax.scan`", "LSTM"): ("equinox", "LSTMCell in lax.scan"),
+    ("`torch.nn.LSTM`", "LSTM"): ("torch", "nn.LSTM"),
+}
+
+
+def test_the_readme_has_the_stored_numbers():
+    """Stored results: nothing is timed here."""
+    root = Path(run.__file__).parent
+    groups = json.loads((root / "results" / "cpu.json").read_text())["groups"]
+    text = (root.parent / "README.md").read_text(encoding="utf-8")
+    for (beside, what), (group, name) in README_ROWS.items():
+        [row] = [row for row in groups[group]["rows"] if row["name"] == name]
+        ratio = row["theirs"]["seconds"] / row["ours"]["seconds"]
+        times = f"{ratio:.0f}x" if ratio >= 10 else f"{ratio:.1f}x"
+        assert f"| {what} | {beside} | {times} |" in text
+
+
 def test_a_choice_without_a_measurement_is_found(monkeypatch):
     measured = {name: auto.Choice("fused", 16, "measured") for name in ("numpy", "cpu")}
     assumed = {name: auto.Choice("fused") for name in ("numpy", "cpu")}

@@ -28,14 +28,14 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("associative"),
     },
     "gated_cell": {
-        "numpy": Choice("sequential"),
+        "numpy": Choice("sequential", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
         "gpu": Choice("fused"),
         "tpu": Choice("fused"),
     },
     "dense_recurrence": {
-        "numpy": Choice("fused"),
-        "cpu": Choice("fused"),
+        "numpy": Choice("associative", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
         "gpu": Choice("fused"),
         "tpu": Choice("fused"),
     },
@@ -47,7 +47,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "delta_rule": {
         "numpy": Choice("fused", 16, _CPU),
-        "cpu": Choice("fused", 32, _CPU),
+        "cpu": Choice("fused", 16, _CPU),
         "gpu": Choice("fused", 32),
         "tpu": Choice("fused", 32),
     },
@@ -58,19 +58,19 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused", 32),
     },
     "softmax": {
-        "numpy": Choice("fused", 16, _CPU),
+        "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", 16, _CPU),
         "gpu": Choice("fused", 64),
         "tpu": Choice("fused", 64),
     },
     "log_sum_exp": {
-        "numpy": Choice("fused", None, _CPU),
+        "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
         "gpu": Choice("associative"),
         "tpu": Choice("associative"),
     },
     "max_plus": {
-        "numpy": Choice("fused", None, _CPU),
+        "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
         "gpu": Choice("associative"),
         "tpu": Choice("associative"),
@@ -88,7 +88,7 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused", 256),
     },
     "full_attention": {
-        "numpy": Choice("fused", 64),
+        "numpy": Choice("fused", 64, _CPU),
         "cpu": Choice("fused", 64, _CPU),
         "gpu": Choice("fused", 512),
         "tpu": Choice("fused", 512),
