@@ -34,7 +34,7 @@ def draw(data: dict[str, Any], folder: Path, name: str) -> list[str]:
 
 
 def lines(data: dict[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
-    """Seconds by rule, method and length."""
+    """Seconds by rule, method and length, of the rules that were measured at several lengths."""
     found: dict[str, dict[str, dict[int, float]]] = {}
     for row in data["groups"].get("rules", {"rows": []})["rows"]:
         if "seconds" in row and row["sweep"] in ("base", "length"):
@@ -45,7 +45,8 @@ def lines(data: dict[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
         if "seconds" in row and row["mode"] == "forward and gradient":
             line = found.setdefault(row["rule"], {}).setdefault("streamed", {})
             line[row["length"]] = row["seconds"]
-    return found
+    several = lambda methods: any(len(points) > 1 for points in methods.values())  # noqa: E731
+    return {rule: methods for rule, methods in found.items() if several(methods)}
 
 
 def time_against_length(data: dict[str, Any]) -> Any:

@@ -554,7 +554,8 @@ def test_what_flax_trained_runs_on_numpy_alone(name: str, tmp_path: Path):
         return jnp.mean(module.apply(tree, c.xs, starts=c.starts)[1] ** 2)
 
     tree = variables(c.params)
-    tree = jax.tree.map(lambda p, g: p - 0.1 * g, tree, jax.grad(loss)(tree))
+    # A small step: a large one makes norms of nearly nothing, which magnify float32's rounding.
+    tree = jax.tree.map(lambda p, g: p - 0.01 * g, tree, jax.grad(loss)(tree))
     memcore.save(tmp_path / "model.safetensors", c.model, tree["params"]["memory"])
     np.save(tmp_path / "xs.npy", c.xs)
     np.save(tmp_path / "starts.npy", c.starts)
