@@ -3,7 +3,7 @@
 import importlib
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from rich.console import Console
@@ -52,4 +52,7 @@ def stop_after(monkeypatch) -> Callable[..., None]:
 
         monkeypatch.setattr(learner, "step", counted)
 
-    return arrange
+    # A process that was started in the background ignores SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield arrange
+    signal.signal(signal.SIGINT, before)

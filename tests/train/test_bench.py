@@ -22,10 +22,10 @@ def test_every_method_has_a_row():
 
 
 def test_a_method_that_fails_is_a_row(monkeypatch):
-    def broken(self, params, h, u):
+    def broken(self, params, h):
         raise RuntimeError("no step")
 
-    monkeypatch.setattr(memcore.GRU, "step", broken)
+    monkeypatch.setattr(memcore.GRU, "project", broken)
     rows = measure(memcore.GRU(3, hidden_size=2), Options(length=4, batch_size=1, width=3))
     assert all(row.reason == "RuntimeError: no step" for row in rows)
 
