@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from safetensors.numpy import save_file
 
 import memcore
 from conftest import Backend
+from memcore.backend import tree_paths
 from models import MODELS
 
 GRU = memcore.GRU(3, hidden_size=2)
@@ -118,6 +121,60 @@ def test_the_dtype_is_kept(dtype: str, tmp_path: Path) -> None:
     assert {x.dtype for x in optree.tree_leaves(memcore.load(tmp_path / "m")[1])} == {
         np.dtype(dtype)
     }
+
+
+def test_bfloat16_without_a_package_that_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file as JAX writes it, read where NumPy is alone: the same numbers, as float32."""
+    params = optree.tree_map(lambda x: x.view("<u4") >> 16 << 16, GRU.init(0))
+    model = json.dumps({"format": 1, "model": memcore.to_config(GRU)})
+    header: dict[str, Any] = {"__metadata__": {"memcore": model}}
+    data = b""
+    for name, leaf in tree_paths(params):
+        part = (leaf >> 16).astype("<u2").tobytes()
+        offsets = [len(data), len(data) + len(part)]
+        header[name] = {"dtype": "BF16", "shape": leaf.shape, "data_offsets": offsets}
+        data += part
+    head = json.dumps(header).encode()
+    content = len(head).to_bytes(8, "little") + head + data
+    (tmp_path / "m").write_bytes(content)
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    found, loaded = memcore.load(tmp_path / "m")
+    assert found == GRU
+    for (name, got), (_, want) in zip(tree_paths(loaded), tree_paths(params), strict=True):
+        assert got.dtype == np.float32, name
+        np.testing.assert_array_equal(got.view("<u4"), want)
+    (tmp_path / "m").write_bytes(content[:-1])
+    with pytest.raises(ValueError, match="is damaged"):
+        memcore.load(tmp_path / "m")
+
+
+@pytest.mark.backend("jax")
+def test_bfloat16_is_kept_where_jax_is(tmp_path: Path, backend: Backend) -> None:
+    import jax
+
+    params = GRU.init(jax.random.key(0), "bfloat16")
+    memcore.save(tmp_path / "m", GRU, params)
+    loaded = memcore.load(tmp_path / "m")[1]
+    for (_, got), (_, want) in zip(tree_paths(loaded), tree_paths(params), strict=True):
+        assert got.dtype == want.dtype == "bfloat16"
+        np.testing.assert_array_equal(got, np.asarray(want))
+
+
+def test_any_mapping_of_parameters(tmp_path: Path) -> None:
+    """Flax's FrozenDict is one."""
+    params = GRU.init(0)
+    frozen = MappingProxyType({name: MappingProxyType(part) for name, part in params.items()})
+    memcore.save(tmp_path / "frozen", GRU, frozen)
+    memcore.save(tmp_path / "plain", GRU, params)
+    assert (tmp_path / "frozen").read_bytes() == (tmp_path / "plain").read_bytes()
+
+
+def test_sizes_that_numpy_counted(tmp_path: Path) -> None:
+    model = memcore.GatedDeltaNet(np.int64(4), heads=np.int32(2), conv_size=np.int64(3))
+    memcore.save(tmp_path / "m", model, model.init(0))
+    assert memcore.load(tmp_path / "m")[0] == model
 
 
 def test_arrays_in_any_memory_order(tmp_path: Path) -> None:

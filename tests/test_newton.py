@@ -203,6 +203,8 @@ MAPS: dict[str, Callable[[Any], Any]] = {
     "chaos": lambda h: 3.99 * h * (1 - h),
     "logistic": lambda h: 2.5 * h * (1 - h),
     "cubic": lambda h: h - 0.1 * h**3,
+    # Neighbours act on each other, so that a diagonal of Jacobians is not all there is.
+    "mixed": lambda h: namespace(h).tanh(0.3 * h + 0.5 * namespace(h).roll(h, 1, axis=-1)),
 }
 
 
@@ -225,6 +227,33 @@ def test_what_does_not_converge_is_folded(backend: Backend, x64: None) -> None:
     want = model.apply({}, xs, h, **flags, method="sequential")
     close(got, want, 1e-12)
     close(*gradients(model, flags, {}, xs, h), 1e-12)
+
+
+@jax_only
+@pytest.mark.parametrize("size", [DENSE, DIAGONAL])
+def test_a_large_state_excuses_no_other(size: int, backend: Backend) -> None:
+    """One item or cotangent of 1e6: what comes later, or belongs to another sequence, is solved too."""
+    import jax
+    import jax.numpy as jnp
+
+    model, rng = Map(size, "mixed"), np.random.default_rng(1)
+    xs = 0.5 * rng.standard_normal((40, size))
+    xs[0] *= 1e6
+    weights = np.where(np.arange(40) < 30, 1.0, 1e6)[:, None]
+    xs, weights = backend.asarray((xs.astype("float32"), weights.astype("float32")))
+
+    def run(xs: Any, method: str, start: int) -> Any:
+        starts = jnp.arange(40) == start
+        return model.apply({}, xs, jnp.zeros(size), starts=starts, method=method)[1]
+
+    for start in (5, 40):
+        got, want = (run(xs, method, start) for method in ("newton", "sequential"))
+        close(got[6:], want[6:], 1e-5)
+
+    def gradient(method: str) -> Any:
+        return jax.grad(lambda xs: jnp.sum(weights * run(xs, method, 30)))(xs)
+
+    close(gradient("newton")[1:30], gradient("sequential")[1:30], 5e-5)
 
 
 @jax_only

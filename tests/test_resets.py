@@ -82,6 +82,19 @@ def test_cumulative_lengths(backend: Backend) -> None:
     check(memcore.starts_from_cu_seqlens([0, 0, 2, 2, 3]), bits("101"))
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "uint64"])
+def test_numbers_of_any_width(dtype: str, backend: Backend) -> None:
+    """What a narrow dtype of the argument cannot hold is no reason to count or compare wrongly."""
+    want = [t in (0, 100) for t in range(300)]
+    cu = backend.asarray(np.array([0, 100], dtype))
+    check(memcore.starts_from_cu_seqlens(cu, 300), want)
+    lengths = backend.asarray(np.array([100], dtype))
+    check(memcore.starts_from_lengths(lengths, 300), want)
+    ids = backend.asarray(np.array([[0, 0], [1, 1]], "uint8"))
+    previous = backend.asarray(np.array([256, 1], "int32"))
+    check(memcore.starts_from_segment_ids(ids, previous), [bits("10"), bits("00")])
+
+
 @given(st.lists(st.integers(0, 5), max_size=6), st.integers(0, 3))
 def test_conventions_agree(lengths: list[int], padding: int) -> None:
     total = sum(lengths) + padding

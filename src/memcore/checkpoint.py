@@ -64,6 +64,9 @@ def _umask() -> int:
 def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     """Read what `save` wrote: ``(model, params)``, the parameters as NumPy arrays.
 
+    NumPy itself has no bfloat16: without the package ml_dtypes, which JAX brings along, such parameters
+    come as float32, with the same values.
+
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or not one of memcore's, or its leaves are not the model's.
@@ -75,7 +78,11 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            names = set(file.keys())
+            narrow = set() if _has_bfloat16() else {n for n in names if _is_bfloat16(file, n)}
+            arrays = {name: file.get_tensor(name) for name in names - narrow}
+        if narrow:
+            arrays |= _widened(path, narrow)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
     if "memcore" not in metadata:
@@ -83,6 +90,31 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     model = _model(str(path), metadata["memcore"])
     check_params(model, arrays, str(path))
     return model, _nest(arrays)
+
+
+def _has_bfloat16() -> bool:
+    try:
+        import ml_dtypes  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def _is_bfloat16(file: Any, name: str) -> bool:
+    return bool(file.get_slice(name).get_dtype() == "BF16")
+
+
+def _widened(path: str | os.PathLike[str], names: set[str]) -> dict[str, Any]:
+    """Arrays of bfloat16 as float32, of which they are the upper half."""
+    from safetensors import deserialize
+
+    found = {name: view for name, view in deserialize(Path(path).read_bytes()) if name in names}
+    return {
+        name: (np.frombuffer(view["data"], "<u2").astype("<u4") << 16)
+        .view("<f4")
+        .reshape(view["shape"])
+        for name, view in found.items()
+    }
 
 
 def _model(path: str, text: str) -> Model:

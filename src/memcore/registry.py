@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from memcore.cell import Model
 
 registry: dict[str, type[Model]] = {}
@@ -71,6 +73,8 @@ def _encode(value: Any) -> Any:
         return to_config(value)
     if isinstance(value, tuple):
         return [_encode(item) for item in value]
+    if isinstance(value, np.bool | np.number):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(

@@ -193,8 +193,11 @@ def starts_from_segment_ids(segment_ids: Any, previous: Any = None) -> Any:
     if previous is None:
         first = xp.ones(ids[..., :1].shape, dtype=xp.bool)
     else:
-        before = xp.astype(xp.asarray(previous), ids.dtype)
-        first = ids[..., :1] != _broadcast("previous", before, ids.shape[:-1])[..., None]
+        # Neither in the dtype of the other, which may be too narrow for it.
+        integer = xp.arange(0).dtype
+        before = xp.astype(xp.asarray(previous), integer)
+        before = _broadcast("previous", before, ids.shape[:-1])[..., None]
+        first = xp.astype(ids[..., :1], integer) != before
     return xp.concat([first, changed], axis=-1)
 
 
@@ -251,7 +254,9 @@ def starts_from_cu_seqlens(cu_seqlens: Any, total: int | None = None) -> Any:
         if total is not None and cu[-1] > total:
             raise ValueError(f"cu_seqlens ends at {cu[-1]}, expected at most {total=}")
     total = int(cu[-1]) if total is None else total
-    return xp.any(cu[:, None] == xp.arange(total, dtype=cu.dtype), axis=0)
+    # In a narrow dtype of cu the steps' numbers would wrap around.
+    steps = xp.arange(total)
+    return xp.any(xp.astype(cu, steps.dtype)[:, None] == steps, axis=0)
 
 
 def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Any:

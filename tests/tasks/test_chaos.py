@@ -62,6 +62,13 @@ def test_mackey_glass_rests_where_production_equals_decay():
     np.testing.assert_allclose(mackey_glass(np.ones(11), 17, 500), 1.0, rtol=1e-12)
 
 
+def test_mackey_glass_moves_where_a_delay_is_offered():
+    """Below, all series come to rest at one value, and rows of two splits would be equal."""
+    numbers = np.random.default_rng(0).random(11)
+    assert np.ptp(mackey_glass(numbers, 4, 20_000)[-1000:]) < 1e-6
+    assert np.ptp(mackey_glass(numbers, 5, 20_000)[-1000:]) > 0.1
+
+
 @pytest.mark.parametrize("ahead", [1, 3])
 @pytest.mark.parametrize("task", [Lorenz63, MackeyGlass])
 def test_targets_are_the_inputs_of_later(task, ahead):
@@ -101,7 +108,7 @@ def test_the_numbers_are_the_same_on_every_machine(task, pinned):
         (Lorenz63, {"length": 0}, "length is 0, expected 1 or more"),
         (Lorenz63, {"every": 0}, "every is 0, expected 1 or more"),
         (MackeyGlass, {"ahead": 0}, "ahead is 0, expected 1 or more"),
-        (MackeyGlass, {"delay": 0}, "delay is 0, expected 1 or more"),
+        (MackeyGlass, {"delay": 4}, "delay is 4, expected 5 or more"),
         (MackeyGlass, {"every": 0}, "every is 0, expected 1 or more"),
     ],
 )

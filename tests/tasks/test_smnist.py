@@ -53,6 +53,15 @@ def test_the_folder_from_the_environment(mnist_folder, monkeypatch):
     assert len(SMNIST().source("test")) == 60
 
 
+def test_a_folder_from_home_is_the_same_everywhere(mnist_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(mnist_folder.parent))
+    task = SMNIST(folder=f"~/{mnist_folder.name}")
+    assert task.resolved() == SMNIST(images="mnist", folder=str(mnist_folder))
+    assert len(task.resolved().source("test")) == len(task.source("test"))
+    monkeypatch.setenv("MEMCORE_DATA", f"~/{mnist_folder.name}")
+    assert SMNIST().resolved() == task.resolved()
+
+
 @pytest.mark.parametrize("name", ["smnist", "mnist_math", "mnist_list_ops"])
 def test_the_title_says_which_images_they_are(mnist_folder, monkeypatch, name):
     """Also of a task that is packed, or whose folder the environment names; others have their name alone."""
@@ -109,10 +118,18 @@ WRONG = {
     "truncated": (truncate, "holds 15679 bytes after its header, expected 15680 for shape"),
     "truncated gzip": (truncate_gzip, r"images-idx3-ubyte\.gz is not a complete gzip file"),
     "not gzip": (not_gzip, "is not a complete gzip file: Not a gzipped file"),
-    "empty": (lambda f: (f / IMAGES).write_bytes(b""), "begins with nothing, expected an IDX"),
+    "empty": (lambda f: (f / IMAGES).write_bytes(b""), "begins with nothing, expected 00000803"),
     "labels for images": (
         lambda f: (f / IMAGES).write_bytes((f / LABELS).read_bytes()),
-        "begins with 00000801, expected an IDX file of unsigned bytes with 3 axes: 00000803",
+        "begins with 00000801, expected 00000803, an IDX file of unsigned bytes with 3 axes",
+    ),
+    "cut in its sizes": (
+        lambda f: (f / IMAGES).write_bytes((f / IMAGES).read_bytes()[:9]),
+        "ends after 9 bytes, within its header of 16 bytes",
+    ),
+    "no images": (
+        lambda f: write_idx(f / IMAGES, np.zeros((0, 28, 28))),
+        "images-idx3-ubyte has no images, expected some",
     ),
     "other images": (
         lambda f: write_idx(f / IMAGES, np.zeros((20, 8, 8))),

@@ -1,6 +1,7 @@
 """What every task promises: its format, its splits, its batches."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -133,7 +134,7 @@ def test_every_task_packs_examples_in_a_row(task):
 
 
 def test_packing_that_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="pack is 0, expected 1 or more"):
+    with pytest.raises(ValueError, match="pack is 0, expected an integer, 1 or more"):
         tasks.make("digits", pack=0)
     packed = tasks.make("digits", pack=361)
     with pytest.raises(ValueError, match="pack is 361, expected 1 to 360, the size of the test"):
@@ -238,3 +239,39 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, use):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match='install the extra "train"'):
         use()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("parity", {"length": "x"}, "length is 'x', expected an integer"),
+        ("parity", {"length": 3.5}, "length is 3.5, expected an integer"),
+        ("parity", {"length": True}, "length is True, expected an integer"),
+        ("parity", {"seed": 0.5}, "seed is 0.5, expected an integer"),
+        ("parity", {"pack": 2.5}, "pack is 2.5, expected an integer, 1 or more"),
+        ("parity", {"pack": "2"}, "pack is '2', expected an integer, 1 or more"),
+        ("parity", {"pack": True}, "pack is True, expected an integer, 1 or more"),
+        ("copy", {"items": None}, "items is None, expected an integer"),
+        ("localization", {"length": 20.0}, "length is 20.0, expected an integer"),
+        ("localization", {"turn": "a"}, "turn is 'a', expected a number"),
+        ("localization", {"turn": float("nan")}, "turn is nan, expected 0 to"),
+        ("needle", {"depth": "half"}, "depth is 'half', expected a number or None"),
+        ("repeat_first", {"symbols": 4.0}, "symbols is 4.0, expected an integer"),
+        ("mnist_math", {"seed": 1.5}, "seed is 1.5, expected an integer"),
+        ("smnist", {"permuted": 1}, "permuted is 1, expected True or False"),
+        ("smnist", {"folder": 3}, "folder is 3, expected a string or None"),
+        ("text", {"path": 3}, "path is 3, expected a string or None"),
+    ],
+)
+def test_an_option_of_another_type_is_refused(name, options, message):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
+        tasks.make(name, **options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    task = tasks.make("localization", length=np.int64(20), turn=np.float32(1.5), seed=np.int8(2))
+    config = json.loads(json.dumps(tasks.to_config(task)))
+    assert config == {"name": "localization", "length": 20, "turn": 1.5, "seed": 2}
+    np.testing.assert_array_equal(
+        tasks.make(**config).source("test")[0]["xs"], task.source("test")[0]["xs"]
+    )

@@ -78,3 +78,11 @@ def test_a_text_that_is_too_short(tmp_path, split):
 def test_a_length_that_makes_no_sense():
     with pytest.raises(ValueError, match="length is 0, expected 1 or more"):
         Text(length=0)
+
+
+def test_a_path_from_home_is_the_same_everywhere(book, monkeypatch):
+    path, _ = book
+    monkeypatch.setenv("HOME", str(path.parent))
+    task = Text(path="~/book.txt")
+    assert task.resolved() == Text(path=str(path))
+    assert task.in_features == task.resolved().in_features == 11

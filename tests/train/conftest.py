@@ -34,7 +34,7 @@ def deliver(number: int) -> None:
 
 
 @pytest.fixture
-def stop_after(monkeypatch) -> Callable[..., None]:
+def stop_after(monkeypatch) -> Iterator[Callable[..., None]]:
     """`stop_after(step, signal, framework)`: a signal comes while that training step runs."""
     from memcore.train.learners import CLASSES
 

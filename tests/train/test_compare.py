@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 
 import jax
 import numpy as np
@@ -271,3 +272,41 @@ def test_bad_arguments(arguments, message, tmp_path, monkeypatch, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_with_the_file_of_something_else(tmp_path, capsys):
+    (tmp_path / "compared").mkdir()
+    path = tmp_path / "compared" / "comparison.json"
+    for content in (
+        '{"a": 1}',
+        "[]",
+        '{"settings": {}, "runs": [1]}',
+        '{"settings": {}, "runs": [[1]]}',
+    ):
+        path.write_text(content)
+        assert main(["--models", "lru", "--out", str(path.parent)]) == 2
+        assert "comparison.json is not the file of a comparison" in capsys.readouterr().err
+        assert [p.name for p in path.parent.iterdir()] == [path.name]
+        assert path.read_text() == content
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "0", "-1"])
+def test_rates_that_make_no_sense_leave_nothing(rate, tmp_path, capsys):
+    folder = tmp_path / "compared"
+    with pytest.raises(SystemExit) as caught:
+        main(["--models", "lru", "--learning-rates", "0.01", rate, "--out", str(folder)])
+    assert caught.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "expected one or more positive finite numbers" in said
+    assert not folder.exists()
+
+
+def test_where_no_loss_is_finite_none_ended_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(Training, "run", lambda self: summary(validation_loss=math.nan))
+    code, text = go(options(tmp_path))
+    assert code == 1 and text.count("the loss is not finite") == 2
+
+
+def test_every_rate_has_a_folder_of_its_own(tmp_path):
+    near = options(tmp_path, models="lru", learning_rates=(0.0012345671, 0.0012345672))
+    assert len({entry.folder for entry in entries(near, TASK)}) == 2

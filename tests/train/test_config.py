@@ -42,6 +42,8 @@ def test_what_makes_no_sense_is_refused(config, change, message):
         ({"clip": -1.0}, "clip is -1.0, expected more than 0"),
         ({"weight_decay": -0.1}, "weight_decay is -0.1, expected 0 or more"),
         ({"recurrence_rate": float("nan")}, "recurrence_rate is nan, expected 0 or more"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf, expected a finite number"),
+        ({"noise": float("inf")}, "noise is inf, expected a finite number"),
         ({"warmup": 1.5}, "warmup is 1.5, expected a part of the steps"),
     ],
 )

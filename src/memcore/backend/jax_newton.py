@@ -34,7 +34,7 @@ DENSE = 64
 ITERATIONS = 100
 """Where Newton has not converged by then, the fold is faster."""
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
-"""Of the residual and the last correction, relative to the largest state so far."""
+"""Of the residual and the last correction, relative to the state and the one before."""
 BLOCK = 32
 """Columns of a Jacobian that are formed at a time where its diagonal is all that is kept."""
 
@@ -113,8 +113,10 @@ def solve(step: Step, length: int, constants: Any, state: Any, slots: Any) -> tu
         states, residual, jacobian = best
         change = jax.lax.cond(damping > 0, _damped, _undamped, jacobian, residual, damping)
         trial = states + change
-        # The largest number so far, not of all: a part that ran away must not excuse itself.
-        scale = jax.lax.cummax(jnp.max(jnp.abs(trial), axis=-1), axis=0)
+        # Of the two states that a step is between, not of all: neither a part that ran away nor another
+        # sequence of the row, however large, may excuse what is not solved.
+        largest = jnp.max(jnp.abs(trial), axis=-1)
+        scale = jnp.maximum(largest, _shift(jnp.max(jnp.abs(state), axis=-1), largest))
         error = jnp.max(jnp.maximum(jnp.abs(change), jnp.abs(residual)), axis=-1)
         # Never so for a NaN; and a damped change may be small far from the solution.
         converged = jnp.all(error <= tolerance * scale) & (damping == 0)

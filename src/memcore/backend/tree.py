@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optree
@@ -38,8 +38,8 @@ def tree_leaves(tree: Any) -> list[Any]:
 
 
 def tree_paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Names and leaves of a tree of dicts, tuples and lists: ``("layer_0/kernel", leaf)``."""
-    if isinstance(tree, dict):
+    """Names and leaves of a tree of mappings, tuples and lists: ``("layer_0/kernel", leaf)``."""
+    if isinstance(tree, Mapping):
         items = [(str(key), tree[key]) for key in sorted(tree)]
     elif isinstance(tree, tuple | list):
         items = [(str(i), item) for i, item in enumerate(tree)]

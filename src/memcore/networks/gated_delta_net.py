@@ -12,7 +12,7 @@ import numpy as np
 
 from memcore import nn, ops
 from memcore.backend import as_draw, namespace
-from memcore.call import Call
+from memcore.call import Call, is_count
 from memcore.cell import Array, Model, Params, State
 from memcore.nn import wide
 from memcore.ops.causal_convolution import CausalConvolution
@@ -60,7 +60,7 @@ class GatedDeltaNet(Model):
     def __post_init__(self) -> None:
         super().__post_init__()
         nn.head_sizes(self)
-        if not isinstance(self.conv_size, int) or self.conv_size < 2:
+        if not is_count(self.conv_size) or self.conv_size < 2:
             raise ValueError(f"conv_size is {self.conv_size!r}, expected an int of at least 2")
 
     def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:

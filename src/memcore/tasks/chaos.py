@@ -115,6 +115,8 @@ def _lorenz(x: float, y: float, z: float) -> Point:
 MACKEY_STEPS = 10
 """Runge-Kutta steps in a unit of time."""
 MACKEY_SETTLES = 300
+MACKEY_RESTS = 4
+"""A series with this delay or a shorter one comes to rest at 1, wherever it began: all rows are one."""
 MACKEY_LOW, MACKEY_SIZE = 0.4, 1.0
 MACKEY_MEAN, MACKEY_DEVIATION = 0.93, 0.226
 DECAY, PRODUCTION = 0.1, 0.2
@@ -137,13 +139,13 @@ class MackeyGlass(_Trajectory):
     degrees: ClassVar[int] = 11
 
     delay: int = 17
-    """Units of time after which the series acts on itself."""
+    """Units of time after which the series acts on itself: 5 or more, below which it comes to rest."""
     every: int = 6
     """Units of time between two samples."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        at_least("delay", self.delay, 1)
+        at_least("delay", self.delay, MACKEY_RESTS + 1)
         at_least("every", self.every, 1)
 
     def samples(self, initial: np.ndarray, count: int) -> np.ndarray:

@@ -26,6 +26,7 @@ class Generated(TaskDefaults):
     """Another seed gives other examples."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("seed", self.seed, 0)
 
     def source(self, split: Split) -> "GeneratedRows":

@@ -22,18 +22,23 @@ def read(path: Path, rank: int) -> np.ndarray:
     Raises ValueError where the file is truncated, too long, or something else.
     """
     data = _bytes(path)
-    if len(data) < 4 + 4 * rank or data[:4] != bytes([0, 0, 8, rank]):
+    kind, header = bytes([0, 0, 8, rank]), 4 + 4 * rank
+    if data[:4] != kind:
         raise ValueError(
-            f"{path} begins with {data[:4].hex() or 'nothing'}, expected an IDX file of unsigned "
-            f"bytes with {rank} axes: {bytes([0, 0, 8, rank]).hex()} and {rank} sizes"
+            f"{path} begins with {data[:4].hex() or 'nothing'}, expected {kind.hex()}, an IDX file of "
+            f"unsigned bytes with {rank} axes"
+        )
+    if len(data) < header:
+        raise ValueError(
+            f"{path} ends after {len(data)} bytes, within its header of {header} bytes"
         )
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", count=rank, offset=4))
-    given, expected = len(data) - 4 - 4 * rank, math.prod(shape)
+    given, expected = len(data) - header, math.prod(shape)
     if given != expected:
         raise ValueError(
             f"{path} holds {given} bytes after its header, expected {expected} for shape {shape}"
         )
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
 
 
 def _bytes(path: Path) -> bytes:

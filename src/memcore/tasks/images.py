@@ -76,9 +76,7 @@ class DigitImages(TaskDefaults):
     """Cut train, validation and test out of MNIST's t10k files."""
 
     def __post_init__(self) -> None:
-        expected = ("auto", "mnist", "digits")
-        if self.images not in expected:
-            raise ValueError(f"images is {self.images!r}, expected one of {', '.join(expected)}")
+        super().__post_init__()
         if self.images == "digits" and (self.folder or self.from_t10k):
             raise ValueError("images is 'digits', expected 'mnist' with folder or from_t10k")
 
@@ -88,7 +86,7 @@ class DigitImages(TaskDefaults):
         return replace(
             self,
             images="mnist" if self._mnist else "digits",
-            folder=folder and str(Path(folder).absolute()),
+            folder=folder and str(Path(folder).expanduser().absolute()),
         )
 
     @property

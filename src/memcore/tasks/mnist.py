@@ -30,6 +30,8 @@ def from_folder(folder: Path, part: Part) -> Images:
     images, labels = idx.read(paths[0], rank=3), idx.read(paths[1], rank=1)
     if images.shape[1:] != (28, 28):
         raise ValueError(f"{paths[0]} has images of {images.shape[1:]}, expected (28, 28)")
+    if not len(images):
+        raise ValueError(f"{paths[0]} has no images, expected some")
     if len(images) != len(labels):
         raise ValueError(f"{paths[1]} has {len(labels)} labels, expected {len(images)}, as images")
     if labels.max(initial=0) > 9:

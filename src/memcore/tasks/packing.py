@@ -26,8 +26,8 @@ class Packed:
             raise ValueError(
                 f"task is packed already, {self.task.pack} in a row: expected one that is not"
             )
-        if self.pack < 1:
-            raise ValueError(f"pack is {self.pack}, expected 1 or more")
+        if type(self.pack) is not int or self.pack < 1:
+            raise ValueError(f"pack is {self.pack!r}, expected an integer, 1 or more")
 
     def resolved(self) -> "Packed":
         return Packed(self.task.resolved(), self.pack)

@@ -44,11 +44,14 @@ def make(name: str, *, pack: int = 1, **options: object) -> Task:
     `pack` is an option of every task: how many of its examples share a row (see `Packed`).
     """
     task = task_class(name)(**options)
-    return task if pack == 1 else Packed(task, pack)
+    return task if pack == 1 and pack is not True else Packed(task, pack)
 
 
 def to_config(task: Task) -> dict[str, Any]:
     """A dict of what JSON knows; `make(**to_config(task))` is the same task."""
     if isinstance(task, Packed):
         return {**to_config(task.task), "pack": task.pack}
-    return {"name": task.name, **asdict(task)}
+    values = {
+        name: getattr(value, "item", lambda v=value: v)() for name, value in asdict(task).items()
+    }
+    return {"name": task.name, **values}

@@ -33,6 +33,7 @@ class RepeatFirst(TaskDefaults):
     """Another seed gives other examples."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.symbols < 2:
             raise ValueError(f"symbols is {self.symbols}, expected at least 2")
         if not 1 <= self.episodes <= self.length // 2:

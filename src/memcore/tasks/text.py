@@ -39,11 +39,12 @@ class Text(TaskDefaults):
     """Steps of a row."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         at_least("length", self.length, 1)
 
     def resolved(self) -> "Text":
         """The same task, which reads the same file wherever it is run again."""
-        return replace(self, path=self.path and str(Path(self.path).absolute()))
+        return replace(self, path=self.path and str(Path(self.path).expanduser().absolute()))
 
     @property
     def in_features(self) -> int:

@@ -1,5 +1,6 @@
 """What determines a run, and its form as JSON."""
 
+import math
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
@@ -37,6 +38,9 @@ class OptimizerOptions:
             _at_least(name, getattr(self, name), 0, strictly=True)
         for name in ("weight_decay", "recurrence_rate", "noise"):
             _at_least(name, getattr(self, name), 0)
+        for name in ("learning_rate", "weight_decay", "recurrence_rate", "noise"):
+            if math.isinf(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number")
         if not 0 <= self.warmup < 1:
             raise ValueError(
                 f"warmup is {self.warmup}, expected a part of the steps, from 0 to below 1"

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import tyro
@@ -79,8 +80,7 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     path = folder / "comparison.json"
     runs: list[Any] = []
     if path.exists():
-        content = read_json(path)
-        there, runs = content["settings"], content["runs"]
+        there, runs = _read(path)
         if there != json.loads(json.dumps(here)):
             raise FileExistsError(
                 f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
@@ -101,6 +101,17 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
         draft.unlink(missing_ok=True)
     write_json(path, {"settings": here, "runs": keys})
     return [*known, *planned]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
+    """The settings and the runs of the comparison in a file; ValueError where it is something else."""
+    content = read_json(path)
+    try:
+        settings, runs = content["settings"], content["runs"]
+        [(model, position, rate, seed) for model, position, rate, seed in runs]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not the file of a comparison: {error!r}") from error
+    return settings, runs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +142,7 @@ def compare(options: Options, planned: list[Entry], console: Console) -> int:
     if len(outcomes) < len(planned):
         console.print("interrupted; the same command goes on", highlight=False)
         return INTERRUPTED
-    return 0 if any(outcome.summary for outcome in outcomes) else FAILED
+    return 0 if any(row.mean is not None for row in rows(outcomes)) else FAILED
 
 
 def attempt(entry: Entry) -> Outcome | None:

@@ -1,6 +1,7 @@
 """The options of `memcore compare`, and the plan of runs that follows from them."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,9 +77,13 @@ class Options:
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
         rates = self.learning_rates
-        if not rates or len(set(rates)) < len(rates) or min(rates) <= 0:
+        if (
+            not rates
+            or len(set(rates)) < len(rates)
+            or not all(0 < rate < math.inf for rate in rates)
+        ):
             raise ValueError(
-                f"learning_rates is {rates}, expected one or more positive numbers, each once"
+                f"learning_rates is {rates}, expected one or more positive finite numbers, each once"
             )
 
     @property
@@ -127,7 +132,7 @@ class Entry:
         """Where the run lives."""
         position = "positions" if self.position else "plain"
         model = self.model.replace(":", "+")
-        name = f"{model}-{position}-{self.learning_rate:g}-{self.seed}"
+        name = f"{model}-{position}-{float(self.learning_rate)!r}-{self.seed}"
         return self.options.folder / "runs" / name
 
     def build(self) -> Config:
