@@ -1,6 +1,6 @@
 """The baseline table of the documentation: every model on a few tasks, at one budget.
 
-    python benchmarks/baselines.py [--steps 400] [--seeds 1] [--only TASK ...]
+    python benchmarks/baselines.py [--steps 400] [--seeds 3] [--only TASK ...]
 
 Every comparison is one of ``memcore compare``: it lives in a folder of ``runs/baselines``, finished runs are
 kept there, and the same command goes on after an interruption. The page docs/baselines.md then shows every
@@ -31,11 +31,10 @@ from memcore.tasks import Task
 from memcore.train import evaluate, make_learner
 from memcore.train.compare.command import check, compare, enter
 from memcore.train.compare.options import Entry, Options, entries
-from memcore.train.compare.results import Row, cells, headers
+from memcore.train.compare.results import Row, cells, deviation, headers, with_spread
 from memcore.train.files import beside, read_json
 from memcore.train.folder import RunFolder
 from memcore.train.objective import Objective
-from memcore.train.progress import shown
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "baselines.md"
@@ -52,11 +51,11 @@ class Baseline:
 
     task: str
     about: str
-    """What it asks for; `{task}` is the task, `{longer}` the field below."""
+    """What it asks for; `{task}` is the task."""
     options: dict[str, Any] = field(default_factory=dict)
     positions: Literal["both", "none"] = "none"
-    longer: int = 0
-    """Length of the longer words on which the trained models are evaluated as well; 0: none."""
+    longer: tuple[int, ...] = ()
+    """Lengths of the longer words on which the trained models are evaluated as well."""
 
 
 BASELINES = (
@@ -73,8 +72,8 @@ BASELINES = (
     Baseline(
         "parity",
         "Whether the number of ones so far is odd. Trained on words of {task.length} bits, tested on such "
-        "words and on words of {longer} bits.",
-        longer=256,
+        "words and on longer ones.",
+        longer=(64, 128, 256),
     ),
     Baseline(
         "mqar",
@@ -141,27 +140,29 @@ def comparison(baseline: Baseline, given: argparse.Namespace) -> Comparison:
     return Comparison(baseline, tasks.make(baseline.task, **baseline.options), options)
 
 
-def longer_words(chosen: Comparison, row: Row) -> str:
-    """The metric on longer words, from the saved models: the mean over the seeds."""
+def longer_words(chosen: Comparison, row: Row, length: int) -> str:
+    """The metric on words of a length, from the saved models: the mean over the seeds, and its spread."""
     task: Any = chosen.task
-    other = replace(task, length=chosen.baseline.longer)
+    other = replace(task, length=length)
     values = []
     for folder in chosen.runs(row):
         model, params = memcore.load(folder.model)
         learner = make_learner("core", model, params, optax.identity(), Objective(task.loss))
         values.append(evaluate(learner, other, "test", chosen.options.batch_size)[task.metric])
-    return shown(task.metric, statistics.fmean(values)) if values else ""
+    if not values:
+        return ""
+    return with_spread(task.metric, statistics.fmean(values), deviation(values))
 
 
 def section(chosen: Comparison, found: list[Row]) -> str:
     """A task's part of the page."""
     baseline = chosen.baseline
     table = [headers(found), *(cells(row) for row in found)]
-    if baseline.longer:
-        column = [f"length {baseline.longer}", *(longer_words(chosen, row) for row in found)]
+    for length in reversed(baseline.longer):
+        column = [f"length {length}", *(longer_words(chosen, row, length) for row in found)]
         table = [[*line[:2], cell, *line[2:]] for line, cell in zip(table, column, strict=True)]
     table.insert(1, ["---"] * len(table[0]))
-    about = baseline.about.format(task=chosen.task, longer=baseline.longer)
+    about = baseline.about.format(task=chosen.task)
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in table]
     return "\n".join([f"### `{baseline.task}`", "", about, "", *lines, "", times(found), ""])
 
@@ -210,7 +211,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument(
         "--models", default=every, help="all, and the delta rule with eigenvalues in [-1, 1]"

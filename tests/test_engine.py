@@ -680,6 +680,39 @@ def test_the_learned_initial_state_has_a_gradient(backend: Backend) -> None:
         np.testing.assert_allclose(got["h0"], 2 * (1.75 + 1.5), atol=1e-6)
 
 
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("lru", "sequential"),
+        ("lru", "associative"),
+        ("lru", "chunked"),
+        ("gru", "sequential"),
+        ("residual_stack", "sequential"),
+        ("attention", "sequential"),
+    ],
+)
+def test_forward_mode(name: str, method: str, backend: Backend, x64: None) -> None:
+    """Along a direction it is the gradient's product with that direction."""
+    import jax
+    import jax.numpy as jnp
+
+    model, rng = MODELS[name], np.random.default_rng(0)
+    params = backend.asarray(model.init(0, "float64"))
+    xs = backend.asarray(rng.standard_normal((2, 7, model.in_features)))
+    starts = backend.asarray(np.broadcast_to(np.arange(7) == 3, (2, 7)))
+
+    def loss(params: Any, xs: Any) -> Any:
+        ys = model.apply(params, xs, starts=starts, method=method, chunk_size=3)[1]
+        return jnp.sum(jnp.sin(ys))
+
+    along = optree.tree_map(lambda x: backend.asarray(rng.standard_normal(x.shape)), (params, xs))
+    _, got = jax.jit(lambda *args: jax.jvp(loss, args, along))(params, xs)
+    gradient = jax.jit(jax.grad(loss, (0, 1)))(params, xs)
+    products = optree.tree_map(lambda g, v: jnp.sum(g * v), gradient, along)
+    close(got, sum(optree.tree_leaves(products)), 1e-10)
+
+
 @pytest.mark.backend("numpy", "array_api_strict")
 def test_a_model_that_is_not_causal(backend: Backend) -> None:
     model, rng = Backwards(3), np.random.default_rng(0)

@@ -125,7 +125,8 @@ class Model:
             valid: ``(..., T)`` bool: other steps are padding; they leave the state as it is, and
                 their outputs are 0. A start on such a step still counts.
             method: ``"auto"`` or one of ``methods`` (``"newton"`` on JAX); parts that lack it use
-                ``"auto"``.
+                ``"auto"``. Forward mode (``jax.jvp``) needs ``"sequential"``: some others have
+                gradients of their own.
             chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto``
                 chooses if None).
             key: for dropout (as for `init`); None means no dropout.

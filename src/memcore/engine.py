@@ -109,7 +109,8 @@ def scan(
         starts: ``(..., T)`` bool: before ``x_t`` is used, the state becomes the initial one.
         valid: ``(..., T)`` bool: other steps are padding; they leave the state as it is, and their
             outputs are 0. A start on such a step still counts.
-        method: ``"auto"``, or one of ``cell.methods`` (``"newton"`` on JAX).
+        method: ``"auto"``, or one of ``cell.methods`` (``"newton"`` on JAX). Forward mode (``jax.jvp``)
+            needs ``"sequential"``: some others have gradients of their own.
         chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto`` chooses
             if None).
         return_states: whether to return the state after each step as well; not with ``fused``.

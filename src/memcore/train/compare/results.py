@@ -69,7 +69,7 @@ def _row(label: str, outcomes: list[Outcome]) -> Row:
         label,
         metric=best[0].metric,
         mean=statistics.fmean(tests),
-        spread=statistics.stdev(tests) if len(tests) > 1 else None,
+        spread=deviation(tests),
         seeds=len(tests),
         validation=_mean(best, "validation_metric"),
         parameters=best[0].parameters,
@@ -99,12 +99,9 @@ def cells(row: Row) -> list[str]:
     """A row as text, as `HEADERS` says."""
     if row.mean is None:
         return [row.model, *[""] * (len(HEADERS) - 2), row.reason]
-    test = shown(row.metric, row.mean)
-    if row.spread is not None:
-        test += f" ± {shown(row.metric, row.spread)}"
     return [
         row.model,
-        test,
+        with_spread(row.metric, row.mean, row.spread),
         shown(row.metric, row.validation or 0.0),
         str(row.seeds),
         f"{row.parameters:,}",
@@ -114,6 +111,17 @@ def cells(row: Row) -> list[str]:
         f"{row.learning_rate:g}",
         row.reason,
     ]
+
+
+def with_spread(metric: str, mean: float, spread: float | None) -> str:
+    """A mean as text, with its standard deviation where there is one."""
+    text = shown(metric, mean)
+    return text if spread is None else f"{text} ± {shown(metric, spread)}"
+
+
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of several values; None of a single one."""
+    return statistics.stdev(values) if len(values) > 1 else None
 
 
 def headers(found: list[Row]) -> list[str]:
