@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -102,9 +101,10 @@ class GatedDeltaNet(Model):
         }
 
     def _apply(self, params: Params, xs: Array, state: State, call: Call) -> tuple[Any, ...]:
-        conv, (q, k, v) = self._convolved(params, xs, state["conv"], call)
+        conv, qk, v = self._convolved(params, xs, state["conv"], call)
         beta, log_decay = self._gates(params, xs)
-        q, k, scale = nn.l2_normalise(wide(q)), nn.l2_normalise(wide(k)), q.shape[-1] ** -0.5
+        qk, scale = nn.l2_normalise(wide(qk)), qk.shape[-1] ** -0.5
+        q, k = qk[..., : self.heads, :], qk[..., self.heads :, :]
         memory, out = ops.delta_rule(
             q, k, wide(v), beta, log_decay, state["memory"], scale=scale, **call.options
         )
@@ -116,8 +116,8 @@ class GatedDeltaNet(Model):
 
     def _convolved(
         self, params: Params, xs: Array, state: State, call: Call
-    ) -> tuple[State, list[Array]]:
-        """Queries, keys and values ``(..., T, heads, size)``; one convolution over all their channels."""
+    ) -> tuple[State, Array, Array]:
+        """Queries and keys ``(..., T, 2 heads, K)``, values ``(..., T, heads, V)``: one convolution."""
         xp = namespace(xs)
         kernels = [
             xp.concat([params[f"{part}{end}"]["kernel"] for part in CONVOLVED], axis=-1)
@@ -126,9 +126,8 @@ class GatedDeltaNet(Model):
         u = nn.linear({"kernel": kernels[0]}, xs)
         state, u = ops.causal_convolution(u, kernels[1], state, **call.options)
         (k, _), u = nn.head_sizes(self), nn.silu(u)
-        cuts = (0, self.heads * k, 2 * self.heads * k, u.shape[-1])
-        parts = [u[..., begin:end] for begin, end in pairwise(cuts)]
-        return state, [nn.split_heads(part, self.heads) for part in parts]
+        qk, v = u[..., : 2 * self.heads * k], u[..., 2 * self.heads * k :]
+        return state, nn.split_heads(qk, 2 * self.heads), nn.split_heads(v, self.heads)
 
     def _gates(self, params: Params, xs: Array) -> tuple[Array, Array]:
         """Writing strengths and log decays ``(..., T, heads)``, in the dtype of the state."""
