@@ -103,6 +103,21 @@ def compiled(f: Callable[..., Any], args: tuple[Any, ...], once: bool = False) -
     if seconds < COMPILED_AGAIN and not once:
         # What else the machine does for a moment weighs much in so short a time.
         seconds = statistics.median([seconds, *(_compile(f, args)[1] for _ in range(2))])
+    return _program(run, args, seconds)
+
+
+def compiled_in_turns(
+    sides: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], rounds: int
+) -> list[Program]:
+    """Several functions with their arguments, each compiled once a round: the median."""
+    found = [[_compile(f, args) for f, args in sides] for _ in range(rounds)]
+    return [
+        _program(of_side[-1][0], args, statistics.median(seconds for _, seconds in of_side))
+        for (_, args), of_side in zip(sides, zip(*found, strict=True), strict=True)
+    ]
+
+
+def _program(run: Any, args: tuple[Any, ...], seconds: float) -> Program:
     memory = run.memory_analysis()
     temporaries = None if memory is None else memory.temp_size_in_bytes
     return Program(lambda: jax.block_until_ready(run(*args)), seconds, temporaries)
@@ -148,23 +163,22 @@ def tolerance() -> float:
 
 
 def compare(pair: Pair, effort: Effort = QUICK) -> Row:
-    """Forward plus gradient of both sides: the same numbers, then the time.
+    """Forward plus gradient of both sides: the same numbers, then the time; compiled and run in turns.
 
     Raises:
         Different: the numbers differ by more than `tolerance`.
     """
     theirs_args = pair.args if pair.their_args is None else pair.their_args
-    ours, theirs = _program(pair.ours, pair.args), _program(pair.theirs, theirs_args)
+    sides = [(pair.ours, pair.args), (pair.theirs, theirs_args)]
+    functions = [(forward_and_gradient(f), x) for f, x in sides if not isinstance(f, Program)]
+    made = iter(compiled_in_turns(functions, effort.blocks))
+    ours, theirs = (f if isinstance(f, Program) else next(made) for f, _ in sides)
     if pair.same:
         (out, gradients), (other, others) = ours.run(), theirs.run()
         if pair.their_args is not None:
             gradients, others = gradients[-1], others[-1]
         agree(pair.name, (out, gradients), pair.theirs_like_ours((other, others)))
     return Row(pair.name, *measure([ours, theirs], effort), pair.same, pair.note)
-
-
-def _program(f: Any, args: tuple[Any, ...]) -> Program:
-    return f if isinstance(f, Program) else compiled(forward_and_gradient(f), args)
 
 
 def agree(name: str, a: Any, b: Any) -> None:

@@ -50,16 +50,16 @@ def lines(data: dict[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
 
 
 def time_against_length(data: dict[str, Any]) -> Any:
-    """One panel per rule, one line per method."""
+    """One panel per rule, one line per method; all panels have the same axes."""
     from matplotlib.figure import Figure
 
     panels = lines(data)
     if not panels:
         return None
-    columns = min(3, len(panels))
+    columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.2 * rows + 0.6), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    figure = Figure(figsize=(3.4 * columns, 2.8 * rows + 0.6), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     shown = {}
     for axis, (rule, methods) in zip(axes, panels.items(), strict=False):
         for method, points in methods.items():
@@ -72,6 +72,7 @@ def time_against_length(data: dict[str, Any]) -> Any:
             )
         axis.set(title=rule, xscale="log", yscale="log")
         axis.grid(alpha=0.3)
+        axis.tick_params(labelbottom=True)  # also above a place without a panel
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     figure.supxlabel("T, steps")
