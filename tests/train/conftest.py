@@ -2,6 +2,7 @@
 
 import importlib
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 
@@ -21,6 +22,22 @@ def config() -> Config:
 def console() -> Console:
     """Not a terminal; `export_text` gives what was printed."""
     return Console(record=True, width=200, force_terminal=False)
+
+
+@pytest.fixture
+def forget(monkeypatch) -> Callable[..., None]:
+    """`forget(prefix, ...)`: modules so named are imported anew, and afterwards are what they were."""
+
+    def arrange(*prefixes: str) -> None:
+        for name in [name for name in sys.modules if name.startswith(prefixes)]:
+            parent, _, last = name.rpartition(".")
+            package = sys.modules.get(parent)
+            if last in vars(package or object):
+                # An import sets this as well: without it, two modules of one name would be about.
+                monkeypatch.setattr(package, last, getattr(package, last))
+            monkeypatch.delitem(sys.modules, name)
+
+    return arrange
 
 
 def deliver(number: int) -> None:

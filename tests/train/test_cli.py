@@ -167,9 +167,8 @@ def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     assert "holds another run: model.position is 'learned' there" in capsys.readouterr().err
 
 
-def test_a_missing_package_is_named_with_the_extra(capsys, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("memcore.train")]:
-        monkeypatch.delitem(sys.modules, name)
+def test_a_missing_package_is_named_with_the_extra(capsys, monkeypatch, forget):
+    forget("memcore.train")
     monkeypatch.setitem(sys.modules, "tyro", None)
     assert main(["train"]) == 2
     assert 'no module tyro: it needs memcore with its extra "train"' in capsys.readouterr().err

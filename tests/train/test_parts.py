@@ -210,10 +210,10 @@ def test_an_unknown_framework_is_refused():
         ("nnx", "flax", "flax"),
     ],
 )
-def test_a_missing_framework_is_named_with_its_extra(monkeypatch, framework, package, extra):
-    ours = ("memcore_equinox", "memcore_flax", f"memcore.train.learners.{framework}", package)
-    for name in [name for name in sys.modules if name.startswith(ours)]:
-        monkeypatch.delitem(sys.modules, name)
+def test_a_missing_framework_is_named_with_its_extra(
+    monkeypatch, forget, framework, package, extra
+):
+    forget("memcore_equinox", "memcore_flax", f"memcore.train.learners.{framework}", package)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=rf"\[{extra}\]"):
         make_learner(framework, None, None, None, None)
