@@ -45,8 +45,7 @@ def lines(data: dict[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
         if "seconds" in row and row["mode"] == "forward and gradient":
             line = found.setdefault(row["rule"], {}).setdefault("streamed", {})
             line[row["length"]] = row["seconds"]
-    several = lambda methods: any(len(points) > 1 for points in methods.values())  # noqa: E731
-    return {rule: methods for rule, methods in found.items() if several(methods)}
+    return {rule: methods for rule, methods in found.items() if max(map(len, methods.values())) > 1}
 
 
 def time_against_length(data: dict[str, Any]) -> Any:

@@ -78,9 +78,9 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             metadata = file.metadata() or {}
-            names = set(file.keys())
-            narrow = set() if _has_bfloat16() else {n for n in names if _is_bfloat16(file, n)}
-            arrays = {name: file.get_tensor(name) for name in names - narrow}
+            names = list(file.keys())
+            narrow = [] if _has_bfloat16() else [n for n in names if _is_bfloat16(file, n)]
+            arrays = {name: file.get_tensor(name) for name in names if name not in narrow}
         if narrow:
             arrays |= _widened(path, narrow)
     except SafetensorError as error:
@@ -104,7 +104,7 @@ def _is_bfloat16(file: Any, name: str) -> bool:
     return bool(file.get_slice(name).get_dtype() == "BF16")
 
 
-def _widened(path: str | os.PathLike[str], names: set[str]) -> dict[str, Any]:
+def _widened(path: str | os.PathLike[str], names: list[str]) -> dict[str, Any]:
     """Arrays of bfloat16 as float32, of which they are the upper half."""
     from safetensors import deserialize
 

@@ -118,10 +118,10 @@ WRONG = {
     "truncated": (truncate, "holds 15679 bytes after its header, expected 15680 for shape"),
     "truncated gzip": (truncate_gzip, r"images-idx3-ubyte\.gz is not a complete gzip file"),
     "not gzip": (not_gzip, "is not a complete gzip file: Not a gzipped file"),
-    "empty": (lambda f: (f / IMAGES).write_bytes(b""), "begins with nothing, expected 00000803"),
+    "empty": (lambda f: (f / IMAGES).write_bytes(b""), "begins with nothing, expected an IDX"),
     "labels for images": (
         lambda f: (f / IMAGES).write_bytes((f / LABELS).read_bytes()),
-        "begins with 00000801, expected 00000803, an IDX file of unsigned bytes with 3 axes",
+        "begins with 00000801, expected an IDX file of unsigned bytes with 3 axes: 00000803",
     ),
     "cut in its sizes": (
         lambda f: (f / IMAGES).write_bytes((f / IMAGES).read_bytes()[:9]),

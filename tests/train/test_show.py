@@ -77,7 +77,7 @@ ERRORS = {
     "example": (["--task", "parity", "--first", "65535"], "index is 65536, expected 0 to 65535"),
     "count": (["--count", "0"], "count is 0, expected 1 or more"),
     "steps": (["--steps", "0"], "steps is 0, expected 1 or more"),
-    "pack": (["--pack", "0"], "pack is 0, expected an integer, 1 or more"),
+    "pack": (["--pack", "0"], "pack is 0, expected 1 or more"),
     "path": (["--task", "text"], "path is None, expected a text file"),
 }
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore.tasks.base import Example
-from memcore.tasks.generated import Generated, at_least, episode
+from memcore.tasks.checks import at_least
+from memcore.tasks.generated import Generated, episode
 from memcore.tasks.registry import register
 
 

@@ -1,13 +1,11 @@
 """What a task is: fixed splits of examples in one uniform format."""
 
 from collections.abc import Iterator
-from dataclasses import fields
-from numbers import Integral, Real
-from os import PathLike
-from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
+
+from memcore.tasks.checks import at_least, check_types
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -126,36 +124,6 @@ class TaskDefaults:
         return cut(self.source(split)[index], size)
 
 
-KINDS: dict[Any, tuple[Any, str]] = {
-    int: (Integral, "an integer"),
-    float: (Real, "a number"),
-    bool: (bool | np.bool, "True or False"),
-    str: (str | PathLike, "a string"),
-    NoneType: (NoneType, "None"),
-}
-"""What a value of an option may be, by the option's type, and how that is called; others: anything."""
-
-
-def check_types(task: Any) -> None:
-    """Raise ValueError where a value of an option is not of the option's type."""
-    hints = get_type_hints(type(task))
-    for name in (field.name for field in fields(task)):
-        value, hint = getattr(task, name), hints[name]
-        kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        words = [_kind(value, kind) for kind in kinds]
-        if None not in words:
-            raise ValueError(f"{name} is {value!r}, expected {' or '.join(map(str, words))}")
-
-
-def _kind(value: Any, kind: Any) -> str | None:
-    """None where a value is of a type, else how the type is called."""
-    if get_origin(kind) is Literal:
-        return None if value in get_args(kind) else f"one of {', '.join(get_args(kind))}"
-    allowed, name = KINDS.get(kind, (object, ""))
-    flag = isinstance(value, bool | np.bool) and kind is not bool
-    return None if isinstance(value, allowed) and not flag else name
-
-
 def cut(example: Example, size: int) -> Iterator[Example]:
     """The example in consecutive segments of `size` steps; the last may be shorter."""
     for first in range(0, len(example["starts"]), size):
@@ -176,5 +144,4 @@ def check_index(index: int, length: int) -> None:
 
 def check_size(size: int) -> None:
     """Raise ValueError unless a segment can have `size` steps."""
-    if size < 1:
-        raise ValueError(f"size of a segment is {size}, expected 1 or more")
+    at_least("size of a segment", size, 1)

@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from memcore.tasks.base import Example, Split
-from memcore.tasks.generated import Generated, at_least, episode
+from memcore.tasks.checks import at_least
+from memcore.tasks.generated import Generated, episode
 from memcore.tasks.registry import register
 
 FINE = 2**31

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from memcore.tasks.base import Example, Split, TaskDefaults, check_index, check_split
+from memcore.tasks.checks import at_least
 from memcore.tasks.splits import draw_apart
 
 
@@ -73,15 +74,3 @@ def episode(xs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> Example
         "targets": targets.astype(np.int32 if targets.ndim == 1 else np.float32),
         "weights": weights.astype(np.float32),
     }
-
-
-def at_least(name: str, value: int, least: int) -> None:
-    """Raise ValueError unless the option `name` is `least` or more."""
-    if value < least:
-        raise ValueError(f"{name} is {value}, expected {least} or more")
-
-
-def within(name: str, value: float, least: float, most: float, why: str) -> None:
-    """Raise ValueError unless the option `name` is from `least` to `most`, which is `why`."""
-    if not least <= value <= most:
-        raise ValueError(f"{name} is {value}, expected {least} to {most}, {why}")

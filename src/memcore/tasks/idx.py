@@ -25,8 +25,8 @@ def read(path: Path, rank: int) -> np.ndarray:
     kind, header = bytes([0, 0, 8, rank]), 4 + 4 * rank
     if data[:4] != kind:
         raise ValueError(
-            f"{path} begins with {data[:4].hex() or 'nothing'}, expected {kind.hex()}, an IDX file of "
-            f"unsigned bytes with {rank} axes"
+            f"{path} begins with {data[:4].hex() or 'nothing'}, expected an IDX file of unsigned "
+            f"bytes with {rank} axes: {kind.hex()}"
         )
     if len(data) < header:
         raise ValueError(

@@ -11,7 +11,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from memcore.tasks.base import Example
-from memcore.tasks.generated import Generated, at_least, episode, within
+from memcore.tasks.checks import at_least, within
+from memcore.tasks.generated import Generated, episode
 
 
 @dataclass(frozen=True)

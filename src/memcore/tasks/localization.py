@@ -7,7 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from memcore.tasks.base import Example
-from memcore.tasks.generated import Generated, episode, within
+from memcore.tasks.checks import within
+from memcore.tasks.generated import Generated, episode
 from memcore.tasks.registry import register
 
 LENGTHS = (20, 100, 1_000)

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from memcore.tasks.base import Example, Split, check_index
+from memcore.tasks.checks import at_least
 from memcore.tasks.glyphs import glyph, noisy
 from memcore.tasks.images import DigitImages, Pool
 from memcore.tasks.registry import register
@@ -46,10 +47,8 @@ class MNISTListOps(DigitImages):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.items < 1:
-            raise ValueError(f"items is {self.items}, expected 1 or more")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, expected 0 or more")
+        at_least("items", self.items, 1)
+        at_least("seed", self.seed, 0)
 
     @property
     def length(self) -> int:

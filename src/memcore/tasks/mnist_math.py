@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from memcore.tasks.base import Example, Split, check_index, check_size
+from memcore.tasks.checks import at_least
 from memcore.tasks.deciles import classes
 from memcore.tasks.glyphs import glyph, noisy
 from memcore.tasks.images import DigitImages, Pool
@@ -68,8 +69,7 @@ class MNISTMath(DigitImages):
         if self.count not in COUNTS:
             offered = ", ".join(f"{count:,}" for count in COUNTS)
             raise ValueError(f"count is {self.count}, expected one of {offered} images")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, expected 0 or more")
+        at_least("seed", self.seed, 0)
 
     @property
     def length(self) -> int:

@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 
 from memcore.tasks.base import Example, Source, Split, Task, check_index, check_size
+from memcore.tasks.checks import at_least, check_types
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Packed:
             raise ValueError(
                 f"task is packed already, {self.task.pack} in a row: expected one that is not"
             )
-        if type(self.pack) is not int or self.pack < 1:
-            raise ValueError(f"pack is {self.pack!r}, expected an integer, 1 or more")
+        check_types(self)
+        at_least("pack", self.pack, 1)
 
     def resolved(self) -> "Packed":
         return Packed(self.task.resolved(), self.pack)

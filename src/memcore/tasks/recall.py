@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore.tasks.base import Example
-from memcore.tasks.generated import Generated, at_least, episode, within
+from memcore.tasks.checks import at_least, within
+from memcore.tasks.generated import Generated, episode
 from memcore.tasks.registry import register
 
 SPECIAL = 0

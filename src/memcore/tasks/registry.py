@@ -1,9 +1,12 @@
 """Names of tasks: for the command line and for run folders."""
 
 import difflib
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TypeVar
+
+import numpy as np
 
 from memcore.tasks.base import Task
 from memcore.tasks.packing import Packed
@@ -44,14 +47,19 @@ def make(name: str, *, pack: int = 1, **options: object) -> Task:
     `pack` is an option of every task: how many of its examples share a row (see `Packed`).
     """
     task = task_class(name)(**options)
-    return task if pack == 1 and pack is not True else Packed(task, pack)
+    packed = Packed(task, pack)
+    return task if pack == 1 else packed
 
 
 def to_config(task: Task) -> dict[str, Any]:
     """A dict of what JSON knows; `make(**to_config(task))` is the same task."""
     if isinstance(task, Packed):
-        return {**to_config(task.task), "pack": task.pack}
-    values = {
-        name: getattr(value, "item", lambda v=value: v)() for name, value in asdict(task).items()
-    }
-    return {"name": task.name, **values}
+        return {**to_config(task.task), "pack": _plain(task.pack)}
+    return {"name": task.name, **{name: _plain(value) for name, value in asdict(task).items()}}
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy and paths, which options may be, as what JSON knows."""
+    if isinstance(value, np.generic):
+        return value.item()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore.tasks.base import Example, Split, TaskDefaults, check_index, check_split
+from memcore.tasks.checks import at_least, within
 from memcore.tasks.registry import register
 from memcore.tasks.splits import draw_apart
 
@@ -36,13 +37,9 @@ class RepeatFirst(TaskDefaults):
         super().__post_init__()
         if self.symbols < 2:
             raise ValueError(f"symbols is {self.symbols}, expected at least 2")
-        if not 1 <= self.episodes <= self.length // 2:
-            raise ValueError(
-                f"episodes is {self.episodes}, expected 1 to {self.length // 2}, half of the "
-                f"row's length {self.length}"
-            )
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, expected 0 or more")
+        half, why = self.length // 2, f"half of the row's length {self.length}"
+        within("episodes", self.episodes, 1, half, why)
+        at_least("seed", self.seed, 0)
 
     @property
     def in_features(self) -> int:

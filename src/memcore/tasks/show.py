@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from memcore.tasks.base import Example, Split, Task
+from memcore.tasks.checks import at_least
 from memcore.tasks.packing import joined
 
 MOST_LINES = 6
@@ -22,8 +23,7 @@ def figure(task: Task, split: Split, *, first: int = 0, count: int = 4, steps: i
     has no such examples, ValueError for a `count` or `steps` below 1.
     """
     for name, value in (("count", count), ("steps", steps)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}, expected 1 or more")
+        at_least(name, value, 1)
     examples = [beginning(task, split, index, steps) for index in range(first, first + count)]
     drawn = Figure(figsize=(10, 2.6 * count), dpi=100, layout="constrained")
     drawn.suptitle(f"{task.title}: {split} {first} to {first + count - 1}", fontsize=10)

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from memcore.tasks.base import Example, Split, TaskDefaults, check_index, check_split
-from memcore.tasks.generated import at_least, episode
+from memcore.tasks.checks import at_least
+from memcore.tasks.generated import episode
 from memcore.tasks.registry import register
 
 UNKNOWN = 0

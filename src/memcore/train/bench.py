@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memcore.cell import Model
+from memcore.tasks.checks import at_least
 from memcore.train.compare.options import chosen
 
 PROG = "memcore bench"
@@ -39,8 +40,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("length", "batch_size", "width"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+            at_least(name, getattr(self, name), 1)
 
 
 @dataclass(frozen=True)

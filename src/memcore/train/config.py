@@ -8,6 +8,7 @@ import memcore
 from memcore import tasks
 from memcore.cell import Model
 from memcore.tasks import Task
+from memcore.tasks.checks import at_least
 
 Framework = Literal["core", "equinox", "linen", "nnx"]
 Precision = Literal["float32", "bfloat16"]
@@ -35,9 +36,10 @@ class OptimizerOptions:
 
     def __post_init__(self) -> None:
         for name in ("learning_rate", "clip"):
-            _at_least(name, getattr(self, name), 0, strictly=True)
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
         for name in ("weight_decay", "recurrence_rate", "noise"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
         for name in ("learning_rate", "weight_decay", "recurrence_rate", "noise"):
             if math.isinf(getattr(self, name)):
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number")
@@ -80,9 +82,9 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         for name in ("seed", "segment", "patience", "evaluate_rows"):
-            _at_least(name, getattr(self, name), 0)
+            at_least(name, getattr(self, name), 0)
         if self.precision not in get_args(Precision):
             raise ValueError(
                 f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}"
@@ -138,9 +140,3 @@ class Config:
                 "optimizer": OptimizerOptions(**values["optimizer"]),
             }
         )
-
-
-def _at_least(name: str, value: float, least: float, strictly: bool = False) -> None:
-    if not (value > least if strictly else value >= least):
-        expected = f"more than {least}" if strictly else f"{least} or more"
-        raise ValueError(f"{name} is {value}, expected {expected}")

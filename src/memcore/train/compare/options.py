@@ -13,6 +13,7 @@ from memcore.cell import Model
 from memcore.networks import ResidualStack
 from memcore.registry import lookup, registry
 from memcore.tasks import Task
+from memcore.tasks.checks import at_least
 from memcore.tasks.registry import to_config
 from memcore.train.config import Config, Framework, OptimizerOptions, Precision
 from memcore.train.stack import network
@@ -71,11 +72,9 @@ class Options:
 
     def __post_init__(self) -> None:
         for name in ("seeds", "width", "layers", "steps", "batch_size", "validate_every", "pack"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 1 or more")
+            at_least(name, getattr(self, name), 1)
         for name in ("parameters", "segment", "patience", "evaluate_rows"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 or more")
+            at_least(name, getattr(self, name), 0)
         rates = self.learning_rates
         if (
             not rates
