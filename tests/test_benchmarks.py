@@ -96,6 +96,44 @@ def test_medians_drop_the_first_run_of_a_block():
     assert len(calls) == 2 + 2 * (3 + 1) and found.compile_seconds is None
 
 
+@pytest.fixture
+def compiles(monkeypatch) -> list[str]:
+    """Which functions are compiled, one after the other; the n-th takes 2 n^2 seconds, as if."""
+    names: list[str] = []
+
+    def numbered(f, args):
+        names.append(f.__name__)
+        return plain(f, args)[0], 2.0 * len(names) ** 2
+
+    plain = harness._compile
+    monkeypatch.setattr(harness, "_compile", numbered)
+    return names
+
+
+def one(x):
+    return x + 1
+
+
+def two(x):
+    return x + 2
+
+
+def test_two_sides_compile_in_turns(compiles):
+    args = (jnp.zeros(2),)
+    ours, theirs = harness.compiled_in_turns([(one, args), (two, args)], rounds=3)
+    assert compiles == ["one", "two"] * 3
+    assert (ours.compile_seconds, theirs.compile_seconds) == (2.0 * 3**2, 2.0 * 4**2)
+    assert (ours.run() == 1).all() and (theirs.run() == 2).all()
+
+
+def test_a_quick_compilation_is_timed_three_times(compiles):
+    args = (jnp.zeros(2),)
+    assert harness.compiled(one, args).compile_seconds == 2.0 * 2**2 and len(compiles) == 3
+    assert harness.compiled(one, args).compile_seconds == 2.0 * 4**2 and len(compiles) == 4
+    compiles.clear()
+    assert harness.compiled(one, args, once=True).compile_seconds == 2.0 and len(compiles) == 1
+
+
 def test_every_rule_runs_by_every_method():
     jobs = list(methods.numpy_jobs(replace(TINY, length=40), harness.QUICK, quick=True))
     assert {job.row["rule"] for job in jobs} == set(methods.inputs(np.random.default_rng(0), TINY))

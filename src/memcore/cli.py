@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
@@ -53,6 +54,12 @@ def _run(name: str, arguments: list[str]) -> int:
         print(f'{needs}: it needs memcore with its extra "train"', file=sys.stderr)
         return 2
     try:
-        return command.main(arguments)
+        code: int = command.main(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # The reader has enough, as `head` has. What is left goes nowhere, or Python's own flush fails too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code

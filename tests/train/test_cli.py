@@ -1,6 +1,7 @@
 """The command line: its help, its errors, its exit codes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -172,6 +173,16 @@ def test_a_missing_package_is_named_with_the_extra(capsys, monkeypatch, forget):
     monkeypatch.setitem(sys.modules, "tyro", None)
     assert main(["train"]) == 2
     assert 'no module tyro: it needs memcore with its extra "train"' in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough():
+    """`memcore list | head`: the pipe's other end is closed before anything is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = "import sys; from memcore.cli import main; sys.exit(main(['list']))"
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 def test_ctrl_c_before_training_begins(monkeypatch):
