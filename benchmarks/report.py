@@ -19,6 +19,7 @@ SECTIONS = {
     "flax": ("Against Flax", ""),
     "equinox": ("Against Equinox", ""),
     "torch": ("Against torch", ""),
+    "jax_nn": ("Against jax.nn", ""),
 }
 """Groups that compare, with their titles."""
 

@@ -101,8 +101,9 @@ class FullAttention(WindowAttention):
     ) -> tuple[Any, Any]:
         """A fold over blocks of queries, each with all keys: ``O(C (N + T))`` memory.
 
-        ``jax.nn.dot_product_attention`` takes twice as long on a CPU and five times the memory; its
-        softmax is in float32 whatever the inputs are, and it knows no sinks.
+        Not ``jax.nn.dot_product_attention``: on a CPU it is slower and needs more memory, as
+        ``benchmarks/peers/jax_nn.py`` measures; its softmax is in float32 whatever the inputs are, and it
+        knows no sinks.
         """
         axis, front = state[-1].ndim - 1, self.length
         length = inputs["query"].shape[axis]
