@@ -135,6 +135,21 @@ def tests(session: nox.Session, backend: str) -> None:
     pytest(session, "--backend", backend, *required, *ignored, paths=["tests"])
 
 
+@nox.session(default=False)
+def kernels(session: nox.Session) -> None:
+    """The core on NumPy with the matmuls of other processors (x86-64, OpenBLAS), on one thread and two."""
+    install(session, "", ["test"])
+    ignored = [f"--ignore=tests/{name}" for name in NOT_CORE]
+    for core in ("Haswell", "SkylakeX", "Zen", "Sandybridge", "Nehalem"):
+        for threads in ("1", "2"):
+            how = {"OPENBLAS_CORETYPE": core, "OPENBLAS_NUM_THREADS": threads}
+            session.log(f"{core}, {threads} threads")
+            session.run(
+                "pytest", "tests", "--backend", "numpy", *ignored, "-q", "-n", "2",
+                *session.posargs, env={**ENV, **how},
+            )  # fmt: skip
+
+
 @nox.session
 @nox.parametrize("framework", ["equinox", "flax"], ids=["equinox", "flax"])
 def adapters(session: nox.Session, framework: str) -> None:

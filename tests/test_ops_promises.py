@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Backend
 from memcore import ops
-from memcore.ops.delta_rule import unit_lower_inverse
+from memcore.ops.delta_rule import unit_lower_inverse, unit_lower_solve
 from op_cases import BATCH, KEYS, OPS, WINDOW
 from op_cases.checks import METHODS, at, close, drawn, half_or_flag
 
@@ -250,7 +250,7 @@ def test_repeated_keys_stay_accurate(beta: float, backend: Backend) -> None:
     strength = np.full((length, 1), beta, np.float32)
     exact = (x.astype(np.float64) for x in (k, k, v, strength))
     want = ops.delta_rule(*exact, method="sequential")
-    for chunk_size, tolerance in ((16, 1e-5), (64, 1e-4)):
+    for chunk_size, tolerance in ((16, 1e-5), (64, 2e-5)):  # the fold itself: up to 5e-6
         how = {"method": "fused", "chunk_size": chunk_size}
         close(ops.delta_rule(*backend.asarray((k, k, v, strength)), **how), want, tolerance)
 
@@ -263,3 +263,24 @@ def test_unit_lower_inverse(backend: Backend) -> None:
         got = unit_lower_inverse(backend.asarray(strict))
         want = np.linalg.inv(np.eye(size) + strict)
         close(got, want, 1e-5)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1.9, 1.99])
+def test_unit_lower_solve_is_as_accurate_as_substitution(beta: float, backend: Backend) -> None:
+    """All entries equal: the inverse alone has errors of 1e-5 to 4e-4, depending on the machine."""
+    for seed in range(5):
+        b = np.random.default_rng(seed).standard_normal((3, 64, 4)).astype(np.float32)
+        lower = np.full((3, 64, 64), beta, np.float32)
+        got = unit_lower_solve(backend.asarray(lower), backend.asarray(b))
+        strict = np.tril(lower.astype(np.float64), -1)
+        want = np.linalg.solve(np.eye(64) + strict, b.astype(np.float64))
+        close(got, want, 1e-5)
+
+
+@pytest.mark.backend("jax")
+def test_unit_lower_solve_has_the_gradients_of_a_solution(backend: Backend, x64: None) -> None:
+    from jax.test_util import check_grads
+
+    rng = np.random.default_rng(0)
+    lower, b = rng.standard_normal((2, 5, 5)), rng.standard_normal((2, 5, 3))
+    check_grads(unit_lower_solve, backend.asarray((lower, b)), order=2, modes=("fwd", "rev"))

@@ -15,7 +15,7 @@ from memcore.backend.functions import checkpoint as checkpoint
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import stop_gradient as stop_gradient
-from memcore.backend.functions import unit_lower_inverse as unit_lower_inverse
+from memcore.backend.functions import unit_lower_solve as unit_lower_solve
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import fold as fold
 from memcore.backend.loops import linear_recurrence as linear_recurrence

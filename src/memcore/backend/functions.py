@@ -38,16 +38,20 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
     return run(*statics, *args)
 
 
-def unit_lower_inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
-    """``f(matrix)``, which is ``(I + L)^-1`` for L below the diagonal of ``matrix``.
+def unit_lower_solve(inverse: Callable[[Any], Any], lower: Any, b: Any) -> Any:
+    """``x`` of ``(I + L) x = b`` for L below the diagonal of ``lower``, given how ``(I + L)^-1`` is found.
 
-    On JAX its derivative is that of an inverse, not that of how ``f`` finds it.
+    What the inverse alone gives is refined once: with it the error is that of substitution. On JAX the
+    derivative is that of a solution, not that of how ``inverse`` finds it.
     """
-    if is_jax(matrix):
+    if is_jax(lower, b):
         from memcore.backend import jax_functions
 
-        return jax_functions.unit_lower_inverse(f, matrix)
-    return f(matrix)
+        return jax_functions.unit_lower_solve(inverse, lower, b)
+    xp = namespace(lower)
+    found, below = inverse(lower), xp.tril(lower, k=-1)
+    x = found @ b
+    return x + found @ (b - x - below @ x)
 
 
 def sigmoid(x: Any) -> Any:

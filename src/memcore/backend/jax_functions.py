@@ -47,15 +47,34 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
-def unit_lower_inverse(f: Callable[[Any], Any], matrix: Any) -> Any:
-    return f(matrix)
+def _unit_lower_inverse(f: Callable[[Any], Any], lower: Any) -> Any:
+    return f(lower)
 
 
-@unit_lower_inverse.defjvp
+@_unit_lower_inverse.defjvp
 def _unit_lower_inverse_jvp(f: Callable[[Any], Any], primals: Any, tangents: Any) -> Any:
     """``d(M^-1) = -M^-1 dM M^-1``: two matmuls, where the rounds of ``f`` have many."""
-    result = unit_lower_inverse(f, *primals)
+    result = _unit_lower_inverse(f, *primals)
     return result, -(result @ jnp.tril(tangents[0], -1) @ result)
+
+
+def _refined(found: Any, lower: Any, b: Any) -> Any:
+    x = found @ b
+    return x + found @ (b - x - jnp.tril(lower, -1) @ x)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def unit_lower_solve(inverse: Callable[[Any], Any], lower: Any, b: Any) -> Any:
+    return _refined(_unit_lower_inverse(inverse, lower), lower, b)
+
+
+@unit_lower_solve.defjvp
+def _unit_lower_solve_jvp(inverse: Callable[[Any], Any], primals: Any, tangents: Any) -> Any:
+    """``M dx = db - dM x``."""
+    (lower, b), (dlower, db) = primals, tangents
+    found = _unit_lower_inverse(inverse, lower)
+    x = _refined(found, lower, b)
+    return x, _refined(found, lower, db - jnp.tril(dlower, -1) @ x)
 
 
 # Linear recurrences. `Numbers` says what `a` and `h` are.

@@ -17,7 +17,7 @@ from memcore.backend import namespace
 from memcore.call import Call
 from memcore.nn import wide
 from memcore.ops.chunks import Decays, entered, last_entry
-from memcore.ops.delta_rule import DeltaRule, unit_lower_inverse
+from memcore.ops.delta_rule import DeltaRule, unit_lower_solve
 from memcore.ops.linear_attention import decay_of, fade, matrix_inputs
 from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
 
@@ -54,7 +54,7 @@ class DPLRDeltaRule(DeltaRule):
         a_k, a_b = xp.unstack(before.scores(a, written))
         q_k, q_b = xp.unstack(decays.scores(q, written))
         found = entered(first, lambda s: a_in @ s, state, fresh) + a_k @ v
-        found = unit_lower_inverse(-a_b) @ found
+        found = unit_lower_solve(-a_b, found)
         out = entered(first, lambda s: q_in @ s, state, fresh) + q_k @ v + q_b @ found
         state = decays.state(last_entry(first, state, fresh, 2), 2)
         return state + decays.to_end(k).mT @ v + decays.to_end(b).mT @ found, out
