@@ -29,12 +29,12 @@ import memcore
 from memcore import tasks
 from memcore.tasks import Task
 from memcore.train import evaluate, make_learner
-from memcore.train.compare.command import check, compare, enter
-from memcore.train.compare.options import Entry, Options, entries
-from memcore.train.compare.results import Row, cells, deviation, headers, with_spread
-from memcore.train.files import beside, read_json
-from memcore.train.folder import RunFolder
-from memcore.train.objective import Objective
+from memcore.train.commands.compare.command import check, compare, enter
+from memcore.train.commands.compare.options import Entry, Options, entries
+from memcore.train.commands.compare.results import Row, cells, deviation, headers, with_spread
+from memcore.train.objective.objective import Objective
+from memcore.train.runs.files import beside, read_json
+from memcore.train.runs.folder import RunFolder
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "baselines.md"

@@ -17,7 +17,8 @@ from harness import Effort, Program, Side, compiled, forward_and_gradient, measu
 from jobs import Job, NotRun
 from sizes import KERNEL, Sizes
 
-from memcore import GRU, auto, ops
+from memcore import GRU, ops
+from memcore.engine import auto
 
 MATRICES = (
     "linear_attention",

@@ -26,7 +26,7 @@ from promises import promises
 from results import Results, commit
 from sizes import FULL, Sizes
 
-from memcore import auto
+from memcore.engine import auto
 
 TINY = Sizes(batch=1, length=5, heads=1, size=4, width=4, window=2)
 DEVICE = {"platform": "cpu", "kind": "cpu", "processor": "A processor", "cores": 2}

@@ -19,7 +19,7 @@ import memcore
 from conftest import Backend
 from golden_vectors import load
 from memcore.backend import Draw
-from memcore.call import runnable
+from memcore.engine.checks import runnable
 from models import MODELS
 from references.attention import attention
 from references.gated_delta_net import gated_delta_net
@@ -466,13 +466,14 @@ def test_labels_of_each_kind() -> None:
 
 def model_files() -> list[Path]:
     root = Path(memcore.__file__).parent
-    files = [p for folder in ("cells", "networks") for p in sorted((root / folder).glob("*.py"))]
+    files = sorted([*root.glob("models/*/*.py"), *root.glob("compose/*.py")])
     return [p for p in files if p.stem != "__init__"]
 
 
 @pytest.mark.parametrize("path", model_files(), ids=lambda path: path.stem)
 def test_every_file_has_its_model_in_the_registry(path: Path) -> None:
-    module = importlib.import_module(f"memcore.{path.parent.name}.{path.stem}")
+    place = path.relative_to(Path(memcore.__file__).parent).with_suffix("")
+    module = importlib.import_module(".".join(["memcore", *place.parts]))
     classes = [
         cls
         for _, cls in inspect.getmembers(module, inspect.isclass)
@@ -480,10 +481,10 @@ def test_every_file_has_its_model_in_the_registry(path: Path) -> None:
     ]
     assert classes, f"{path} defines no model"
     assert memcore.registry.get(path.stem) in classes
-    package = importlib.import_module(f"memcore.{path.parent.name}")
+    package = importlib.import_module(module.__name__.rpartition(".")[0])
     for cls in classes:
         assert cls in memcore.registry.values()
-        assert getattr(package, cls.__name__) is cls and cls.__name__ in package.__all__
+        assert getattr(package, cls.__name__) is cls
         assert getattr(memcore, cls.__name__) is cls and cls.__name__ in memcore.__all__
 
 

@@ -17,7 +17,8 @@ import memcore
 from conftest import Backend
 from memcore import nn
 from memcore.backend import namespace
-from memcore.call import runnable
+from memcore.engine import auto
+from memcore.engine.checks import runnable
 from models import MODELS
 
 GRU = memcore.GRU(3, hidden_size=4)
@@ -448,7 +449,7 @@ def test_explain() -> None:
         "layer_1/model/delta_rule",
         "layer_2/model/linear_recurrence",
     ]
-    choice = memcore.auto.TABLE["delta_rule"]["cpu"]
+    choice = auto.TABLE["delta_rule"]["cpu"]
     assert f"fused, chunks of {choice.chunk_size} (measured on a 2-core CPU)" in lines[2]
     assert "associative" in memcore.explain(memcore.LRU(4), 100, "gpu")
     for model in MODELS.values():
@@ -476,7 +477,7 @@ def test_the_chunks_of_the_table_are_those_of_fused_as_well(backend: Backend) ->
     for cell in (Recording(4), Nameless(4)):
         for how in ({}, {"method": "fused"}, {"method": "fused", "chunk_size": 3}):
             cell.apply(cell.init(0), xs, **how)
-    size = memcore.auto.TABLE["linear_attention"]["numpy"].chunk_size
+    size = auto.TABLE["linear_attention"]["numpy"].chunk_size
     assert given == [size, size, 3, None, None, 3]
 
 

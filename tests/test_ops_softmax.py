@@ -13,9 +13,9 @@ from conftest import Backend
 from golden_vectors import load
 from memcore import ops
 from memcore.backend import namespace
-from memcore.call import Call
+from memcore.engine.call import Call
 from memcore.ops.rule import run_rule
-from memcore.ops.softmax import SoftmaxRule
+from memcore.ops.semiring.softmax import SoftmaxRule
 from op_cases import BATCH, HEADS, OPS, VALUES, WIDTH, loop
 from op_cases.checks import METHODS, close
 

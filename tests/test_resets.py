@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import memcore
 from conftest import Backend
-from memcore import resets
+from memcore.engine import resets
 
 
 def bits(text: str) -> list[bool]:

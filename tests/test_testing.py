@@ -11,7 +11,7 @@ import pytest
 import memcore
 from conftest import Backend
 from memcore.backend import namespace
-from memcore.ops.linear_recurrence import LinearRecurrence
+from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
 from memcore.testing import LAWS, check_model
 from memcore.testing.case import CounterExample

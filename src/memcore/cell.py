@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, final
 
 from memcore import engine
-from memcore import methods as execution
-from memcore.call import METHODS, Call, check_count
+from memcore.engine import METHODS, Call
+from memcore.engine.checks import check_count
+from memcore.engine.methods import gated
 
 Array: TypeAlias = Any
 """An array of NumPy, JAX, or any library of the array API standard."""
@@ -137,7 +138,7 @@ class Model:
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
-        state, ys = engine.run(
+        state, ys = engine.run_model(
             self, params, xs, state, Call(starts, valid, method, chunk_size, key)
         )
         return state, ys
@@ -244,7 +245,7 @@ class GatedCell(Cell):
         valid: Array = None,
         chunk_size: int | None = None,
     ) -> tuple[State, Any]:
-        return execution.gated(self, params, state, inputs, starts, valid)
+        return gated(self, params, state, inputs, starts, valid)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import to_numpy, tree_paths
-from memcore.call import check_params
 from memcore.cell import Model, Params
+from memcore.engine.checks import check_params
 from memcore.registry import from_config, to_config
 
 FORMAT = 1

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 
 COMMANDS = {
-    "bench": ("memcore.train.bench", "time a model by method of execution"),
-    "compare": ("memcore.train.compare.command", "train several models, and compare them"),
-    "list": ("memcore.train.listing", "list models and tasks"),
-    "show": ("memcore.train.show", "draw a few examples of a task"),
-    "train": ("memcore.train.command", "train a model on a task"),
+    "bench": ("memcore.train.commands.bench", "time a model by method of execution"),
+    "compare": ("memcore.train.commands.compare.command", "train several models, and compare them"),
+    "list": ("memcore.train.commands.listing", "list models and tasks"),
+    "show": ("memcore.train.commands.show", "draw a few examples of a task"),
+    "train": ("memcore.train.commands.command", "train a model on a task"),
 }
 
 

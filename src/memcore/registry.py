@@ -4,14 +4,47 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, TypeVar
 
 import numpy as np
 
 from memcore.cell import Model
 
-registry: dict[str, type[Model]] = {}
+
+class Registry(MutableMapping[str, type[Model]]):
+    """Every known model class by its name; memcore's own are loaded when somebody looks."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, type[Model]] = {}
+
+    def known(self, name: str) -> type[Model] | None:
+        """The class of that name if it has been loaded."""
+        return self._classes.get(name)
+
+    def _all(self) -> dict[str, type[Model]]:
+        for room in ("memcore.models", "memcore.compose"):
+            importlib.import_module(room)
+        return self._classes
+
+    def __getitem__(self, name: str) -> type[Model]:
+        return self._all()[name]
+
+    def __setitem__(self, name: str, cls: type[Model]) -> None:
+        self._classes[name] = cls
+
+    def __delitem__(self, name: str) -> None:
+        del self._classes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+registry = Registry()
 """Every known model class by its name, for the command line, checkpoints and tests."""
 
 M = TypeVar("M", bound=type[Model])
@@ -25,7 +58,7 @@ def register(name: str) -> Callable[[M], M]:
     """
 
     def add(cls: M) -> M:
-        other = registry.get(name, cls)
+        other = registry.known(name) or cls
         # The same class again is a module that was loaded anew.
         if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ValueError(

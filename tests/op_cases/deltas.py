@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from memcore import ops
-from memcore.ops.dplr_delta_rule import DPLRDeltaRule
+from memcore.ops.matrix.dplr_delta_rule import DPLRDeltaRule
 from op_cases.base import BATCH, HEADS, KEYS, VALUES, Op, normal, unit
 from op_cases.memories import heads, inputs
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from memcore import ops
-from memcore.ops.delta_rule import DeltaRule
-from memcore.ops.linear_attention import LinearAttentionRule
+from memcore.ops.matrix.delta_rule import DeltaRule
+from memcore.ops.matrix.linear_attention import LinearAttentionRule
 from op_cases.base import BATCH, HEADS, KEYS, VALUES, Op, normal, unit
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from memcore import ops
-from memcore.ops.mlstm import MLSTMRule
+from memcore.ops.matrix.mlstm import MLSTMRule
 from op_cases.base import HEADS, KEYS, VALUES, Op, normal
 from op_cases.memories import heads
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from memcore import ops
-from memcore.ops.dense_recurrence import DenseRecurrence
-from memcore.ops.linear_recurrence import LinearRecurrence
+from memcore.ops.linear.dense_recurrence import DenseRecurrence
+from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from op_cases.base import BATCH, WIDTH, Op, normal
 
 ENTRIES = ("a00", "a01", "a10", "a11")

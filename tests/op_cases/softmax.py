@@ -8,9 +8,9 @@ import numpy as np
 import optree
 
 from memcore import ops
-from memcore.ops.log_sum_exp import LogSumExp
-from memcore.ops.max_plus import MaxPlus
-from memcore.ops.softmax import SoftmaxRule
+from memcore.ops.semiring.log_sum_exp import LogSumExp
+from memcore.ops.semiring.max_plus import MaxPlus
+from memcore.ops.semiring.softmax import SoftmaxRule
 from op_cases.base import HEADS, VALUES, WIDTH, Op, normal
 
 

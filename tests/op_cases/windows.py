@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from memcore import ops
-from memcore.ops.causal_convolution import CausalConvolution
-from memcore.ops.window_attention import WindowAttention
+from memcore.ops.window.causal_convolution import CausalConvolution
+from memcore.ops.window.window_attention import WindowAttention
 from op_cases.base import BATCH, HEADS, KEYS, VALUES, WIDTH, WINDOW, Op, normal
 from op_cases.memories import heads, inputs
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import memcore
 from memcore import tasks
-from memcore.tasks.streams import Segments
+from memcore.tasks.base.streams import Segments
 from memcore.train import network
 
 WIDTH, BATCH, STEPS = 12, 4, 3

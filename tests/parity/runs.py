@@ -12,8 +12,8 @@ import memcore
 from memcore.train import OptimizerOptions
 from memcore.train.learners import Learner, make_learner
 from memcore.train.learners.base import refill
-from memcore.train.objective import Objective
-from memcore.train.optimizer import make_optimizer
+from memcore.train.objective.objective import Objective
+from memcore.train.objective.optimizer import make_optimizer
 from parity.cases import BATCH, STEPS, Case
 
 

@@ -16,11 +16,11 @@ import pytest
 
 import memcore
 from adapters.cases import GRADIENTS, VALUES, assert_close
-from memcore.networks import ResidualStack
+from memcore.compose import ResidualStack
 from memcore.registry import registry
 from memcore.train import Config, Framework
 from memcore.train.learners import FRAMEWORKS, new_learner
-from memcore.train.objective import LOSSES, Objective
+from memcore.train.objective.objective import LOSSES, Objective
 from parity.cases import BATCH, CASES, Case
 from parity.runs import Run, train
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from memcore.tasks.glyphs import glyph
+from memcore.tasks.images.glyphs import glyph
 
 
 def images_of(row, side):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from memcore.tasks import Lorenz63, MackeyGlass
-from memcore.tasks.chaos import MACKEY_STEPS, lorenz_step, mackey_glass
+from memcore.tasks.signals.chaos import MACKEY_STEPS, lorenz_step, mackey_glass
 from tasks.rows import asked, checksum, first_rows
 
 

@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from memcore.tasks.deciles import TIE, classes, deciles, distribution
-from memcore.tasks.mnist_math import COUNTS
+from memcore.tasks.images.deciles import TIE, classes, deciles, distribution
+from memcore.tasks.images.mnist_math import COUNTS
 
 
 def cases(terms, plain):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memcore.tasks import A5, S5
-from memcore.tasks.groups import elements
+from memcore.tasks.algorithms.groups import elements
 from tasks.rows import asked, checksum, first_rows
 
 

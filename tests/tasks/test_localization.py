@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from memcore.tasks import Localization
-from memcore.tasks.localization import LENGTHS, compose
-from memcore.tasks.pose import pose_errors, pose_loss, rotation_matrix
+from memcore.tasks.signals.localization import LENGTHS, compose
+from memcore.tasks.signals.pose import pose_errors, pose_loss, rotation_matrix
 from tasks.rows import checksum
 
 pytestmark = pytest.mark.requires("scipy")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memcore.tasks import Digits, MNISTListOps
-from memcore.tasks.mnist_list_ops import OPERATORS
+from memcore.tasks.images.mnist_list_ops import OPERATORS
 from tasks.digit_rows import Reader, images_of, operator
 
 pytestmark = pytest.mark.requires("sklearn")

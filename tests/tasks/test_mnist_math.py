@@ -6,9 +6,10 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from memcore.tasks import Digits, MNISTMath, batches, glyphs, mnist_math
-from memcore.tasks.deciles import deciles
-from memcore.tasks.words import words
+from memcore.tasks import Digits, MNISTMath, batches
+from memcore.tasks.base.words import words
+from memcore.tasks.images import glyphs, mnist_math
+from memcore.tasks.images.deciles import deciles
 from tasks.digit_rows import Reader, images_of, operator
 from tasks.test_deciles import cases, exact_deciles
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from memcore import tasks
-from memcore.tasks import SMNIST, Digits, mnist
+from memcore.tasks import SMNIST, Digits
+from memcore.tasks.images import mnist
 from tasks.idx_files import write_idx, write_part
 
 IMAGES, LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"

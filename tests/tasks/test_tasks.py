@@ -233,7 +233,7 @@ def test_importing_tasks_loads_neither_grain_nor_scikit_learn():
     ],
 )
 def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, use):
-    from memcore.tasks import digits
+    from memcore.tasks.images import digits
 
     digits.scans.cache_clear()
     monkeypatch.setitem(sys.modules, module, None)

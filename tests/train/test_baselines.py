@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import baselines
 import pytest
 
-from memcore.train.compare.options import Entry
+from memcore.train.commands.compare.options import Entry
 
 pytestmark = pytest.mark.backend("jax")
 

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 import memcore
-from memcore.train.bench import Options, main, measure, table
+from memcore.train.commands.bench import Options, main, measure, table
 
 pytestmark = pytest.mark.backend("jax")
 

@@ -60,8 +60,8 @@ def test_every_model_has_options(capsys):
 
 def test_every_model_makes_a_configuration():
     from memcore.registry import name_of, registry
-    from memcore.train.config import Config
-    from memcore.train.parse import parse
+    from memcore.train.commands.parse import parse
+    from memcore.train.objective.config import Config
 
     for name, model in registry.items():
         config, folder = parse(["--model", name, "--width", "32", "--position", "none"])
@@ -186,7 +186,7 @@ def test_a_reader_that_has_enough():
 
 
 def test_ctrl_c_before_training_begins(monkeypatch):
-    from memcore.train import command
+    from memcore.train.commands import command
 
     def interrupted(arguments):
         raise KeyboardInterrupt

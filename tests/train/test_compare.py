@@ -10,16 +10,16 @@ import pytest
 from rich.console import Console
 
 import memcore
-from memcore.networks import ResidualStack
+from memcore.compose import ResidualStack
 from memcore.registry import registry
 from memcore.tasks import RepeatFirst
-from memcore.train.compare.command import compare, enter, main
-from memcore.train.compare.options import Entry, Options, entries, parameters, widest
-from memcore.train.compare.picture import figure
-from memcore.train.compare.results import Outcome, markdown, rows
-from memcore.train.loop import Training
-from memcore.train.metrics import Metrics
-from memcore.train.report import Summary
+from memcore.train.commands.compare.command import compare, enter, main
+from memcore.train.commands.compare.options import Entry, Options, entries, parameters, widest
+from memcore.train.commands.compare.picture import figure
+from memcore.train.commands.compare.results import Outcome, markdown, rows
+from memcore.train.runs.loop import Training
+from memcore.train.runs.metrics import Metrics
+from memcore.train.runs.report import Summary
 
 pytestmark = pytest.mark.backend("jax")
 

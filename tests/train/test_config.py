@@ -9,10 +9,10 @@ import memcore
 from memcore import tasks
 from memcore.tasks import Digits
 from memcore.train import network
-from memcore.train.compare.options import parameters
-from memcore.train.config import Config, OptimizerOptions
-from memcore.train.files import beside, read_json, write_json
-from memcore.train.folder import RunFolder, difference
+from memcore.train.commands.compare.options import parameters
+from memcore.train.objective.config import Config, OptimizerOptions
+from memcore.train.runs.files import beside, read_json, write_json
+from memcore.train.runs.folder import RunFolder, difference
 
 
 def test_json_and_back(config):

@@ -13,10 +13,10 @@ import pytest
 from memcore.cli import main
 from memcore.tasks import RepeatFirst
 from memcore.train import run
-from memcore.train.compare.command import enter
-from memcore.train.compare.options import Options
-from memcore.train.folder import RunFolder
-from memcore.train.metrics import Metrics
+from memcore.train.commands.compare.command import enter
+from memcore.train.commands.compare.options import Options
+from memcore.train.runs.folder import RunFolder
+from memcore.train.runs.metrics import Metrics
 
 pytestmark = [
     pytest.mark.backend("jax"),

@@ -12,8 +12,8 @@ from rich.console import Console
 
 import memcore
 from memcore.train import run
-from memcore.train.checkpoints import Checkpoints
-from memcore.train.report import Summary
+from memcore.train.runs.checkpoints import Checkpoints
+from memcore.train.runs.report import Summary
 from train.small import small_config
 
 pytestmark = [pytest.mark.backend("jax"), pytest.mark.requires("optax", "grain", "orbax")]
@@ -124,7 +124,7 @@ def test_a_run_killed_after_its_last_step_knows_its_pace(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("memcore.train.loop.finish", killed)
+        patch.setattr("memcore.train.runs.loop.finish", killed)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "run", console)
     assert run(config, tmp_path / "run", console).step_seconds > 0

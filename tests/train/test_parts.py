@@ -10,14 +10,14 @@ import pytest
 from rich.console import Console
 
 from memcore.tasks import RepeatFirst
-from memcore.train.config import OptimizerOptions
-from memcore.train.evaluation import evaluate
 from memcore.train.learners import make_learner, new_learner
-from memcore.train.metrics import Metrics
-from memcore.train.objective import Objective
-from memcore.train.optimizer import make_optimizer
-from memcore.train.pace import Pace
-from memcore.train.progress import Display
+from memcore.train.objective.config import OptimizerOptions
+from memcore.train.objective.objective import Objective
+from memcore.train.objective.optimizer import make_optimizer
+from memcore.train.runs.evaluation import evaluate
+from memcore.train.runs.metrics import Metrics
+from memcore.train.runs.pace import Pace
+from memcore.train.runs.progress import Display
 
 pytestmark = pytest.mark.backend("jax")
 

@@ -12,10 +12,10 @@ import pytest
 import memcore
 from memcore import tasks
 from memcore.tasks import RepeatFirst, batches
-from memcore.tasks.streams import Segments, order, side_by_side
+from memcore.tasks.base.streams import Segments, order, side_by_side
 from memcore.train import Config, evaluate, network, run
-from memcore.train.checkpoints import Checkpoints
 from memcore.train.learners import average, new_learner
+from memcore.train.runs.checkpoints import Checkpoints
 from tasks.idx_files import write_part
 
 pytestmark = pytest.mark.backend("jax")

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import array_api_compat
 import numpy as np
 
-from memcore import methods
 from memcore.backend import (
     asarray_like,
     compiled,
@@ -18,9 +17,11 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
 )
-from memcore.call import Call, as_array, check_flags, check_method, check_state
 from memcore.cell import Memoroid
-from memcore.resets import align
+from memcore.engine import methods
+from memcore.engine.call import Call
+from memcore.engine.checks import as_array, check_flags, check_method, check_state
+from memcore.engine.resets import align
 
 
 @dataclass(frozen=True)

@@ -11,29 +11,29 @@ A batch is a dict of NumPy arrays, whatever the task (B rows of T steps):
 Importing this package loads NumPy only; grain and scikit-learn load when they are needed.
 """
 
-from memcore.tasks.arithmetic import ModularArithmetic
-from memcore.tasks.base import SPLITS, Example, Source, Split, Task
-from memcore.tasks.batches import Batch, batches, epoch
-from memcore.tasks.chaos import Lorenz63, MackeyGlass
-from memcore.tasks.copying import Copy, DelayedCopy, SelectiveCopy
-from memcore.tasks.digits import Digits
-from memcore.tasks.generated import Generated
-from memcore.tasks.groups import A5, S5
-from memcore.tasks.last_bits import curriculum
-from memcore.tasks.list_ops import ListOps
-from memcore.tasks.localization import Localization
-from memcore.tasks.mnist_list_ops import MNISTListOps
-from memcore.tasks.mnist_math import MNISTMath
-from memcore.tasks.ndms import NDMS, NDMSHeads
-from memcore.tasks.needle import Needle
-from memcore.tasks.packing import Packed
-from memcore.tasks.parity import NParity, NParityHeads, Parity
-from memcore.tasks.recall import MQAR, InductionHeads
-from memcore.tasks.registry import make, register, task_class, tasks, to_config
-from memcore.tasks.repeat_first import RepeatFirst
-from memcore.tasks.repeat_previous import RepeatPrevious
-from memcore.tasks.smnist import SMNIST
-from memcore.tasks.text import Text
+from memcore.tasks.algorithms.arithmetic import ModularArithmetic
+from memcore.tasks.algorithms.groups import A5, S5
+from memcore.tasks.algorithms.list_ops import ListOps
+from memcore.tasks.algorithms.parity import NParity, NParityHeads, Parity
+from memcore.tasks.base.batches import Batch, batches, epoch
+from memcore.tasks.base.generated import Generated
+from memcore.tasks.base.packing import Packed
+from memcore.tasks.base.registry import make, register, task_class, tasks, to_config
+from memcore.tasks.base.task import SPLITS, Example, Source, Split, Task
+from memcore.tasks.images.digits import Digits
+from memcore.tasks.images.mnist_list_ops import MNISTListOps
+from memcore.tasks.images.mnist_math import MNISTMath
+from memcore.tasks.images.smnist import SMNIST
+from memcore.tasks.recall.copying import Copy, DelayedCopy, SelectiveCopy
+from memcore.tasks.recall.key_value import MQAR, InductionHeads
+from memcore.tasks.recall.last_bits import curriculum
+from memcore.tasks.recall.ndms import NDMS, NDMSHeads
+from memcore.tasks.recall.needle import Needle
+from memcore.tasks.recall.repeat_first import RepeatFirst
+from memcore.tasks.recall.repeat_previous import RepeatPrevious
+from memcore.tasks.signals.chaos import Lorenz63, MackeyGlass
+from memcore.tasks.signals.localization import Localization
+from memcore.tasks.text.characters import Text
 
 __all__ = [
     "A5",

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from memcore.tasks.base import Example, Split, Task
-from memcore.tasks.checks import at_least
-from memcore.tasks.packing import joined
+from memcore.tasks.base.checks import at_least
+from memcore.tasks.base.packing import joined
+from memcore.tasks.base.task import Example, Split, Task
 
 MOST_LINES = 6
 """Inputs of more features than this are drawn as an image."""

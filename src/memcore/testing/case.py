@@ -21,8 +21,8 @@ from memcore.backend import (
     tree_map,
     tree_paths,
 )
-from memcore.call import runnable
 from memcore.cell import Memoroid, Model
+from memcore.engine.checks import runnable
 
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
 VALUES = {"float64": 1e-10, "float32": 1e-5}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map
-from memcore.call import runnable
 from memcore.cell import Cell
-from memcore.engine import scan
+from memcore.engine.checks import runnable
+from memcore.engine.run import scan
 from memcore.testing.case import Case, NotApplicable
 
 # --- 1 to 3: the algebra ---------------------------------------------------------------------------

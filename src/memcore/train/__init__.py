@@ -14,25 +14,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memcore.train.config import Config, Framework, OptimizerOptions
-    from memcore.train.evaluation import evaluate
+    from memcore.train.commands.stack import network
     from memcore.train.learners import Learner, make_learner, new_learner
-    from memcore.train.loop import Training, run
-    from memcore.train.report import Summary
-    from memcore.train.stack import network
+    from memcore.train.objective.config import Config, Framework, OptimizerOptions
+    from memcore.train.runs.evaluation import evaluate
+    from memcore.train.runs.loop import Training, run
+    from memcore.train.runs.report import Summary
 
 _PLACES = {
-    "Config": "config",
-    "Framework": "config",
+    "Config": "objective.config",
+    "Framework": "objective.config",
     "Learner": "learners",
-    "OptimizerOptions": "config",
-    "Summary": "report",
-    "Training": "loop",
-    "evaluate": "evaluation",
+    "OptimizerOptions": "objective.config",
+    "Summary": "runs.report",
+    "Training": "runs.loop",
+    "evaluate": "runs.evaluation",
     "make_learner": "learners",
     "new_learner": "learners",
-    "network": "stack",
-    "run": "loop",
+    "network": "commands.stack",
+    "run": "runs.loop",
 }
 
 __all__ = [

@@ -9,11 +9,11 @@ import optax
 
 import memcore
 from memcore.cell import Model
-from memcore.train.config import Config, Framework, OptimizerOptions
 from memcore.train.learners.base import Learner as Learner
 from memcore.train.learners.base import refill
-from memcore.train.objective import Objective
-from memcore.train.optimizer import make_optimizer
+from memcore.train.objective.config import Config, Framework, OptimizerOptions
+from memcore.train.objective.objective import Objective
+from memcore.train.objective.optimizer import make_optimizer
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 

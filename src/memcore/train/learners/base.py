@@ -7,7 +7,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums
 
 
 class Learner(Protocol):

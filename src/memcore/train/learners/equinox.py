@@ -6,7 +6,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums
 from memcore_equinox import Memory
 
 import equinox as eqx  # isort: skip  (after the adapter, whose message names the extra)

@@ -7,7 +7,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums
 from memcore_flax.linen import Memory
 
 import jax  # isort: skip  (after the adapter, whose message names the extra)

@@ -1,0 +1,158 @@
+"""The checks of a run's arguments: each message names the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from memcore.backend import (
+    asarray_like,
+    broadcast_like,
+    is_bool,
+    is_floating,
+    is_integer,
+    is_jax,
+    namespace,
+    tree_flatten,
+    tree_paths,
+)
+
+
+def is_count(x: Any) -> bool:
+    """Whether ``x`` is a positive int."""
+    return isinstance(x, int | np.integer) and not isinstance(x, bool) and int(x) > 0
+
+
+def check_count(name: str, value: Any) -> None:
+    """Raise ValueError unless ``value`` is a positive int."""
+    if not is_count(value):
+        raise ValueError(f"{name} is {value!r}, expected a positive int")
+
+
+def check_method(model: Any, method: str, chunk_size: int | None, return_states: bool) -> None:
+    """Raise ValueError for a method that ``model`` cannot run."""
+    allowed = ("auto", *model.methods)
+    if method not in allowed:
+        raise ValueError(f"method is {method!r}, expected one of {allowed} for {model!r}")
+    if method == "fused" and return_states:
+        raise ValueError("method is 'fused', which keeps no states: expected another one with "
+                         "return_states=True")  # fmt: skip
+    if return_states and not model.single:
+        raise ValueError(f"return_states is True, expected False: {model!r} is no single cell")
+    if chunk_size is not None and not is_count(chunk_size):
+        raise ValueError(f"chunk_size is {chunk_size!r}, expected a positive int")
+
+
+def runnable(model: Any, arrays: Any) -> tuple[str, ...]:
+    """The methods that ``model`` can run on a tree of arrays: ``newton`` needs JAX's derivatives."""
+    return tuple(m for m in model.methods if m != "newton" or is_jax(arrays))
+
+
+def check_derivatives(model: Any, method: str, arrays: Any) -> None:
+    """Raise ValueError for a method that ``model`` has, but not on these arrays."""
+    allowed = runnable(model, arrays)
+    if method != "auto" and method not in allowed:
+        raise ValueError(
+            f"method is {method!r}, which needs derivatives: expected JAX arrays, or one of "
+            f"{('auto', *allowed)} for arrays without them"
+        )
+
+
+def check_params(model: Any, params: Any, source: str = "params") -> None:
+    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
+    expected, given = dict(tree_paths(model.init(0))), dict(tree_paths(params))
+    for name, leaf in expected.items():
+        if name not in given:
+            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
+        if given[name].shape != leaf.shape:
+            raise ValueError(
+                f"{source} has the leaf {name!r} of shape {given[name].shape}, expected {leaf.shape} "
+                f"for {model!r}"
+            )
+    extra = sorted(set(given) - set(expected))
+    if extra:
+        raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
+
+
+def as_array(x: Any) -> Any:
+    """``x`` itself if it is an array or None, else a NumPy array of it (numbers, lists)."""
+    return x if x is None or array_api_compat.is_array_api_obj(x) else np.asarray(x)
+
+
+def check_inputs(model: Any, xs: Any, name: str = "xs", lead: str = "..., T") -> Any:
+    """``xs`` itself, if it has the right rank, width and kind."""
+    if xs is None:
+        raise TypeError(f"{name} is None, expected an array ({lead}, in_features)")
+    rank = lead.count(",") + model.input_ndim
+    if model.input_ndim == 0:
+        if not is_integer(xs):
+            raise TypeError(
+                f"{name} has dtype {xs.dtype}, expected integers: {model!r} reads tokens"
+            )
+        if xs.ndim < rank:
+            raise ValueError(f"{name} has shape {xs.shape}, expected ({lead})")
+        return xs
+    if not is_floating(xs):
+        raise TypeError(f"{name} has dtype {xs.dtype}, expected floating point numbers")
+    if xs.ndim < rank or xs.shape[-1] != model.in_features:
+        raise ValueError(f"{name} has shape {xs.shape}, expected ({lead}, {model.in_features})")
+    return xs
+
+
+def check_flags(
+    name: str, flags: Any, xs: Any, shape: tuple[int, ...], like: str = "xs", times: int = 1
+) -> Any:
+    """``flags`` as booleans broadcast to ``shape``, whose last ``times`` axes must be there; None stays
+    None."""
+    if flags is None:
+        return None
+    flags = asarray_like(flags, xs)
+    if not is_bool(flags):
+        raise TypeError(f"{name} has dtype {flags.dtype}, expected bool")
+    exact = flags.shape[max(flags.ndim - times, 0) :] == shape[len(shape) - times :]
+    if not exact or not _fits(flags.shape, shape):
+        raise ValueError(
+            f"{name} has shape {flags.shape}, expected {shape} to match {like} {tuple(xs.shape)}"
+        )
+    return namespace(flags).broadcast_to(flags, shape)
+
+
+def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    tail = target[max(len(target) - len(shape), 0) :]
+    return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape, tail, strict=True))
+
+
+def check_state(
+    state: Any, initial: Any, xs: Any, ndim: int, name: str = "state", like: str = "xs"
+) -> Any:
+    """A given ``state`` with the structure, dtypes and ``ndim`` batch axes of ``initial``.
+
+    Batch axes may be missing or of length 1; the axes of a leaf must be there.
+    """
+    got, expected = tree_flatten(state)[1], tree_flatten(initial)[1]
+    if got != expected:
+        raise ValueError(f"{name} has the structure {got}, expected {expected}")
+    for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
+        _check_leaf(
+            f"{name}/{path}" if path else name,
+            as_array(leaf),
+            want,
+            ndim,
+            f"{like} {tuple(xs.shape)}",
+        )
+    return broadcast_like(state, initial)
+
+
+def _check_leaf(name: str, leaf: Any, want: Any, ndim: int, like: str) -> None:
+    for kind, check in (("bool", is_bool), ("an integer dtype", is_integer)):
+        if check(want) != check(leaf):
+            expected = kind if check(want) else "floating point numbers"
+            raise TypeError(f"{name} has dtype {leaf.dtype}, expected {expected}")
+    own = len(want.shape) - ndim
+    front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
+    if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):
+        raise ValueError(
+            f"{name} has shape {tuple(leaf.shape)}, expected {tuple(want.shape)} to match {like}"
+        )

@@ -1,0 +1,35 @@
+"""Cutting time into chunks of equal length, and putting them together again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from memcore.backend import namespace
+
+CHUNK_SIZE = 64
+"""Steps per chunk where neither the caller nor the table of `memcore.engine.auto` says it."""
+
+
+def into_chunks(x: Any, axis: int, size: int, padding: float | bool | None = None) -> Any:
+    """``(*batch, T, ...)`` to ``(chunks, *batch, size, ...)``, with time at ``axis``.
+
+    A ragged last chunk is filled up with the number ``padding``, or by repeating the last step if None.
+    """
+    xp = namespace(x)
+    chunks = -(-x.shape[axis] // size)
+    missing = chunks * size - x.shape[axis]
+    if missing:
+        shape = (*x.shape[:axis], missing, *x.shape[axis + 1 :])
+        last = x[(slice(None),) * axis + (slice(-1, None), ...)]
+        tail = xp.full(shape, padding, dtype=x.dtype) if padding is not None else last
+        x = xp.concat([x, xp.broadcast_to(tail, shape)], axis=axis)
+    x = xp.reshape(x, (*x.shape[:axis], chunks, size, *x.shape[axis + 1 :]))
+    return xp.moveaxis(x, axis, 0)
+
+
+def out_of_chunks(x: Any, axis: int, length: int) -> Any:
+    """``(chunks, *batch, size, ...)`` to ``(*batch, T, ...)``, without the padding."""
+    xp = namespace(x)
+    x = xp.moveaxis(x, 0, axis)
+    shape = (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
+    return xp.reshape(x, shape)[(slice(None),) * axis + (slice(0, length), ...)]

@@ -1,0 +1,143 @@
+"""Starts: the reset of a memory, and what is not finite.
+
+step       0  1  2  3  4  5  6  7
+starts     1  0  0  1  0  0  0  1      true: before x_t is used, the state becomes the initial one
+sequence   a  a  a  b  b  b  b  c
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from memcore.backend import (
+    is_floating,
+    namespace,
+    running_max,
+    tree_leaves,
+    tree_map,
+)
+
+# --- the reset -------------------------------------------------------------------------------------
+
+
+def align(flag: Any, ndim: int) -> Any:
+    """``flag`` with axes of length 1 behind, so that it broadcasts from the front."""
+    xp = namespace(flag)
+    return xp.reshape(flag, flag.shape + (1,) * (ndim - flag.ndim))
+
+
+def select(flag: Any, chosen: Any, other: Any) -> Any:
+    """``where(flag, chosen, other)`` over the leaves; ``flag`` has the leading axes of ``other``.
+
+    A select, never a product with the flag: ``nan * 0`` is ``nan``. None for ``flag`` is ``other``.
+    """
+    if flag is None:
+        return other
+    xp = namespace(flag)
+    return tree_map(lambda a, b: xp.where(align(flag, b.ndim), a, b), chosen, other)
+
+
+def resettable(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Lift an associative ``op`` to elements ``(start, valid, element)``; again associative.
+
+    ``(ra, a) . (rb, b) = (ra | rb, where(rb, b, a . b))``. Each flag may be None: never a start,
+    always valid. An element that is not valid acts as the identity, but its start still counts.
+    """
+
+    def combine(a: Any, b: Any) -> Any:
+        (start_a, valid_a, x), (start_b, valid_b, y) = a, b
+        both = op(x, y)
+        if valid_a is None:
+            return _either(start_a, start_b), None, select(start_b, y, both)
+        keeps = valid_a if start_b is None else valid_a & ~start_b
+        merged = select(keeps & valid_b, both, select(valid_b, y, x))
+        return _either(start_a, start_b), keeps | valid_b, merged
+
+    return combine
+
+
+def _either(a: Any, b: Any) -> Any:
+    return None if a is None else a | b
+
+
+def segments(starts: Any, axis: int = -1) -> Any:
+    """Number the segments: int32, 0 before the first start, one more at each."""
+    xp = namespace(starts)
+    return xp.cumulative_sum(xp.astype(starts, xp.int32), axis=axis, dtype=xp.int32)
+
+
+# --- what is not finite ----------------------------------------------------------------------------
+
+
+def _not_finite(x: Any, axes_kept: int) -> Any:
+    """For each index of the leading axes: is anything there not finite?"""
+    xp = namespace(x)
+    bad = ~xp.isfinite(x)
+    return xp.any(bad, axis=tuple(range(axes_kept, x.ndim))) if x.ndim > axes_kept else bad
+
+
+def contain(
+    xs: Any, state: Any, initial: Any, starts: Any, valid: Any, batch_ndim: int, causal: bool
+) -> tuple[Any, Any, Any]:
+    """Replace what is not finite, and say which steps must be NaN for it.
+
+    Returns ``(xs, state, flag)``: inputs with zeros and a state with ``initial`` in the places of
+    what is not finite, and ``flag (*batch, T)``: this segment has seen such a value so far (anywhere
+    in the segment, if the model is not ``causal``). ``flag`` is None where nothing can be wrong.
+    A ``state`` that is ``initial`` itself is finite by contract, and not looked at.
+    """
+    xp = namespace(xs)
+    batch, length = xs.shape[:batch_ndim], xs.shape[batch_ndim]
+    bad_state = xp.zeros(batch, dtype=xp.bool)
+    given = [] if state is initial else tree_leaves(state)
+    floats = [leaf for leaf in given if is_floating(leaf)]
+    for leaf in floats:
+        bad_state = bad_state | _not_finite(leaf, batch_ndim)
+    bad = xp.zeros((*batch, length), dtype=xp.bool)
+    if is_floating(xs):
+        bad = _not_finite(xs, batch_ndim + 1)
+        xs = xp.where(xp.isfinite(xs), xs, xp.zeros_like(xs))
+    elif not floats:
+        return xs, state, None
+    if valid is not None:
+        bad = bad & valid
+    if floats:
+        state = tree_map(
+            lambda i, s: xp.where(align(bad_state, s.ndim), i, s) if is_floating(s) else s,
+            initial,
+            state,
+        )
+    return xs, state, _seen(bad, bad_state, starts, batch_ndim, causal)
+
+
+def _seen(bad: Any, bad_state: Any, starts: Any, axis: int, causal: bool) -> Any:
+    """Whether the segment of each step holds a bad step, up to it or (not ``causal``) anywhere."""
+    xp = namespace(bad)
+    number = xp.arange(1, bad.shape[axis] + 1, dtype=xp.int32)
+    zero = xp.zeros_like(number)
+    last_bad = running_max(xp.where(bad, number, zero), axis)
+    if starts is None:
+        seen = (last_bad > 0) | bad_state[..., None]
+        return seen if causal else xp.broadcast_to(seen[..., -1:], seen.shape)
+    last_start = running_max(xp.where(starts, number, zero), axis)
+    seen = (last_bad >= last_start) & (last_bad > 0) | bad_state[..., None] & (last_start == 0)
+    if causal:
+        return seen
+    # Backwards in time a segment begins at its last step, the one before the next start.
+    ends = xp.concat([starts[..., 1:], xp.ones_like(starts[..., :1])], axis=axis)
+    nothing = xp.zeros_like(bad_state)
+    behind = _seen(xp.flip(seen, axis=axis), nothing, xp.flip(ends, axis=axis), axis, True)
+    return xp.flip(behind, axis=axis)
+
+
+def poison(flag: Any, tree: Any) -> Any:
+    """NaN in the floating point leaves where ``flag`` (leading axes) is set."""
+    xp = namespace(flag)
+
+    def leaf(x: Any) -> Any:
+        if not is_floating(x):
+            return x
+        return xp.where(align(flag, x.ndim), xp.full_like(x, float("nan")), x)
+
+    return tree_map(leaf, tree)

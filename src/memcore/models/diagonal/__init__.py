@@ -1,0 +1,3 @@
+"""Linear recurrences, each channel by itself."""
+
+from memcore.models.diagonal.lru import LRU as LRU

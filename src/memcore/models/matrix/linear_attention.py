@@ -1,0 +1,66 @@
+"""Linear attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from memcore import nn
+from memcore.backend import as_draw
+from memcore.cell import Array, Params, State
+from memcore.nn import wide
+from memcore.ops.matrix.linear_attention import LinearAttentionRule
+from memcore.ops.rule import RuleCell
+from memcore.registry import register
+
+
+@register("linear_attention")
+@dataclass(frozen=True)
+class LinearAttention(RuleCell):
+    """Multi-head attention with a positive feature map in place of the softmax.
+
+        phi(x) = elu(x) + 1;   q, k = phi(W_q x_t), phi(W_k x_t);   v = W_v x_t
+        S_t = S_{t-1} + k v^T,   z_t = z_{t-1} + k
+        y_t = W_o (S_t^T q / (z_t . q + 1e-10))
+
+    State: ``S (heads, key_size, value_size)`` and ``z (heads, key_size)``. Cost per step
+    ``O(heads * key_size * value_size)``; parallel over time in chunks.
+
+    Source: Katharopoulos et al., Transformers are RNNs, arXiv:2006.16236, equations 16 to 20.
+
+    Args:
+        in_features: width of inputs and outputs.
+        heads: number of heads.
+        key_size: K per head; ``in_features / heads`` if None.
+        value_size: V per head; ``in_features / heads`` if None.
+    """
+
+    heads: int = 4
+    key_size: int | None = None
+    value_size: int | None = None
+
+    rule_name: ClassVar[str] = "linear_attention"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        nn.head_sizes(self)
+
+    @property
+    def rule(self) -> LinearAttentionRule:
+        return LinearAttentionRule(normalise=True)
+
+    def init(self, key: Any, dtype: Any = "float32") -> Params:
+        return nn.init_heads(self, as_draw(key, dtype))
+
+    def initial_state(self, params: Params) -> State:
+        k, v = nn.head_sizes(self)
+        return (np.zeros((self.heads, k, v)), np.zeros((self.heads, k)))
+
+    def embed(self, params: Params, x: Array) -> Any:
+        u = {name: wide(value) for name, value in nn.project_heads(params, x, self.heads).items()}
+        return {**u, "query": nn.elu_plus_one(u["query"]), "key": nn.elu_plus_one(u["key"])}
+
+    def output(self, params: Params, read: Any, inputs: Any) -> Array:
+        return nn.linear(params["output"], nn.merge_heads(read))

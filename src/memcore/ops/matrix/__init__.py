@@ -1,0 +1,1 @@
+"""Memories that are matrices of keys and values."""

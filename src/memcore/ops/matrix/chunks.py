@@ -1,0 +1,198 @@
+"""What the fused forms share: chunks, the segments inside them, and decays between their steps.
+
+Inside a chunk the segments are numbered by a running sum of the starts. Pairs of steps in different
+segments do not interact; segment 0 continues the incoming state, a later one begins at the initial
+state, and only the last one writes the outgoing state. Decays are sums over the steps between, never
+differences of two running sums, which cancel and leak across starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from memcore.backend import checkpoint, fold, namespace, tree_leaves
+from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.resets import segments
+from memcore.nn import wide
+from memcore.ops.matrix.channel_decays import ChannelDecays
+from memcore.ops.rule import at_least, keep
+
+
+def fold_chunks(
+    body: Callable[..., Any], state: Any, inputs: dict[str, Any], starts: Any, valid: Any, axis: int,
+    chunk_size: int | None, padding: dict[str, float] | None = None,
+    prepare: Callable[..., Any] | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Fold ``body(state, inputs, starts)`` over chunks of time; ``(state, out)``.
+
+    Leaves of ``inputs`` are ``(*batch, T, H, ...)`` and arrive as ``(*batch, H, C, ...)``; starts
+    ``(*batch, T)`` arrive as ``(*batch, 1, C)``; ``out (*batch, H, C, V)`` comes back as
+    ``(*batch, T, H, V)``. Steps that are not valid, and the padding of the last chunk, are zeros, or
+    what ``padding`` says for an input: with them a rule must leave its state as it is.
+
+    What ``prepare(inputs, starts)`` makes of all chunks at once (a tree of arrays with the chunks as
+    their first axis) is the last argument of ``body``: unlike what the body makes, it is kept for the
+    gradient, and not made again.
+    """
+    length = tree_leaves(inputs)[0].shape[axis]
+    size = min(chunk_size or CHUNK_SIZE, length)
+
+    def cut(x: Any, neutral: float) -> Any:
+        x = into_chunks(keep(valid, wide(x), neutral), axis, size, neutral)
+        return namespace(x).moveaxis(x, axis + 2, axis + 1)
+
+    inputs = {name: cut(x, (padding or {}).get(name, 0.0)) for name, x in inputs.items()}
+    if starts is not None:
+        starts = into_chunks(starts, axis, size, False)[..., None, :]
+    slots = (inputs, starts) if prepare is None else (inputs, starts, prepare(inputs, starts))
+    step = checkpoint(lambda s, slot: body(s, *slot), state)
+    state, out = fold(step, state, slots, -(-length // size))
+    return state, out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
+
+
+def summable(inputs: dict[str, Any]) -> dict[str, Any]:
+    """The inputs, no log decay so low that a sum of them overflows: ``exp(-1e4)`` is 0 in every dtype."""
+    if "log_decay" not in inputs:
+        return inputs
+    return {**inputs, "log_decay": at_least(-1e4, inputs["log_decay"])}
+
+
+def same_segment(starts: Any, size: int, xp: Any) -> tuple[Any, Any]:
+    """``(pairs, first)``: may step j speak to step i, ``(..., 1, C, C)``; is i in segment 0."""
+    i = xp.arange(size)
+    causal = i[:, None] >= i
+    if starts is None:
+        return causal, None
+    number = segments(starts)
+    return causal & (number[..., :, None] == number[..., None, :]), number == 0
+
+
+def sum_between(log_decay: Any) -> Any:
+    """``sum of g_s for j < s <= i``: ``(..., C)`` to ``(..., C, C)``; 0 for i before j."""
+    xp = namespace(log_decay)
+    i = xp.arange(log_decay.shape[-1])
+    steps = xp.where(i[:, None] > i, log_decay[..., :, None], xp.zeros_like(log_decay[..., None]))
+    return xp.cumulative_sum(steps, axis=-2)
+
+
+def decay_between(log_decay: Any, pairs: Any) -> Any:
+    """``exp(sum of g_s for j < s <= i)`` for allowed pairs, else 0: ``(..., C)`` to ``(..., C, C)``."""
+    xp, total = namespace(log_decay), sum_between(log_decay)
+    return xp.where(
+        pairs, xp.exp(xp.where(pairs, total, xp.zeros_like(total))), xp.zeros_like(total)
+    )
+
+
+def sum_since_entry(log_decay: Any, pairs: Any) -> Any:
+    """``sum of g_s`` from the entry of i's segment (or of the chunk) to i: ``(..., C)``."""
+    xp = namespace(log_decay)
+    own = xp.where(pairs, log_decay[..., None, :], xp.zeros_like(log_decay[..., None, :]))
+    return xp.sum(own, axis=-1)
+
+
+def decay_since_entry(log_decay: Any, pairs: Any) -> Any:
+    """``exp(sum of g_s)`` from the entry of i's segment (or of the chunk) to i: ``(..., C)``."""
+    return namespace(log_decay).exp(sum_since_entry(log_decay, pairs))
+
+
+@dataclass(frozen=True)
+class Decays:
+    """The decays inside a chunk of C steps, per head; per key channel they are `ChannelDecays`.
+
+    A pair's decay is the exponential of a sum of log decays that are not positive: it never exceeds 1,
+    and nothing is divided by a decay.
+
+    Attributes:
+        pairs: ``(..., C, C)`` bool: may step j speak to step i.
+        between: from j to i, ``(..., C, C)``; None without decay.
+        entry: from the entry of i's segment (or of the chunk) to i, ``(..., C)``.
+    """
+
+    pairs: Any
+    between: Any = None
+    entry: Any = None
+
+    @classmethod
+    def prepare(cls, inputs: dict[str, Any], starts: Any) -> Any:
+        """What is small enough to be made for all chunks at once: decays per head, and segments."""
+        log_decay, keys = inputs.get("log_decay"), inputs["key"]
+        pairs, first = same_segment(starts, keys.shape[-2], namespace(keys))
+        if log_decay is None or log_decay.ndim == keys.ndim:
+            return None if starts is None else (pairs, first, None, None)
+        between, entry = decay_between(log_decay, pairs), decay_since_entry(log_decay, pairs)
+        return (None if starts is None else pairs), first, between, entry
+
+    @classmethod
+    def unpack(cls, inputs: dict[str, Any], prepared: Any) -> tuple[Decays | ChannelDecays, Any]:
+        """The decays of a chunk from what was prepared, and which steps are in segment 0."""
+        log_decay, keys = inputs.get("log_decay"), inputs["key"]
+        pairs, first, between, entry = prepared or (None, None, None, None)
+        if pairs is None:
+            pairs, _ = same_segment(None, keys.shape[-2], namespace(keys))
+        if log_decay is None or between is not None:
+            return cls(pairs, between, entry), first
+        return ChannelDecays.of(log_decay, pairs), first
+
+    def before(self) -> Decays:
+        """The same up to the step before i: what a read of the state before step i sees."""
+        xp, size = namespace(self.pairs), self.pairs.shape[-1]
+        i = xp.arange(size)
+        strict = self.pairs & (i[:, None] > i)
+        if self.between is None:
+            return Decays(strict)
+        rows = xp.concat([self.between[..., :1, :], self.between[..., :-1, :]], axis=-2)
+        between = xp.where(strict, rows, xp.zeros_like(rows))
+        entry = xp.concat([self.entry[..., :1], self.entry[..., :-1]], axis=-1)
+        continues = xp.any(strict, axis=-1)
+        return Decays(strict, between, xp.where(continues, entry, xp.ones_like(entry)))
+
+    def scores(self, q: Any, k: Any) -> Any:
+        """``q_i . (decay from j to i) k_j`` of allowed pairs, else 0: ``(..., C, C)``."""
+        xp = namespace(q)
+        scores = q @ k.mT
+        if self.between is None:
+            return xp.where(self.pairs, scores, xp.zeros_like(scores))
+        return scores * self.between
+
+    def since_entry(self, q: Any) -> Any:
+        """``q (..., C, K)``, decayed from the entry of each step's segment (or of the chunk)."""
+        if self.entry is None:
+            return q
+        return q * self.entry[..., None]
+
+    def to_end(self, k: Any) -> Any:
+        """``k (..., C, K)``, decayed to the last step; 0 outside the last segment."""
+        xp = namespace(k)
+        if self.between is None:
+            return xp.where(self.pairs[..., -1, :][..., None], k, xp.zeros_like(k))
+        return k * self.between[..., -1, :][..., None]
+
+    def state(self, memory: Any, axes: int) -> Any:
+        """A memory whose last ``axes`` axes begin with K, decayed over the chunk's last segment."""
+        if self.entry is None:
+            return memory
+        kept = self.entry[..., -1:]
+        return memory * (kept[..., None] if axes == 2 else kept)
+
+
+def entered(first: Any, read: Callable[[Any], Any], state: Any, fresh: Any) -> Any:
+    """What ``read (..., C, V)`` finds in the state that each step's segment began with.
+
+    ``first (..., C)``: is the step in segment 0; ``fresh``: the state at starts, None for zero.
+    """
+    out = read(state)
+    if first is None:
+        return out
+    xp = namespace(out)
+    return xp.where(first[..., None], out, xp.zeros_like(out) if fresh is None else read(fresh))
+
+
+def last_entry(first: Any, state: Any, fresh: Any, axes: int) -> Any:
+    """The state, with ``axes`` axes of its own behind the heads', that the last segment began with."""
+    if first is None:
+        return state
+    xp = namespace(state)
+    in_first = xp.reshape(first[..., -1], (*first.shape[:-1], *(1,) * axes))
+    return xp.where(in_first, state, xp.zeros_like(state) if fresh is None else fresh)

@@ -1,0 +1,1 @@
+"""Recurrences of other semirings, and softmax over time."""

@@ -1,0 +1,178 @@
+"""The last W items: what sliding-window attention and causal convolutions remember.
+
+The state is the window: its items, oldest first, and which of its places are filled. Element: a window
+too; ``a . b`` is the last W items of a followed by b. It acts on a state as it combines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from memcore.backend import checkpoint, fold, namespace, tree_map
+from memcore.engine import methods
+from memcore.engine.call import Call
+from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.resets import align, segments
+from memcore.nn import wide
+from memcore.ops.rule import Rule, is_zero, keep
+
+
+@dataclass(frozen=True)
+class Window(Rule):
+    """A memory of the last ``length`` items: state ``(*items (..., W, *item), filled (..., W))``."""
+
+    length: int = 64
+
+    names: ClassVar[tuple[str, ...]] = ()
+    """The inputs that the window keeps; ``item_ndim`` is their rank without batch and time."""
+    item_ndim: ClassVar[int] = 1
+
+    def zeros(self, inputs: Any) -> Any:
+        items = [np.zeros((self.length, *inputs[n].shape[-self.item_ndim :])) for n in self.names]
+        return (*items, np.zeros(self.length, dtype=bool))
+
+    def lift(self, params: Any, inputs: Any) -> Any:
+        items = [wide(inputs[name]) for name in self.names]
+        xp, lead = namespace(items[0]), items[0].shape[: items[0].ndim - self.item_ndim]
+
+        def alone(x: Any) -> Any:
+            axis = x.ndim - self.item_ndim
+            shape = (*lead, self.length - 1, *x.shape[axis:])
+            return xp.concat(
+                [xp.zeros(shape, dtype=x.dtype), xp.expand_dims(x, axis=axis)], axis=axis
+            )
+
+        filled = xp.broadcast_to(xp.arange(self.length) == self.length - 1, (*lead, self.length))
+        return (*(alone(x) for x in items), filled)
+
+    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+        xp = namespace(a[-1])
+        count = xp.sum(xp.astype(b[-1], xp.int32), axis=-1, dtype=xp.int32)[..., None]
+        place = xp.arange(self.length, dtype=xp.int32)
+        later = place >= self.length - count
+        source = xp.where(later, place + self.length, place + count)
+        return tree_map(lambda x, y: gather(append(x, y, a[-1].ndim - 1), source), a, b)
+
+    def act(self, params: Any, state: Any, element: Any) -> Any:
+        lead = element[-1].shape
+        state = tree_map(
+            lambda s, e: namespace(s).broadcast_to(s, (*lead, *s.shape[len(lead) :])),
+            state,
+            element,
+        )
+        return self.binary_op(params, state, element)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        """The same as acting with the lifted item, without moving a whole window."""
+        axis = state[-1].ndim - 1
+        items = [wide(inputs[name]) for name in self.names]
+        xp = namespace(state[-1])
+        new = [*(xp.expand_dims(x, axis=axis) for x in items), xp.ones_like(state[-1][..., :1])]
+        index = (slice(None),) * axis + (slice(1, None), ...)
+        return tuple(append(s[index], x, axis) for s, x in zip(state, new, strict=True))
+
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
+        chunk_size: int | None = None,
+    ) -> tuple[Any, Any]:  # fmt: skip
+        """Masks say which items a step sees. They cannot say windows that are not empty at starts: the
+        fold over single steps does."""
+        if starts is not None and not is_zero(self.initial_state(params)):
+            call = Call(starts, valid, "sequential")
+            return methods.recur(self, params, inputs, state, call, starts.shape)
+        inputs = {name: wide(x) for name, x in inputs.items()}
+        return self._fused(params, state, inputs, starts, valid, chunk_size)
+
+    def _fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any, chunk_size: int | None
+    ) -> tuple[Any, Any]:
+        """A fold over blocks of C steps, each behind the W items before it: ``O(T (W + C))``.
+
+        Small blocks stay in the cache, and for the gradient only their inputs are kept.
+        """
+        axis, front = state[-1].ndim - 1, self.length
+        length = inputs[self.names[0]].shape[axis]
+        line, others, order = self.line(state, inputs, starts, valid)
+        after = self.outgoing(line, starts, length)
+        size = min(chunk_size or max(front, CHUNK_SIZE), length)
+
+        def into_blocks(x: Any) -> Any:
+            return namespace(x).moveaxis(into_chunks(x, axis, size, 0), axis + 1, -2)
+
+        def body(before: list[Any], slot: Any) -> Any:
+            line = [append(a, b, -2) for a, b in zip(before, slot[0], strict=True)]
+            return [x[..., size:, :] for x in line], self.block(params, line, slot[1])
+
+        before = [namespace(x).moveaxis(between(x, axis, 0, front), axis, -2) for x in line]
+        behind = [between(x, axis, front, front + length) for x in line]
+        slots = tree_map(into_blocks, (behind, others))
+        _, out = fold(checkpoint(body, state), before, slots, -(-length // size))
+        out = namespace(out).moveaxis(out, -2, axis + 1)
+        return after, undo(order, out_of_chunks(out, axis, length))
+
+    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+        """What C steps read, ``(..., C, N)``, the last ones of a line of W + C places.
+
+        Items arrive with time as their last axis but one; ``line[-1] (..., W + C, 1)`` are the numbers
+        of their sequences, and a step sees those of its own number alone. ``others`` are the
+        inputs that the window does not keep, of the C steps.
+        """
+        raise NotImplementedError
+
+    def line(
+        self, state: Any, inputs: dict[str, Any], starts: Any, valid: Any
+    ) -> tuple[list[Any], dict[str, Any], Any]:
+        """The incoming window and the new items behind it, in one line: ``(line, others, order)``.
+
+        ``line`` is ``[*items (..., W + T, *item), number (..., W + T, 1)]``. The numbers count the
+        sequences from 0, the incoming window's, and are -1 where there is nothing: those places come
+        first, so that filled ones are neighbours. ``others`` are the inputs that the window does
+        not keep, in the same order; ``order`` is that permutation of time, or None.
+        """
+        xp, axis = namespace(state[-1]), state[-1].ndim - 1
+        others = {name: x for name, x in inputs.items() if name not in self.names}
+        lead = inputs[self.names[0]].shape[: axis + 1]
+        number = xp.zeros(lead, dtype=xp.int32) if starts is None else segments(starts)
+        number = number if valid is None else xp.where(valid, number, xp.full_like(number, -1))
+        number = append(xp.astype(state[-1], xp.int32) - 1, number, axis)
+        new = [inputs[name] for name in self.names]
+        items = [append(s, x, axis) for s, x in zip(state, new, strict=False)]
+        line, order = [*items, number[..., None]], None
+        if valid is not None:
+            place = xp.argsort(xp.astype(number >= 0, xp.int32), axis=-1, stable=True)
+            line = [gather(x, place) for x in line]
+            order = xp.argsort(xp.astype(valid, xp.int32), axis=-1, stable=True)
+            others = {name: gather(x, order) for name, x in others.items()}
+        return line, others, order
+
+    def outgoing(self, line: list[Any], starts: Any, first: int) -> tuple[Any, ...]:
+        """The state that a line leaves: its places from ``first`` on, empty where not of the last
+        sequence."""
+        xp, axis = namespace(line[-1]), line[-1].ndim - 2
+        *items, number = (between(x, axis, first, x.shape[axis]) for x in line)
+        last = xp.zeros_like(number[..., 0, 0])
+        if starts is not None:
+            last = xp.sum(xp.astype(starts, xp.int32), axis=-1, dtype=xp.int32)
+        filled = number[..., 0] == last[..., None]
+        return (*(keep(filled, x) for x in items), filled)
+
+
+def append(a: Any, b: Any, axis: int) -> Any:
+    return namespace(a, b).concat([a, b], axis=axis)
+
+
+def gather(x: Any, source: Any) -> Any:
+    """``x`` at the places ``source (*lead, n)`` of its axis behind ``lead``."""
+    return namespace(x).take_along_axis(x, align(source, x.ndim), axis=source.ndim - 1)
+
+
+def between(x: Any, axis: int, start: int, stop: int) -> Any:
+    return x[(slice(None),) * axis + (slice(start, stop), ...)]
+
+
+def undo(order: Any, x: Any) -> Any:
+    """Move the steps of ``x`` back to where they came from."""
+    return x if order is None else gather(x, namespace(order).argsort(order, axis=-1))

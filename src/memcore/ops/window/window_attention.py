@@ -1,0 +1,224 @@
+"""Softmax attention over a sliding window or over all that came before.
+
+``o_t = sum_i e_ti v_i / (exp(sink) + sum_i e_ti)`` with ``e_ti = exp(scale q_t . k_i + bias)``; the sink
+is a number per head (as in gpt-oss), and left out where there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from memcore import nn
+from memcore.backend import checkpoint, fold, namespace
+from memcore.engine.call import Call
+from memcore.engine.checks import check_count
+from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.nn import wide
+from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
+from memcore.ops.window.positions import alibi_slopes, check_position, rope
+from memcore.ops.window.window import Window, undo
+
+
+@dataclass(frozen=True)
+class WindowAttention(Window):
+    """Inputs ``query (..., HQ, K)``, ``key (..., H, K)`` and ``value (..., H, V)``.
+
+    Positions count backwards from the query, so they restart at starts and need no counter. With
+    ``sinks``, ``params`` is ``{"sinks": (HQ,), "initial": state}``.
+    """
+
+    position: str | None = None
+    scale: float | None = None
+    sinks: bool = False
+
+    names: ClassVar[tuple[str, ...]] = ("key", "value")
+    item_ndim: ClassVar[int] = 2
+    rule_name: ClassVar[str] = "window_attention"
+
+    def initial_state(self, params: Any) -> Any:
+        return params["initial"] if self.sinks else params
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        q = wide(inputs["query"])
+        xp = namespace(q)
+        k, v = (xp.moveaxis(x, -2, -3) for x in state[:2])
+        allowed, place = state[2][..., None, None, :], xp.arange(self.length)[-1:]
+        return self._attend(params, q[..., None, :], k, v, place, allowed)[..., 0, :]
+
+    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+        k, v, number = line
+        number, keys, front = number[..., 0], namespace(k).arange(k.shape[-2]), self.length
+        distance = keys[front:, None] - keys
+        allowed = number[..., front:, None] == number[..., None, :]
+        allowed = (allowed & (distance >= 0) & (distance < front))[..., None, :, :]
+        return self._attend(params, others["query"], k, v, keys[front:], allowed)
+
+    def _attend(self, params: Any, q: Any, k: Any, v: Any, place: Any, allowed: Any) -> Any:
+        """Queries ``(..., HQ, C, K)`` at the places ``(C,)`` of keys ``(..., H, L, K)``; query head h
+        reads the head ``h // (HQ / H)``: ``(..., HQ, C, V)``."""
+        if self.position == "rope":
+            q, k = rope(q, place), rope(k, namespace(k).arange(k.shape[-2]))
+        return self._mix(params, q, k, v, place, allowed)
+
+    def _mix(self, params: Any, q: Any, k: Any, v: Any, place: Any, allowed: Any) -> Any:
+        """`_attend` with keys and queries that have been rotated."""
+        xp, (heads, keys) = namespace(q), k.shape[-3:-1]
+        scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
+
+        def by_head(x: Any) -> Any:
+            rows = x.shape[-3] // heads * x.shape[-2]
+            return xp.reshape(x, (*x.shape[:-3], heads, rows, x.shape[-1]))
+
+        scores = xp.reshape(by_head(q * scale) @ k.mT, (*q.shape[:-1], keys))
+        if self.position == "alibi":
+            distance = xp.astype(place[:, None] - xp.arange(keys), q.dtype)
+            slopes = xp.astype(xp.asarray(alibi_slopes(q.shape[-3])), q.dtype)
+            scores = scores - slopes[:, None, None] * distance
+        floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
+        sinks = xp.astype(params["sinks"], q.dtype)[:, None, None] if self.sinks else None
+        weights = nn.softmax(xp.where(allowed, scores, floor), sinks)
+        return xp.reshape(by_head(weights) @ v, (*q.shape[:-1], v.shape[-1]))
+
+
+@dataclass(frozen=True)
+class FullAttention(WindowAttention):
+    """Attention to all that came before: a window that grows by every step it is given.
+
+    ``length`` is N, the places of the incoming state; the outgoing one has N + T, the filled ones last.
+    Steps alone cannot grow an array, so there is the fused form only.
+    """
+
+    rule_name: ClassVar[str] = "full_attention"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("fused",)
+
+    def _fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any, chunk_size: int | None
+    ) -> tuple[Any, Any]:
+        """A fold over blocks of queries, each with all keys: ``O(C (N + T))`` memory.
+
+        Not ``jax.nn.dot_product_attention``: on a CPU it is slower and needs more memory, as
+        ``benchmarks/peers/jax_nn.py`` measures; its softmax is in float32 whatever the inputs are, and it
+        knows no sinks.
+        """
+        axis, front = state[-1].ndim - 1, self.length
+        length = inputs["query"].shape[axis]
+        line, others, order = self.line(state, inputs, starts, valid)
+        xp = namespace(line[-1])
+        place, number = xp.arange(front + length), line[-1][..., 0]
+        q, k, v = (xp.moveaxis(x, axis, -2) for x in (others["query"], *line[:-1]))
+        if self.position == "rope":
+            q, k = rope(q, place[front:]), rope(k, place)
+        size = min(chunk_size or CHUNK_SIZE, length)
+        own = number[..., front:]
+        slots = (
+            into_chunks(q, axis + 1, size, 0),
+            into_chunks(own, axis, size, 0),
+            into_chunks(place[front:], 0, size, 0),
+        )
+
+        def body(carry: Any, slot: Any) -> Any:
+            q, own, here = slot
+            allowed = (own[..., :, None] == number[..., None, :]) & (here[:, None] >= place)
+            return carry, self._mix(params, q, k, v, here, allowed[..., None, :, :])
+
+        _, out = fold(checkpoint(body, state), (), slots, -(-length // size))
+        out = xp.moveaxis(out, -2, axis + 1)
+        out = undo(order, out_of_chunks(out, axis, length))
+        return self.outgoing(line, starts, 0), out
+
+
+def window_attention(
+    q: Any,
+    k: Any,
+    v: Any,
+    window: int | None,
+    state: Any = None,
+    *,
+    starts: Any = None,
+    valid: Any = None,
+    initial: Any = None,
+    position: str | None = None,
+    sinks: Any = None,
+    scale: float | None = None,
+    method: str = "auto",
+    chunk_size: int | None = None,
+) -> tuple[Any, Any]:
+    """Causal softmax attention over the last ``window`` items, the current one included, or over all.
+
+    The sliding window is that of arXiv:2004.05150. With several query heads for each head of keys and
+    values it is grouped-query attention (arXiv:2305.13245). Without a window the state is a cache that
+    grows, so each call on JAX with a longer state compiles anew.
+
+    Args:
+        q: ``(..., T, HQ, K)`` queries; HQ is a multiple of H, and head h reads the keys and values of
+            head ``h // (HQ / H)``.
+        k: ``(..., T, H, K)`` keys.
+        v: ``(..., T, H, V)`` values.
+        window: W, how many items a query sees; None is all since the start.
+        state: ``(keys (..., W, H, K), values (..., W, H, V), filled (..., W) bool)``, oldest first, the
+            filled places last; ``initial`` if None. Without a window: N places, and N + T afterwards.
+        starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
+        valid: ``(..., T)`` bool: other steps take no place in the window, and their output is 0.
+        initial: the window at each start; None is empty. There is none without a window. With one that is
+            not empty (on JAX: with any) and ``starts``, ``"fused"`` runs as ``"sequential"``.
+        position: None, ``"rope"`` (arXiv:2104.09864; pairs of channels ``(j, j + K/2)``, base 10000; needs an
+            even K) or ``"alibi"`` (arXiv:2108.12409).
+        sinks: ``(HQ,)``, for each head the logit of one more item, whose value is 0 (attention sinks,
+            arXiv:2309.17453, one for each head as in gpt-oss); None is no such item.
+        scale: factor of the scores of keys; None is ``K^-0.5``.
+        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``; without a
+            window ``"auto"`` or ``"fused"``.
+        chunk_size: queries per block of ``"fused"``, steps per chunk of ``"chunked"``.
+
+    Returns:
+        ``(state, out)`` with ``out (..., T, HQ, V)``; the state of half precision inputs is float32.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
+    """
+    q, k, v, sinks = _arrays(q, k, v, sinks)
+    scale = scale if scale is None else as_scale(scale)
+    check_position(position, k.shape[-1])
+    if window is not None:
+        check_count("window", window)
+    elif initial is not None:
+        raise ValueError("initial is given, expected None: without a window a start clears all")
+    kind, length = (FullAttention, places(state)) if window is None else (WindowAttention, window)
+    rule = kind(length=length, position=position, scale=scale, sinks=sinks is not None)
+    inputs = {"query": q, "key": k, "value": v}
+    weights = None if sinks is None else {"sinks": sinks}
+    call = Call(starts, valid, method, chunk_size)
+    state, out = run_rule(rule, inputs, "value", -3, state, initial, call, weights)
+    if q.shape[-2] != k.shape[-2] and not q.shape[-3]:  # outputs of length 0 look like the values
+        out = namespace(out).zeros((*q.shape[:-1], v.shape[-1]), dtype=out.dtype)
+    return state, out
+
+
+def places(state: Any) -> int:
+    """How many places a cache has; 0 for None, and for what is no cache, which `run_rule` refuses."""
+    shape = np.shape(state[-1]) if isinstance(state, tuple | list) and state else ()
+    return shape[-1] if shape else 0
+
+
+def _arrays(q: Any, k: Any, v: Any, sinks: Any) -> tuple[Any, ...]:
+    """The arguments as arrays; raises where they do not fit together."""
+    k = as_floats("k", k, 3, "(..., T, H, K)")
+    v = as_floats("v", v, 3, "(..., T, H, V)")
+    q = as_floats("q", q, 3, "(..., T, HQ, K)")
+    like = f"k {tuple(k.shape)}"
+    check_shape("v", v, (*k.shape[:-1], v.shape[-1]), like)
+    if k.shape[-2] == 0 or q.shape[-2] % k.shape[-2]:
+        raise ValueError(
+            f"q has {q.shape[-2]} heads, expected a multiple of {k.shape[-2]} to match {like}"
+        )
+    check_shape("q", q, (*k.shape[:-2], q.shape[-2], k.shape[-1]), like)
+    if sinks is not None:
+        sinks = as_floats("sinks", sinks, 1, "(HQ,)")
+        check_shape("sinks", sinks, q.shape[-2:-1], f"q {tuple(q.shape)}")
+    return q, k, v, sinks

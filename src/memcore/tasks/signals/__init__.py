@@ -1,0 +1,1 @@
+"""Continuous signals and poses."""

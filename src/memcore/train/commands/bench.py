@@ -1,0 +1,143 @@
+"""`memcore bench`: how long a model takes, by method of execution."""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from memcore.cell import Model
+from memcore.tasks.base.checks import at_least
+from memcore.train.commands.compare.options import chosen
+
+PROG = "memcore bench"
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """Time a model by every method that it has, on JAX's default device, in float32.
+
+    The inputs are random; a time is the median of five runs after one that compiles. A method that fails
+    (for want of memory, say) is a row with its reason.
+    """
+
+    model: str = "lru"
+    """Which one; fields behind its name, as in gated_delta_net:heads=2."""
+    length: int = 1024
+    """Time steps."""
+    batch_size: int = 4
+    """Sequences."""
+    width: int = 64
+    """Width of the inputs."""
+
+    def __post_init__(self) -> None:
+        for name in ("length", "batch_size", "width"):
+            at_least(name, getattr(self, name), 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method: seconds of a run, seconds to compile, bytes of temporaries; or why there are none."""
+
+    method: str
+    forward: float = 0.0
+    gradient: float = 0.0
+    compile_seconds: float = 0.0
+    temporaries: int = 0
+    reason: str = ""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code: 0, or 2 for bad arguments."""
+    try:
+        options = tyro.cli(Options, args=arguments, prog=PROG)
+        cls, fields = chosen(options.model)
+        model = cls(options.width, **fields)
+    except (ValueError, TypeError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
+    Console().print(table(options, measure(model, options)))
+    return 0
+
+
+def measure(model: Model, options: Options) -> list[Row]:
+    """A row for each method of the model."""
+    params = jax.jit(model.init)(jax.random.key(0))
+    shape = (options.batch_size, options.length, options.width)
+    xs = jax.random.normal(jax.random.key(1), shape)
+    return [_row(model, params, xs, method) for method in ("auto", *model.methods)]
+
+
+def _row(model: Model, params: Any, xs: Any, method: str) -> Row:
+    def run(params: Any, xs: Any) -> Any:
+        return model.apply(params, xs, method=method)[1]
+
+    def loss(params: Any, xs: Any) -> Any:
+        return jnp.sum(jnp.sin(run(params, xs)))
+
+    try:
+        forward, _ = _compiled(run, params, xs)
+        gradient, seconds = _compiled(jax.value_and_grad(loss, (0, 1)), params, xs)
+        return Row(
+            method,
+            _median(forward, params, xs),
+            _median(gradient, params, xs),
+            seconds,
+            gradient.memory_analysis().temp_size_in_bytes,
+        )
+    except Exception as error:
+        return Row(method, reason=f"{type(error).__name__}: {error}".splitlines()[0][:80])
+
+
+def _compiled(f: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+    lowered, begin = jax.jit(f).lower(*args), time.perf_counter()
+    return lowered.compile(), time.perf_counter() - begin
+
+
+def _median(f: Callable[..., Any], *args: Any) -> float:
+    jax.block_until_ready(f(*args))
+    seconds = []
+    for _ in range(RUNS):
+        begin = time.perf_counter()
+        jax.block_until_ready(f(*args))
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def table(options: Options, rows: list[Row]) -> Table:
+    """The rows, with the tokens per second of a forward pass and its gradient."""
+    size = f"B={options.batch_size} T={options.length}, {options.width} wide"
+    result = Table(title=f"{options.model}, {size}, {jax.devices()[0].device_kind}")
+    heads = (
+        "forward, ms",
+        "with gradient, ms",
+        "tokens/s",
+        "compile, s",
+        "temporaries, MB",
+        "failed",
+    )
+    for header in ("method", *heads):
+        result.add_column(header, justify="left" if header in ("method", "failed") else "right")
+    for row in rows:
+        if row.reason:
+            result.add_row(row.method, *[""] * 5, row.reason)
+            continue
+        tokens = options.batch_size * options.length / row.gradient
+        result.add_row(
+            row.method,
+            f"{1e3 * row.forward:.1f}",
+            f"{1e3 * row.gradient:.1f}",
+            f"{tokens:,.0f}",
+            f"{row.compile_seconds:.1f}",
+            f"{row.temporaries / 1e6:.1f}",
+            "",
+        )
+    return result

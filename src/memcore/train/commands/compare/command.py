@@ -1,0 +1,177 @@
+"""`memcore compare`: parse, train all models, and set them side by side."""
+
+import dataclasses
+import inspect
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from memcore import tasks
+from memcore.tasks import Task
+from memcore.tasks.base.streams import look, rows_of
+from memcore.train.commands.command import INTERRUPTED
+from memcore.train.commands.compare.options import Entry, Options, entries
+from memcore.train.commands.compare.picture import draw
+from memcore.train.commands.compare.results import RESULTS, Outcome, rows, table, write
+from memcore.train.commands.parse import packed
+from memcore.train.runs.files import drafts, read_json, write_json
+from memcore.train.runs.folder import RunFolder, difference, holds_other_things
+from memcore.train.runs.loop import Training
+from memcore.train.runs.progress import shown
+
+PROG = "memcore compare"
+FAILED = 1
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code.
+
+    0 where a run ended well, 1 where none did, 130 after Ctrl-C, 2 for arguments or data that are not as
+    they should be.
+    """
+    try:
+        options, task = parse(arguments)
+        planned = list(entries(options, task))
+        check(options, task)
+        planned = enter(options, task, planned)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
+    console = Console()
+    # Into a file or a pipe the table goes as wide as it is.
+    return compare(options, planned, console if console.is_terminal else Console(width=160))
+
+
+def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
+    """The options and the task; the first pass reads the task's name, the second all its options."""
+    first, _ = tyro.cli(_Name, args=arguments, return_unknown_args=True, add_help=False, prog=PROG)
+    cls = tasks.task_class(first.task)
+    names = Literal[tuple(sorted(tasks.tasks))]  # type: ignore[valid-type]
+    fields: list[Any] = [("task", names, first.task), ("task_options", cls, cls())]
+    kind = dataclasses.make_dataclass("Compare", fields, bases=(Options,), frozen=True)
+    options: Any = tyro.cli(kind, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    return options, packed(options.task_options, options.pack)
+
+
+def check(options: Options, task: Task) -> None:
+    """Raise ValueError or OSError for data that are not as they should be, before anything is written."""
+    look(task, options.segment)
+    rows = rows_of(task, "train")
+    if options.batch_size > rows:
+        raise ValueError(
+            f"batch_size is {options.batch_size}, expected 1 to {rows}, the size of the train split of "
+            f"{task.name}"
+        )
+
+
+def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
+    """The runs of the folder's comparison: those that are there, and those that are planned.
+
+    Raises FileExistsError where the folder holds a comparison with other settings, or something else.
+    """
+    folder, here = options.folder, options.settings(task)
+    path = folder / "comparison.json"
+    runs: list[Any] = []
+    if path.exists():
+        there, runs = _read(path)
+        if there != json.loads(json.dumps(here)):
+            raise FileExistsError(
+                f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
+                "(--out), or remove this one"
+            )
+    elif holds_other_things(folder, path.name):
+        raise FileExistsError(
+            f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
+            "one (--out)"
+        )
+    known = [
+        Entry(model, position, rate, seed, options, task) for model, position, rate, seed in runs
+    ]
+    known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
+    folder.mkdir(parents=True, exist_ok=True)
+    keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
+    for draft in drafts(folder, path.name, *RESULTS, "curves.png"):
+        draft.unlink(missing_ok=True)
+    write_json(path, {"settings": here, "runs": keys})
+    return [*known, *planned]
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
+    """The settings and the runs of the comparison in a file; ValueError where it is something else."""
+    content = read_json(path)
+    try:
+        settings, runs = content["settings"], content["runs"]
+        [(model, position, rate, seed) for model, position, rate, seed in runs]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not the file of a comparison: {error!r}") from error
+    return settings, runs
+
+
+@dataclasses.dataclass(frozen=True)
+class _Name:
+    task: str = Options.task
+
+
+def compare(options: Options, planned: list[Entry], console: Console) -> int:
+    """Train what is not trained yet; after each run the results are those of the runs so far."""
+    title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
+    outcomes: list[Outcome] = []
+    with _progress(console) as progress:
+        bar = progress.add_task("", total=len(planned))
+        for entry in planned:
+            progress.update(bar, description=f"{entry.label}, seed {entry.seed}")
+            outcome = attempt(entry)
+            if outcome is None:
+                break
+            outcomes.append(outcome)
+            progress.advance(bar)
+            write(rows(outcomes), options.folder)
+            draw(outcomes, rows(outcomes), title, options.folder / "curves.png")
+            if not console.is_terminal:
+                console.print(_line(outcome, len(outcomes), len(planned)), highlight=False)
+    if outcomes:
+        console.print(table(rows(outcomes), title))
+        console.print(f"table, CSV, JSON and picture: {options.folder}", highlight=False)
+    if len(outcomes) < len(planned):
+        console.print("interrupted; the same command goes on", highlight=False)
+        return INTERRUPTED
+    return 0 if any(row.mean is not None for row in rows(outcomes)) else FAILED
+
+
+def attempt(entry: Entry) -> Outcome | None:
+    """A run from its beginning, from where it was, or as it ended; None where Ctrl-C ended it.
+
+    Whatever goes wrong with one model is said in its row, and the others go on.
+    """
+    try:
+        training = Training(entry.build(), entry.folder, Console(file=io.StringIO()))
+        summary = training.run()
+    except Exception as error:
+        return Outcome(entry, reason=f"{type(error).__name__}: {error}".splitlines()[0][:200])
+    return None if summary is None else Outcome(entry, summary)
+
+
+def _line(outcome: Outcome, number: int, of: int) -> str:
+    entry, summary = outcome.entry, outcome.summary
+    head = f"{number}/{of}  {entry.label}, seed {entry.seed}, rate {entry.learning_rate:g}: "
+    if summary is None:
+        return head + outcome.reason
+    return head + f"test {summary.metric} {shown(summary.metric, summary.test_metric)}"
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

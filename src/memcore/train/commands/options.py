@@ -1,0 +1,62 @@
+"""The options of `memcore train` that every run has."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from memcore.train.objective.config import Config, Framework, Precision
+
+
+@dataclass(frozen=True)
+class Names:
+    """The first pass: what must be known before all options are."""
+
+    task: str = "digits"
+    model: str = "lru"
+    resume: Path | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train a model on a task, and keep everything in a folder.
+
+    The model stands in a residual stack; all its fields are options, --cell.*, and all the
+    task's, --task-options.*: see the help with another --task or --model.
+    """
+
+    task: str = "digits"
+    """What to learn."""
+    pack: int = 1
+    """How many examples of the task share a row, each beginning with a start."""
+    model: str = "lru"
+    """What learns it."""
+    framework: Framework = Config.framework
+    """What wraps the model; the numbers are the same."""
+    steps: int = Config.steps
+    """Updates of the parameters."""
+    batch_size: int = Config.batch_size
+    """Rows in a batch."""
+    seed: int = Config.seed
+    """Of the initial parameters and of the order of the data."""
+    precision: Precision = Config.precision
+    """In which the model computes; parameters, states and the loss stay float32."""
+    segment: int = Config.segment
+    """Time steps of a row per update, the state carried on (truncated backpropagation); 0: all."""
+    patience: int = Config.patience
+    """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
+    evaluate_rows: int = Config.evaluate_rows
+    """How many rows of a split are evaluated, the first ones; 0: all."""
+    layers: int = 2
+    """Blocks of the residual stack."""
+    width: int = 64
+    """Width of the stack, and so of the model's inputs."""
+    position: Literal["learned", "none"] = "learned"
+    """Whether the stack adds the step's number since the last start, up to 1,024."""
+    validate_every: int = Config.validate_every
+    """Steps between checks on the validation split."""
+    checkpoint_every: int = Config.checkpoint_every
+    """Steps between checkpoints."""
+    out: Path | None = None
+    """Folder of the run; without it, runs/TASK-MODEL-FRAMEWORK-SEED."""
+    resume: Path | None = None
+    """Go on with the run in this folder; takes no other option."""

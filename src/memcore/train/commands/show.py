@@ -1,0 +1,91 @@
+"""`memcore show`: a few examples of a task as a picture."""
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from memcore import tasks
+from memcore.tasks import Split
+
+PROG = "memcore show"
+
+
+@dataclass(frozen=True)
+class Names:
+    """The first pass: the task, whose options the second pass knows."""
+
+    task: str = "digits"
+
+
+@dataclass(frozen=True)
+class Options:
+    """Draw a few examples of a task into a PNG.
+
+    All fields of the task are options, --task-options.*: see the help with another --task.
+    """
+
+    task: str = Names.task
+    """What to draw."""
+    split: Split = "train"
+    """Of which split."""
+    first: int = 0
+    """Number of the first example."""
+    count: int = 4
+    """How many examples."""
+    steps: int = 256
+    """At most so many steps of each."""
+    pack: int = 1
+    """How many examples share a row."""
+    out: Path | None = None
+    """The picture; without it, TASK.png."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
+    try:
+        options = parse(arguments)
+        path = options.out or Path(f"{options.task}.png")
+        write(options, path)
+    except (ValueError, IndexError, OSError, ImportError) as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+def parse(arguments: Sequence[str]) -> Any:
+    """`Options` with the field `task_options`, the task.
+
+    Prints and exits (SystemExit) for --help and for what tyro does not understand. Raises
+    ValueError for an unknown task.
+    """
+    names, _ = tyro.cli(Names, args=arguments, return_unknown_args=True, add_help=False, prog=PROG)
+    task = tasks.task_class(names.task)
+    fields: list[Any] = [
+        ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
+        ("task_options", task, task()),
+    ]
+    options = dataclasses.make_dataclass("Show", fields, bases=(Options,), frozen=True)
+    return tyro.cli(options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+
+
+def write(options: Any, path: Path) -> None:
+    """Draw what `parse` returned into `path`, which is written whole or not at all."""
+    # After parsing: --help answers without loading matplotlib.
+    from memcore.tasks.show import figure
+    from memcore.train.runs.files import beside
+
+    task = options.task_options
+    packed = task if options.pack == 1 else tasks.Packed(task, options.pack)
+    drawn = figure(
+        packed, options.split, first=options.first, count=options.count, steps=options.steps
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with beside(path) as draft:
+        drawn.savefig(draft, format="png")

@@ -1,0 +1,142 @@
+"""What determines a run, and its form as JSON."""
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, get_args
+
+import memcore
+from memcore import tasks
+from memcore.cell import Model
+from memcore.tasks import Task
+from memcore.tasks.base.checks import at_least
+
+Framework = Literal["core", "equinox", "linen", "nnx"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """AdamW with warm-up, a cosine to zero, and clipped gradients; noise and averages if asked for."""
+
+    learning_rate: float = 1e-2
+    """Highest learning rate, reached at the end of the warm-up."""
+    warmup: float = 0.1
+    """Part of the steps in which the learning rate rises."""
+    weight_decay: float = 0.3
+    """Decay of the matrices; biases, scales and recurrences have none."""
+    clip: float = 1.0
+    """Largest norm of the gradient."""
+    recurrence_rate: float = 0.5
+    """Learning rate of the recurrences, as a part of that of the others."""
+    noise: float = 0.0
+    """Variance of the noise on the gradients at the first step; it falls as step^-0.55. 0: none."""
+    average: float = 0.0
+    """Decay of the moving average of the parameters, with which the model is evaluated and saved;
+    0: the parameters themselves."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected more than 0")
+        for name in ("weight_decay", "recurrence_rate", "noise"):
+            at_least(name, getattr(self, name), 0)
+        for name in ("learning_rate", "weight_decay", "recurrence_rate", "noise"):
+            if math.isinf(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}, expected a finite number")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"warmup is {self.warmup}, expected a part of the steps, from 0 to below 1"
+            )
+        if not 0 <= self.average < 1:
+            raise ValueError(f"average is {self.average}, expected a decay, from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A run: with equal configurations, two runs end with the same numbers.
+
+    `model` goes from the task's `in_features` to its `out_features` (see `network`). A check on
+    the validation split comes every `validate_every` steps, a checkpoint every
+    `checkpoint_every` steps; the last step, early or not, has both.
+
+    With a `segment` above 0 a step sees that many time steps of the rows, and goes on from the state
+    that the step before left: truncated backpropagation through time. Evaluation streams in the same
+    segments. With a `patience` above 0 training ends after that many checks without a lower loss, with
+    the parameters of the last step. With `evaluate_rows` above 0 only the first so many rows of a split
+    are evaluated.
+    """
+
+    task: Task
+    model: Model
+    framework: Framework = "core"
+    steps: int = 800
+    batch_size: int = 32
+    seed: int = 0
+    precision: Precision = "float32"
+    segment: int = 0
+    patience: int = 0
+    evaluate_rows: int = 0
+    optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
+    validate_every: int = 100
+    checkpoint_every: int = 200
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+            at_least(name, getattr(self, name), 1)
+        for name in ("seed", "segment", "patience", "evaluate_rows"):
+            at_least(name, getattr(self, name), 0)
+        if self.precision not in get_args(Precision):
+            raise ValueError(
+                f"precision is {self.precision!r}, expected one of {', '.join(get_args(Precision))}"
+            )
+        if self._rounds_tokens and "token_dtype" not in self.model.__dataclass_fields__:
+            raise ValueError(
+                f"precision is {self.precision!r}, expected 'float32' for a model of tokens without the "
+                "field token_dtype"
+            )
+        if self.segment and not self.model.causal:
+            raise ValueError(
+                f"segment is {self.segment}, expected 0 for a model that is not causal"
+            )
+        for name in ("in_features", "out_features"):
+            given, expected = getattr(self.model, name), getattr(self.task, name)
+            if given != expected:
+                raise ValueError(
+                    f"model.{name} is {given}, expected {expected}, as of the task {self.task.name}"
+                )
+
+    @property
+    def computing(self) -> Model:
+        """The model that is trained: of tokens one whose computation has the precision.
+
+        Its parameters are those of `model`. Other models compute in the precision of their inputs.
+        """
+        if not self._rounds_tokens:
+            return self.model
+        return replace(self.model, token_dtype=self.precision)  # type: ignore[call-arg]
+
+    @property
+    def _rounds_tokens(self) -> bool:
+        return self.precision != "float32" and self.task.tokens
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of what JSON knows; `from_json` is its inverse."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            **values,
+            "task": tasks.to_config(self.task),
+            "model": memcore.to_config(self.model),
+            "optimizer": asdict(self.optimizer),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Config":
+        """The configuration that `to_json` gave."""
+        return cls(
+            **{
+                **values,
+                "task": tasks.make(**values["task"]),
+                "model": memcore.from_config(values["model"]),
+                "optimizer": OptimizerOptions(**values["optimizer"]),
+            }
+        )

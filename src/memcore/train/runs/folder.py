@@ -1,0 +1,73 @@
+"""The folder of a run, and the rules for entering one."""
+
+from pathlib import Path
+from typing import Any
+
+from memcore.train.objective.config import Config
+from memcore.train.runs.files import drafts, read_json, write_json
+
+
+class RunFolder:
+    """Paths of a run's files, and whose run it is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model.safetensors"
+        self.curves = path / "curves.png"
+        self.results = path / "results.json"
+        self._files = (self.config, self.metrics, self.model, self.curves, self.results)
+
+    def claim(self, config: Config) -> None:
+        """Make this the folder of a run with this configuration; it may be so already.
+
+        What a killed process left half written is removed. Raises FileExistsError where the folder holds
+        anything else.
+        """
+        if self.config.exists():
+            there, here = read_json(self.config), config.to_json()
+            if there != here:
+                raise FileExistsError(
+                    f"{self.path} holds another run: {difference(there, here)}; "
+                    "choose another folder (--out), or remove this one"
+                )
+        elif holds_other_things(self.path, self.config.name):
+            raise FileExistsError(
+                f"{self.path} exists and holds no run, expected a new or an empty folder; "
+                "choose another one (--out)"
+            )
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.config, config.to_json())
+        for draft in drafts(self.path, *(file.name for file in self._files)):
+            draft.unlink(missing_ok=True)
+
+    def read_config(self) -> Config:
+        """The configuration of the run that is here.
+
+        Raises FileNotFoundError where there is none, ValueError where it is broken.
+        """
+        if not self.config.exists():
+            raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config.name}")
+        try:
+            return Config.from_json(read_json(self.config))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{self.config} is not the configuration of a run: {error}") from error
+
+
+def holds_other_things(path: Path, first: str) -> bool:
+    """Whether `path` is more than an empty folder, or one with drafts of `first`, its first file."""
+    if not path.is_dir():
+        return path.exists()
+    return len(list(path.iterdir())) > len(drafts(path, first))
+
+
+def difference(there: Any, here: Any, name: str = "") -> str:
+    """The first place where two JSON values differ, in words."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *here]:
+            if there.get(key) != here.get(key):
+                return difference(there.get(key), here.get(key), f"{name}.{key}".lstrip("."))
+    return f"{name or 'all'} is {there!r} there, {here!r} here"

@@ -1,0 +1,87 @@
+"""What a run ends with: its summary, as JSON and as a table."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from memcore.cell import Model
+from memcore.compose import ResidualStack
+from memcore.registry import name_of
+from memcore.train.runs.files import finite, numbers, read_json, write_json
+from memcore.train.runs.progress import shown
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result of a finished run; accuracies from 0 to 1."""
+
+    task: str
+    """The task's title: its name, and which images it reads where it reads any."""
+    model: str
+    framework: str
+    metric: str
+    """What the task reports: `accuracy`, or an error."""
+    parameters: int
+    state_size: int
+    """Numbers that the model carries from step to step, per sequence."""
+    steps: int
+    train_loss: float | None
+    """Mean over the last steps, up to 100; None where nothing was asked in them, or it is not finite."""
+    validation_loss: float
+    validation_metric: float
+    test_loss: float
+    test_metric: float
+    seconds: float
+    """Training time, checks and compilation included, over all its sittings."""
+    step_seconds: float | None
+    """Mean time of a training step, without compilation and checks; None where none was timed."""
+
+    def write(self, path: Path) -> None:
+        """Write the summary as JSON; numbers that are not finite as null."""
+        write_json(path, finite(asdict(self)))
+
+    @classmethod
+    def read(cls, path: Path) -> "Summary":
+        """The summary that `write` wrote; its losses and metrics are NaN where they were not finite."""
+        values = read_json(path)
+        results = ("validation_loss", "validation_metric", "test_loss", "test_metric")
+        return cls(**{**values, **numbers({key: values[key] for key in results})})
+
+
+def table(summary: Summary) -> Table:
+    """The closing table of a run."""
+    result = Table(title=f"{summary.model} on {summary.task}")
+    row: list[str] = []
+    for header, value in _columns(summary).items():
+        result.add_column(header, justify="left" if header == "framework" else "right")
+        row.append(value)
+    result.add_row(*row)
+    return result
+
+
+def _columns(summary: Summary) -> dict[str, str]:
+    return {
+        "framework": summary.framework,
+        "parameters": f"{summary.parameters:,}",
+        "state": f"{summary.state_size:,}",
+        "steps": f"{summary.steps:,}",
+        "train loss": "-" if summary.train_loss is None else f"{summary.train_loss:.4f}",
+        f"validation {summary.metric}": shown(summary.metric, summary.validation_metric),
+        f"test {summary.metric}": shown(summary.metric, summary.test_metric),
+        "time": f"{summary.seconds:.0f} s",
+    }
+
+
+def describe(model: Model) -> str:
+    """A model in a few words: `2 x gru`."""
+    if not isinstance(model, ResidualStack):
+        return name_of(model)
+    return f"{model.layers} x {', '.join(describe(part) for part in model.models)}"
+
+
+def train_loss(lines: list[dict[str, Any]]) -> float | None:
+    """Mean training loss over the last steps, up to 100, of a run's metrics; None where nothing counted."""
+    losses = [line["loss"] for line in lines if line["split"] == "train"][-100:]
+    return finite(sum(losses) / len(losses)) if losses else None
