@@ -19,6 +19,7 @@ from safetensors.numpy import save_file
 import memcore
 from conftest import Backend
 from memcore.backend import tree_paths
+from memcore.registry import alone
 from models import MODELS
 
 GRU = memcore.GRU(3, hidden_size=2)
@@ -31,7 +32,7 @@ NESTED = memcore.ResidualStack(
     position="learned",
     max_length=5,
 )
-VARIED = {**MODELS, "nested": NESTED, **{name: cls(8) for name, cls in memcore.registry.items()}}
+VARIED = {**MODELS, "nested": NESTED, **{name: cls(8) for name, cls in alone().items()}}
 
 
 @dataclass(frozen=True)

@@ -231,8 +231,21 @@ def test_return_states_of_nothing_and_of_padding(backend: Backend) -> None:
 
 @pytest.mark.backend("numpy")
 def test_states_of_a_composite(backend: Backend) -> None:
-    with pytest.raises(ValueError, match="return_states"):
-        memcore.scan(NET, NET.init(0), np.zeros((5, 4)), return_states=True)
+    """They are the states of runs that end there, pieces of any length and what is left over."""
+    params = NET.init(0, "float64")
+    xs = np.random.default_rng(0).standard_normal((2, 7, 4))
+    starts = np.broadcast_to(np.arange(7) == 3, (2, 7))
+    want, ys = NET.apply(params, xs, starts=starts)
+    for every in (True, 2, 3, 7, 9):
+        state, got, states = memcore.scan(NET, params, xs, starts=starts, return_states=every)
+        close(got, ys, 1e-12)
+        close(state, want, 1e-12)
+        n = int(every)
+        for i in range(7 // n):
+            end = (i + 1) * n
+            there, _ = NET.apply(params, xs[:, :end], starts=starts[:, :end])
+            close(optree.tree_map(lambda s, i=i: s[:, i], states), there, 1e-12)
+        assert {leaf.shape[1] for leaf in optree.tree_leaves(states)} == {7 // n}
 
 
 # --- errors ----------------------------------------------------------------------------------------
@@ -261,7 +274,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "xs none": (lambda: GRU.apply(P, None), r"^xs "),
     "token dtype": (
         lambda: replace(TOKENS, token_dtype="int8"),
-        r"^token_dtype is 'int8', expected None or one of \('float16', 'bfloat16', ",
+        r"^token_dtype is 'int8', expected None or 'float16', 'bfloat16', 'float32' or 'float64'",
     ),
     "token dtype of floats": (
         lambda: replace(STACK, token_dtype="float32"),
@@ -340,8 +353,14 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         r"^params lacks the leaf 'hidden/bias' of GRU",
     ),
     "return_states": (
-        lambda: memcore.scan(LRU, LRU.init(0), X, method="fused", return_states=True),
-        r"^method is 'fused', which keeps no states",
+        lambda: memcore.scan(LRU, LRU.init(0), X, return_states=-1),
+        r"^return_states is -1, expected True, False or a positive int",
+    ),
+    "return_states of fused": (
+        lambda: memcore.scan(
+            NET, NET.init(0), np.zeros((5, 4)), method="fused", return_states=True
+        ),
+        r"^method is 'fused', which keeps no state per step",
     ),
     "key": (
         lambda: TOKENS.apply(TOKENS.init(0), np.zeros((2, 5), int), key="a"),
@@ -444,10 +463,10 @@ def test_explain() -> None:
     stack = memcore.ResidualStack(3, model=(memcore.LRU(4), memcore.GatedDeltaNet(4)), layers=3)
     lines = memcore.explain(stack, 100).splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        "layer_0/model/linear_recurrence",
-        "layer_1/model/causal_convolution",
-        "layer_1/model/delta_rule",
-        "layer_2/model/linear_recurrence",
+        "layer_0/linear_recurrence",
+        "layer_1/conv/causal_convolution",
+        "layer_1/memory/delta_rule",
+        "layer_2/linear_recurrence",
     ]
     choice = auto.TABLE["delta_rule"]["cpu"]
     assert f"fused, chunks of {choice.chunk_size} (measured on a 2-core CPU)" in lines[2]
@@ -455,7 +474,8 @@ def test_explain() -> None:
     for model in MODELS.values():
         for backend in ("numpy", "cpu", "gpu", "tpu"):
             text = memcore.explain(model, 100, backend, return_states=True)
-            assert "fused" not in text.replace("the fused form keeps no states", "")
+            for line in text.replace("the fused form keeps no states", "").splitlines():
+                assert "fused" not in line or "linear_recurrence" in line
             assert all("one step is one call" in t for t in memcore.explain(model, 1).splitlines())
 
 
@@ -624,7 +644,7 @@ class Backwards(memcore.Model):
     def initial_state(self, params: Any) -> Any:
         return ()
 
-    def _apply(self, params: Any, xs: Any, state: Any, call: memcore.Call) -> Any:
+    def _apply(self, params: Any, xs: Any, state: Any, initial: Any, call: memcore.Call) -> Any:
         xp = namespace(xs)
         number = xp.cumulative_sum(xp.astype(call.starts, xp.int32), axis=-1)
         t = xp.arange(xs.shape[-2])

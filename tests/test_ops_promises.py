@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Backend
 from memcore import ops
-from memcore.ops.matrix.delta_rule import unit_lower_inverse, unit_lower_solve
+from memcore.ops.matrix.triangular import unit_lower_inverse, unit_lower_solve
 from op_cases import BATCH, KEYS, OPS, WINDOW
 from op_cases.checks import METHODS, at, close, drawn, half_or_flag
 

@@ -14,7 +14,7 @@ from golden_vectors import load
 from memcore import ops
 from memcore.backend import namespace
 from memcore.engine.call import Call
-from memcore.ops.rule import run_rule
+from memcore.ops.run import run_rule
 from memcore.ops.semiring.softmax import SoftmaxRule
 from op_cases import BATCH, HEADS, OPS, VALUES, WIDTH, loop
 from op_cases.checks import METHODS, close
@@ -50,13 +50,13 @@ class Wkv(SoftmaxRule):
 
     reads_previous = True
 
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+    def read(self, state: Any, inputs: Any) -> Any:
         m, u, w = state
         xp = namespace(m)
-        now = inputs["bonus"] + inputs["score"]
+        now = inputs["bonus"] + inputs["scores"]
         top = xp.maximum(m, now)
         old, new = xp.exp(m - top), xp.exp(now - top)
-        weighted = old[..., None] * w + new[..., None] * inputs["value"]
+        weighted = old[..., None] * w + new[..., None] * inputs["v"]
         return weighted / (old * u + new)[..., None]
 
 
@@ -64,8 +64,8 @@ def wkv() -> tuple[dict[str, Any], dict[str, np.ndarray], Any]:
     """The entry, the inputs of the rule (a head per channel), and the state that it begins with."""
     entry, a = load("rwkv4_wkv")
     inputs = {
-        "score": a["in/k"],
-        "value": a["in/v"][..., None],
+        "scores": a["in/k"],
+        "v": a["in/v"][..., None],
         "log_decay": -np.exp(a["param/time_decay"])[None, None],
         "bonus": a["param/time_first"][None, None],
     }
@@ -78,7 +78,7 @@ def test_golden_wkv(method: str, backend: Backend, x64: None) -> None:
     a = load("rwkv4_wkv")[1]
     for out, state in (("out", None), ("out_init", start)):
         (m, u, w), o = run_rule(
-            Wkv(), backend.asarray(inputs), "value", -3, backend.asarray(state), None,
+            Wkv(), backend.asarray(inputs), "v", -3, backend.asarray(state), None,
             Call(method=method, chunk_size=16),
         )  # fmt: skip
         want = tuple(a[f"{out}/{n}"] for n in ("max", "den", "num", "o"))
@@ -92,7 +92,7 @@ def test_golden_wkv_from_two_rules(start: str, backend: Backend, x64: None) -> N
     want = load("rwkv4_wkv")[1][f"{start}/o"]
     if start == "out":
         m, u, w = np.full_like(m, FLOOR), np.zeros_like(u), np.zeros_like(w)
-    k, v, decay = (inputs[n] for n in ("score", "value", "log_decay"))
+    k, v, decay = (inputs[n] for n in ("scores", "v", "log_decay"))
     before = np.where(u > 0, m + np.log(np.where(u > 0, u, 1)), FLOOR)
     first = np.where(u > 0, w[..., 0] / np.where(u > 0, u, 1), 0)
     arrays = backend.asarray((k, v, decay[0, 0], (m, u, w)))

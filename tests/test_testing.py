@@ -81,11 +81,11 @@ class WrongFused(RuleCell):
 
     def embed(self, params: Any, x: Any) -> Any:
         a, b = Sum.embed(self, params, x)  # type: ignore[arg-type]
-        return {"decay": a, "input": b}
+        return {"a": a, "b": b}
 
     def fused(self, params: Any, state: Any, inputs: Any, *args: Any, **how: Any) -> Any:
         after, reads = super().fused(params, state, inputs, *args, **how)
-        return after - 1e-6 * inputs["input"][..., -1, :], reads
+        return after - 1e-6 * inputs["b"][..., -1, :], reads
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Leaking(memcore.Model):
     def initial_state(self, params: Any) -> Any:
         return np.zeros(self.in_features)
 
-    def _apply(self, params: Any, xs: Any, state: Any, call: memcore.Call) -> Any:
+    def _apply(self, params: Any, xs: Any, state: Any, initial: Any, call: memcore.Call) -> Any:
         xp, ys = namespace(xs), []
         for t in range(xs.shape[-2]):
             if call.starts is not None:
@@ -127,7 +127,7 @@ class Forgetful(memcore.Model):
     def initial_state(self, params: Any) -> Any:
         return np.zeros(self.in_features)
 
-    def _apply(self, params: Any, xs: Any, state: Any, call: memcore.Call) -> Any:
+    def _apply(self, params: Any, xs: Any, state: Any, initial: Any, call: memcore.Call) -> Any:
         xp = namespace(xs)
         zero, inner = xp.zeros_like(state), memcore.ops.linear_recurrence
         decay = xp.full((self.in_features,), 0.5, dtype=xs.dtype)
@@ -144,7 +144,7 @@ class LooksAhead(memcore.Model):
     def initial_state(self, params: Any) -> Any:
         return np.zeros(1)
 
-    def _apply(self, params: Any, xs: Any, state: Any, call: memcore.Call) -> Any:
+    def _apply(self, params: Any, xs: Any, state: Any, initial: Any, call: memcore.Call) -> Any:
         return state, xs + namespace(xs).mean(xs, axis=-2, keepdims=True)
 
 
@@ -236,7 +236,7 @@ def test_a_gradient_that_leaks(backend: Backend) -> None:
     @dataclass(frozen=True)
     class Stopped(WrongFused):
         def fused(self, params: Any, state: Any, inputs: Any, *args: Any, **how: Any) -> Any:
-            inputs = {**inputs, "decay": jax.lax.stop_gradient(inputs["decay"])}
+            inputs = {**inputs, "a": jax.lax.stop_gradient(inputs["a"])}
             return RuleCell.fused(self, params, state, inputs, *args, **how)
 
     with pytest.raises(AssertionError, match=r"execution +FAILS +gradient with fused"):
@@ -263,7 +263,7 @@ def test_a_model_that_cannot_be_transformed(backend: Backend) -> None:
 
     @dataclass(frozen=True)
     class MixesTheBatch(LooksAhead):
-        def _apply(self, params: Any, xs: Any, state: Any, call: memcore.Call) -> Any:
+        def _apply(self, params: Any, xs: Any, state: Any, initial: Any, call: memcore.Call) -> Any:
             return state, xs + (namespace(xs).mean(xs, axis=0) if xs.ndim == 3 else 0.0)
 
     @dataclass(frozen=True)

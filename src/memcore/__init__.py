@@ -16,6 +16,7 @@ from memcore.checkpoint import save as save
 from memcore.engine import Call as Call
 from memcore.engine import explain as explain
 from memcore.engine import initial_state as initial_state
+from memcore.engine import reset as reset
 from memcore.engine import scan as scan
 from memcore.engine import step as step
 from memcore.registry import from_config as from_config

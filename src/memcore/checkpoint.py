@@ -12,7 +12,7 @@ import numpy as np
 
 from memcore.backend import to_numpy, tree_paths
 from memcore.cell import Model, Params
-from memcore.engine.checks import check_params
+from memcore.engine.parameters import check_params
 from memcore.registry import from_config, to_config
 
 FORMAT = 1

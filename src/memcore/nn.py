@@ -33,6 +33,15 @@ def uniform_affine(
     }
 
 
+def uniform_dense(
+    draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False
+) -> dict[str, Any]:
+    """Parameters of a linear map as torch draws them: all uniform within ``1 / sqrt(fan_in)``."""
+    draw, bound = draw.child(name), 1 / math.sqrt(fan_in)
+    params = {"kernel": draw.uniform("kernel", (fan_in, fan_out), -bound, bound)}
+    return {**params, "bias": draw.uniform("bias", (fan_out,), -bound, bound)} if bias else params
+
+
 def linear(params: dict[str, Any], x: Any) -> Any:
     """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
     xp = namespace(x)
@@ -91,6 +100,17 @@ def rms_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
     return xp.astype(y, x.dtype, copy=False) * xp.astype(params["scale"], x.dtype, copy=False)
 
 
+def layer_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
+    """``(x - mean) / sqrt(var + eps) * scale + bias`` over the last axis, computed in at least float32
+    (arXiv:1607.06450)."""
+    xp = namespace(x)
+    y = wide(x)
+    y = y - xp.mean(y, axis=-1, keepdims=True)
+    y = xp.astype(y / xp.sqrt(_mean_square(y) + eps), x.dtype, copy=False)
+    scale, bias = (xp.astype(params[name], x.dtype, copy=False) for name in ("scale", "bias"))
+    return y * scale + bias
+
+
 def l2_normalise(x: Any, eps: float = 1e-6) -> Any:
     """``x / sqrt(sum x^2 + eps)`` over the last axis."""
     xp = namespace(x)
@@ -113,31 +133,3 @@ def dropout(x: Any, rate: float, key: Any, name: str) -> Any:
     xp = namespace(x)
     kept = asarray_like(as_draw(key).uniform(name, x.shape), x) >= rate
     return xp.where(kept, x / (1 - rate), xp.zeros_like(x))
-
-
-def head_sizes(model: Any) -> tuple[int, int]:
-    """Key and value size per head of a model with heads; ``in_features / heads`` where not given."""
-    if (model.key_size is None or model.value_size is None) and model.in_features % model.heads:
-        raise ValueError(
-            f"heads is {model.heads}, expected a divisor of in_features {model.in_features} unless "
-            "key_size and value_size are given"
-        )
-    size = model.in_features // model.heads
-    return model.key_size or size, model.value_size or size
-
-
-def init_heads(model: Any, draw: Draw) -> dict[str, Any]:
-    """Kernels of queries, keys, values and the output of a model with heads."""
-    (k, v), heads, width = head_sizes(model), model.heads, model.in_features
-    return {
-        "query": dense(draw, "query", width, heads * k),
-        "key": dense(draw, "key", width, heads * k),
-        "value": dense(draw, "value", width, heads * v),
-        "output": dense(draw, "output", heads * v, width),
-    }
-
-
-def project_heads(params: dict[str, Any], x: Any, heads: int) -> dict[str, Any]:
-    """``(..., in)`` to query, key and value ``(..., heads, size)``."""
-    names = ("query", "key", "value")
-    return {name: split_heads(linear(params[name], x), heads) for name in names}

@@ -70,6 +70,11 @@ def register(name: str) -> Callable[[M], M]:
     return add
 
 
+def alone() -> dict[str, type[Model]]:
+    """The known classes that are made from ``in_features``; the others are wrappers of a model."""
+    return {name: cls for name, cls in registry.items() if _arguments(cls)[0] == "in_features"}
+
+
 def lookup(name: str) -> type[Model]:
     """The class of that name.
 
@@ -97,8 +102,13 @@ def name_of(model: Model) -> str:
 
 def to_config(model: Model) -> dict[str, Any]:
     """A model as a JSON-able dict: its registered name under ``"kind"``, and its fields."""
-    fields = {f.name: _encode(getattr(model, f.name)) for f in dataclasses.fields(model)}
+    fields = {name: _encode(getattr(model, name)) for name in _arguments(type(model))}
     return {"kind": name_of(model), **fields}
+
+
+def _arguments(cls: type[Model]) -> list[str]:
+    """The fields that a model is made from."""
+    return [f.name for f in dataclasses.fields(cls) if f.init]
 
 
 def _encode(value: Any) -> Any:
@@ -125,11 +135,12 @@ def from_config(config: dict[str, Any]) -> Model:
         raise ValueError(f"config is {config!r}, expected a dict whose 'kind' names a model")
     cls = lookup(config["kind"])
     fields = {name: _decode(value) for name, value in config.items() if name != "kind"}
-    unknown = set(fields) - {f.name for f in dataclasses.fields(cls)}
+    unknown = set(fields) - set(_arguments(cls))
     if unknown:
         raise ValueError(f"config of {cls.__name__} has the unknown fields {sorted(unknown)}")
-    if "in_features" not in fields:
-        raise ValueError(f"config of {cls.__name__} lacks the field 'in_features'")
+    for name in ("in_features", "model"):  # a wrapper takes its width from the model inside
+        if name == _arguments(cls)[0] and name not in fields:
+            raise ValueError(f"config of {cls.__name__} lacks the field {name!r}")
     return cls(**fields)
 
 

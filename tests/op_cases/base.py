@@ -18,7 +18,7 @@ class Op:
 
     `run(arrays, state, **how)` calls it, `draw(rng, T)` makes its arrays, `state(rng)` a state that
     a run may leave behind, and `step(state, u) -> (state, out)` is the loop's body for one sequence.
-    `rule(arrays)` is `(rule, params, inputs)` for the laws of the algebra, None where they are those of
+    `rule(arrays)` is `(rule, inputs)` for the laws of the algebra, None where they are those of
     another case; `empty(state)` is the state at starts where none is given; `constant` names the arrays
     without batch and time; `decay` names the log decay, if it has one.
     """
@@ -27,7 +27,7 @@ class Op:
     draw: Callable[[np.random.Generator, int], dict[str, np.ndarray]]
     state: Callable[[np.random.Generator], Any]
     step: Callable[[Any, dict[str, np.ndarray]], tuple[Any, Any]]
-    rule: Callable[[dict[str, np.ndarray]], tuple[Any, Any, Any]] | None = None
+    rule: Callable[[dict[str, np.ndarray]], tuple[Any, Any]] | None = None
     empty: Callable[[Any], Any] = lambda state: optree.tree_map(np.zeros_like, state)
     constant: tuple[str, ...] = ()
     decay: str | None = None

@@ -68,10 +68,10 @@ def _dplr(decay: str | None) -> Op:
         arrays = (x["q"], x["k"], x["v"], x["a"], x["b"], x.get("g"))
         return ops.dplr_delta_rule(*arrays, state, scale=0.5, **how)
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
+    def rule(x: Any) -> tuple[Any, Any]:
         low_rank = {name: x[name] for name in "ab"}
         rest = {name: array for name, array in x.items() if name not in low_rank}
-        return DPLRDeltaRule(scale=0.5), None, {**inputs(rest), **low_rank}
+        return DPLRDeltaRule(scale=0.5), {**inputs(rest), **low_rank}
 
     return Op(run, draw, _state, step, rule, decay="g" if decay else None)
 

@@ -51,8 +51,8 @@ def _linear_attention(decay: str | None, normalise: bool = False) -> Op:
         S = normal(rng, HEADS, KEYS, VALUES)
         return (S, 1 + np.abs(normal(rng, HEADS, KEYS))) if normalise else S
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        return LinearAttentionRule(normalise=normalise, scale=0.5), None, inputs(x)
+    def rule(x: Any) -> tuple[Any, Any]:
+        return LinearAttentionRule(normalise=normalise, scale=0.5), inputs(x)
 
     return Op(run, draw, state, step, rule, decay="g" if decay else None)
 
@@ -78,15 +78,15 @@ def _delta_rule(decay: str | None) -> Op:
     def state(rng: np.random.Generator) -> Any:
         return normal(rng, HEADS, KEYS, VALUES)
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        return DeltaRule(scale=0.5), None, inputs(x)
+    def rule(x: Any) -> tuple[Any, Any]:
+        return DeltaRule(scale=0.5), inputs(x)
 
     return Op(run, draw, state, step, rule, decay="g" if decay else None)
 
 
 def inputs(x: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays by the names that the rules give them."""
-    names = {"q": "query", "k": "key", "v": "value", "beta": "beta", "g": "log_decay"}
+    names = {"q": "q", "k": "k", "v": "v", "beta": "beta", "g": "log_decay"}
     return {names[n]: array for n, array in x.items()}
 
 

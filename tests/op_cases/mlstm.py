@@ -12,7 +12,7 @@ from op_cases.base import HEADS, KEYS, VALUES, Op, normal
 from op_cases.memories import heads
 
 EPS = 1e-3
-NAMES = {"q": "query", "k": "key", "v": "value", "i": "log_input", "g": "log_forget"}
+NAMES = {"q": "q", "k": "k", "v": "v", "i": "log_input", "g": "log_forget"}
 
 
 def draw(rng: np.random.Generator, length: int) -> dict[str, np.ndarray]:
@@ -41,8 +41,8 @@ def run(x: Any, state: Any, **how: Any) -> tuple[Any, Any]:
     return ops.mlstm(x["q"], x["k"], x["v"], x["i"], x["g"], state, **how)
 
 
-def rule(x: Any) -> tuple[Any, Any, Any]:
-    return MLSTMRule(scale=0.5, eps=EPS), None, {NAMES[n]: array for n, array in x.items()}
+def rule(x: Any) -> tuple[Any, Any]:
+    return MLSTMRule(scale=0.5, eps=EPS), {NAMES[n]: array for n, array in x.items()}
 
 
 OPS: dict[str, Op] = {"mlstm": Op(run, draw, state, step, rule, decay="g")}

@@ -28,9 +28,7 @@ def _real(constant: bool, width: int = WIDTH) -> Op:
         draw=draw,
         state=lambda rng: normal(rng, WIDTH),
         step=step,
-        rule=None
-        if constant
-        else lambda x: (LinearRecurrence(), None, {"decay": x["a"], "input": x["b"]}),
+        rule=None if constant else lambda x: (LinearRecurrence(), {"a": x["a"], "b": x["b"]}),
         constant=("a",) if constant else (),
     )
 
@@ -49,9 +47,9 @@ def _complex(constant: bool, width: int = WIDTH) -> Op:
     def run(x: Any, state: Any, **how: Any) -> tuple[Any, Any]:
         return ops.linear_recurrence((x["a_re"], x["a_im"]), (x["b_re"], x["b_im"]), state, **how)
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        pairs = {"decay": (x["a_re"], x["a_im"]), "input": (x["b_re"], x["b_im"])}
-        return LinearRecurrence(), None, pairs
+    def rule(x: Any) -> tuple[Any, Any]:
+        pairs = {"a": (x["a_re"], x["a_im"]), "b": (x["b_re"], x["b_im"])}
+        return LinearRecurrence(), pairs
 
     return Op(
         run=run,
@@ -87,9 +85,7 @@ def _block(constant: bool, width: int = WIDTH) -> Op:
         draw=draw,
         state=lambda rng: (normal(rng, WIDTH), normal(rng, WIDTH)),
         step=step,
-        rule=None
-        if constant
-        else lambda x: (LinearRecurrence(), None, dict(zip(("decay", "input"), parts(x)))),  # noqa: B905
+        rule=None if constant else lambda x: (LinearRecurrence(), dict(zip(("a", "b"), parts(x)))),  # noqa: B905
         constant=ENTRIES if constant else (),
     )
 
@@ -108,9 +104,7 @@ def _dense(constant: bool) -> Op:
         draw=draw,
         state=lambda rng: normal(rng, WIDTH),
         step=step,
-        rule=None
-        if constant
-        else lambda x: (DenseRecurrence(), None, {"decay": x["a"], "input": x["b"]}),
+        rule=None if constant else lambda x: (DenseRecurrence(), {"a": x["a"], "b": x["b"]}),
         constant=("a",) if constant else (),
     )
 

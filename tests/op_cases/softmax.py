@@ -40,9 +40,9 @@ def _softmax(decay: bool) -> Op:
         total = 1 + np.abs(normal(rng, HEADS))
         return normal(rng, HEADS), total, normal(rng, HEADS, VALUES)
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        names = {"s": "score", "v": "value", "g": "log_decay"}
-        return SoftmaxRule(), None, {names[n]: array for n, array in x.items()}
+    def rule(x: Any) -> tuple[Any, Any]:
+        names = {"s": "scores", "v": "v", "g": "log_decay"}
+        return SoftmaxRule(), {names[n]: array for n, array in x.items()}
 
     return Op(
         run,
@@ -64,9 +64,9 @@ def _log_sum_exp(decay: bool) -> Op:
         h = np.logaddexp(h + u["g"] if decay else h, u["x"])
         return h, h
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        names = {"x": "input", "g": "log_decay"}
-        return LogSumExp(), None, {names[n]: array for n, array in x.items()}
+    def rule(x: Any) -> tuple[Any, Any]:
+        names = {"x": "x", "g": "log_decay"}
+        return LogSumExp(), {names[n]: array for n, array in x.items()}
 
     return Op(
         run=lambda x, state, **how: ops.log_sum_exp(x["x"], x.get("g"), state, **how),
@@ -92,7 +92,7 @@ def _max_plus() -> Op:
         draw=draw,
         state=lambda rng: normal(rng, WIDTH),
         step=step,
-        rule=lambda x: (MaxPlus(), None, {"log_decay": x["a"], "input": x["b"]}),
+        rule=lambda x: (MaxPlus(), {"a": x["a"], "b": x["b"]}),
         empty=empty,
         decay="a",
     )

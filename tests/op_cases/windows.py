@@ -66,8 +66,8 @@ def window_attention(
         k, v = normal(rng, window, HEADS, KEYS), normal(rng, window, HEADS, VALUES)
         return (k * filled[..., None, None], v * filled[..., None, None], filled)
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        return WindowAttention(length=window, position=position), None, inputs(x)
+    def rule(x: Any) -> tuple[Any, Any]:
+        return WindowAttention(length=window, position=position), inputs(x)
 
     return Op(
         run=run,
@@ -92,9 +92,8 @@ def _convolution(size: int) -> Op:
         filled = _filled(rng, size - 1)
         return (normal(rng, size - 1, WIDTH) * filled[..., None], filled)
 
-    def rule(x: Any) -> tuple[Any, Any, Any]:
-        params = {"kernel": x["kernel"], "initial": state(np.random.default_rng(1))}
-        return CausalConvolution(length=size - 1), params, {"x": x["x"]}
+    def rule(x: Any) -> tuple[Any, Any]:
+        return CausalConvolution(length=size - 1), {"x": x["x"], "kernel": x["kernel"][None, None]}
 
     return Op(
         run=lambda x, state, **how: ops.causal_convolution(x["x"], x["kernel"], state, **how),

@@ -31,7 +31,7 @@ def attention(
     """xs (T, in) -> ((keys (n, H, K), values (n, H, V), steps since the start), ys (T, in)).
 
     o_t = sum_i softmax_i(q_t . k_i K^-0.5 + bias) v_i  over t - window < i <= t since the start
-    y_t = o_t W_output; n <= window
+    y_t = o_t W_output; n <= window; with sinks the softmax has one more logit, whose value is 0
     position "rope": q and k turned by `rope`; "alibi": bias = -2^(-8(h+1)/H) (t - i), h from 0
     """
     p, xs = float64(params), float64(xs)
@@ -47,7 +47,9 @@ def attention(
         scores = np.einsum("hk,nhk->hn", q, np.stack(keys)) * q.shape[-1] ** -0.5
         if position == "alibi":
             scores = scores - slopes[:, None] * np.arange(len(keys))[::-1]
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        weights = weights / weights.sum(axis=-1, keepdims=True)
+        top = scores.max(axis=-1, keepdims=True)
+        weights = np.exp(scores - top)
+        sink = np.exp(p["sinks"][:, None] - top) if "sinks" in p else 0.0
+        weights = weights / (weights.sum(axis=-1, keepdims=True) + sink)
         ys[t] = np.einsum("hn,nhv->hv", weights, values).reshape(-1) @ p["output"]["kernel"]
     return (np.array(keys), np.array(values), steps), ys

@@ -4,21 +4,17 @@ Everything above it asks here for the namespace of its arrays, for tree function
 and for random draws. JAX is imported in here only, and only once a JAX array is met.
 """
 
-from memcore.backend.arithmetic import DENSE as DENSE
-from memcore.backend.arithmetic import Numbers as Numbers
-from memcore.backend.arithmetic import numbers_of as numbers_of
-from memcore.backend.arithmetic import plus as plus
 from memcore.backend.draws import Draw as Draw
+from memcore.backend.draws import LabelDraw as LabelDraw
+from memcore.backend.draws import Labelled as Labelled
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
 from memcore.backend.functions import checkpoint as checkpoint
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import stop_gradient as stop_gradient
-from memcore.backend.functions import unit_lower_solve as unit_lower_solve
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import fold as fold
-from memcore.backend.loops import linear_recurrence as linear_recurrence
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
 from memcore.backend.loops import states_of_fold as states_of_fold

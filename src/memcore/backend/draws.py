@@ -12,7 +12,10 @@ from memcore.backend.namespace import is_jax
 
 
 class Draw:
-    """Named random draws of one dtype. ``key`` becomes one through `as_draw`."""
+    """Named random draws of one dtype. ``key`` becomes one through `as_draw`.
+
+    ``label`` says what the parameter is, for `memcore.Model.labels`; it changes nothing in the numbers.
+    """
 
     dtype: Any
 
@@ -20,27 +23,38 @@ class Draw:
         """The draws of a part called ``name``, independent of all others."""
         raise NotImplementedError
 
-    def normal(self, name: str, shape: tuple[int, ...], scale: float = 1.0) -> Any:
+    def at(self, index: Any) -> Draw:
+        """The draws number ``index`` of a series, independent of all others."""
+        raise NotImplementedError
+
+    def normal(
+        self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
+    ) -> Any:
         """Normal numbers of standard deviation ``scale``."""
         raise NotImplementedError
 
     def uniform(
-        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0
-    ) -> Any:
+        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
+        label: str | None = None,
+    ) -> Any:  # fmt: skip
         """Uniform numbers of ``[low, high)``."""
         raise NotImplementedError
 
-    def full(self, shape: tuple[int, ...], value: float) -> Any:
+    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Any:
         """A constant."""
         raise NotImplementedError
 
-    def zeros(self, shape: tuple[int, ...]) -> Any:
-        """Zeros."""
-        return self.full(shape, 0.0)
+    def array(self, value: Any, *, label: str | None = None) -> Any:
+        """Numbers that are given, in the library and dtype of the draws."""
+        raise NotImplementedError
 
-    def ones(self, shape: tuple[int, ...]) -> Any:
+    def zeros(self, shape: tuple[int, ...], *, label: str | None = None) -> Any:
+        """Zeros."""
+        return self.full(shape, 0.0, label=label)
+
+    def ones(self, shape: tuple[int, ...], *, label: str | None = None) -> Any:
         """Ones."""
-        return self.full(shape, 1.0)
+        return self.full(shape, 1.0, label=label)
 
 
 def _fold(name: str) -> int:
@@ -59,16 +73,65 @@ class NumpyDraw(Draw):
     def child(self, name: str) -> NumpyDraw:
         return NumpyDraw((*self.seeds, _fold(name)), self.dtype)
 
-    def normal(self, name: str, shape: tuple[int, ...], scale: float = 1.0) -> np.ndarray:
+    def at(self, index: Any) -> NumpyDraw:
+        return NumpyDraw((*self.seeds, int(index)), self.dtype)
+
+    def normal(
+        self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
+    ) -> np.ndarray:
         return (scale * self._generator(name).standard_normal(shape)).astype(self.dtype)
 
     def uniform(
-        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0
-    ) -> np.ndarray:
+        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
+        label: str | None = None,
+    ) -> np.ndarray:  # fmt: skip
         return self._generator(name).uniform(low, high, shape).astype(self.dtype)
 
-    def full(self, shape: tuple[int, ...], value: float) -> np.ndarray:
+    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> np.ndarray:
         return np.full(shape, value, self.dtype)
+
+    def array(self, value: Any, *, label: str | None = None) -> np.ndarray:
+        return np.array(value, self.dtype)
+
+
+class Labelled(np.ndarray):
+    """An array that remembers what the parameter is, through arithmetic."""
+
+    label: str | None
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.label = getattr(source, "label", None)
+
+
+class LabelDraw(Draw):
+    """Draws nothing: parameters have their shapes, one number everywhere, and their labels."""
+
+    dtype = np.dtype("float32")
+
+    def child(self, name: str) -> LabelDraw:
+        return self
+
+    def at(self, index: Any) -> LabelDraw:
+        return self
+
+    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Labelled:
+        return self.array(np.broadcast_to(np.float32(value), shape), label=label)
+
+    def array(self, value: Any, *, label: str | None = None) -> Labelled:
+        array = np.asarray(value, np.float32).view(Labelled)
+        array.label = label
+        return array
+
+    def normal(
+        self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
+    ) -> Labelled:
+        return self.full(shape, scale, label=label)
+
+    def uniform(
+        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
+        label: str | None = None,
+    ) -> Labelled:  # fmt: skip
+        return self.full(shape, (low + high) / 2, label=label)
 
 
 class JaxDraw(Draw):
@@ -85,18 +148,29 @@ class JaxDraw(Draw):
     def child(self, name: str) -> JaxDraw:
         return JaxDraw(self._key(name), self.dtype)
 
-    def normal(self, name: str, shape: tuple[int, ...], scale: float = 1.0) -> Any:
+    def at(self, index: Any) -> JaxDraw:
+        return JaxDraw(self._random.fold_in(self.key, index), self.dtype)
+
+    def normal(
+        self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
+    ) -> Any:
         return scale * self._random.normal(self._key(name), shape, self.dtype)
 
     def uniform(
-        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0
-    ) -> Any:
+        self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
+        label: str | None = None,
+    ) -> Any:  # fmt: skip
         return self._random.uniform(self._key(name), shape, self.dtype, low, high)
 
-    def full(self, shape: tuple[int, ...], value: float) -> Any:
+    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Any:
         import jax.numpy as jnp
 
         return jnp.full(shape, value, self.dtype)
+
+    def array(self, value: Any, *, label: str | None = None) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.asarray(value, self.dtype)
 
 
 def as_key(key: Any, arrays: Any) -> Any:

@@ -38,22 +38,6 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
     return run(*statics, *args)
 
 
-def unit_lower_solve(inverse: Callable[[Any], Any], lower: Any, b: Any) -> Any:
-    """``x`` of ``(I + L) x = b`` for L below the diagonal of ``lower``, given how ``(I + L)^-1`` is found.
-
-    What the inverse alone gives is refined once: with it the error is that of substitution. On JAX the
-    derivative is that of a solution, not that of how ``inverse`` finds it.
-    """
-    if is_jax(lower, b):
-        from memcore.backend import jax_functions
-
-        return jax_functions.unit_lower_solve(inverse, lower, b)
-    xp = namespace(lower)
-    found, below = inverse(lower), xp.tril(lower, k=-1)
-    x = found @ b
-    return x + found @ (b - x - below @ x)
-
-
 def sigmoid(x: Any) -> Any:
     """``1 / (1 + exp(-x))``, without overflow and accurate in both tails; JAX has an instruction for it."""
     if is_jax(x):

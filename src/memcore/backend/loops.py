@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from memcore.backend.arithmetic import Numbers
 from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
@@ -82,23 +81,6 @@ def running_max(x: Any, axis: int) -> Any:
 
         return jax_functions.running_max(x, axis)
     return _odd_even(namespace(x).maximum, x, axis)
-
-
-def linear_recurrence(
-    states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
-    initial: Any,
-) -> Any:  # fmt: skip
-    """All states of ``h_t = a_t h_{t-1} + b_t``, time leading; ``a`` may have time length 1.
-
-    ``states_of(numbers, a, b, state, flags, initial)`` is the fold itself; on JAX its gradient is the
-    reverse fold. ``flags`` are ``(starts, valid)``, each None or ``(T, *batch)``: where a start is set,
-    ``initial`` takes the place of ``h_{t-1}``; a step that is not valid leaves h as it is.
-    """
-    if is_jax(a, b, state):
-        from memcore.backend import jax_functions
-
-        return jax_functions.linear_recurrence(states_of, numbers, a, b, state, flags, initial)
-    return states_of(numbers, a, b, state, flags, initial)
 
 
 def states_of_fold(

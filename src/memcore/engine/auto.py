@@ -27,6 +27,12 @@ TABLE: dict[str, dict[str, Choice]] = {
         "gpu": Choice("associative"),
         "tpu": Choice("associative"),
     },
+    "widened linear_recurrence": {
+        "numpy": Choice("fused", 16),
+        "cpu": Choice("fused", 16),
+        "gpu": Choice("fused", 16),
+        "tpu": Choice("fused", 16),
+    },
     "gated_cell": {
         "numpy": Choice("sequential", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
@@ -119,7 +125,7 @@ def choose(cell: Any, length: int, device: str, return_states: bool = False) -> 
     if length == 1 and "sequential" in cell.methods:
         return Choice("sequential", None, "one step is one call")
     choice = TABLE.get(cell.rule_name, {}).get(device) or default(cell.methods, device)
-    if choice.method == "fused" and return_states:
+    if choice.method == "fused" and return_states and not cell.returns_states:
         parallel = device in ("gpu", "tpu") and "associative" in cell.methods
         method = "associative" if parallel else "sequential"
         return Choice(method, None, "the fused form keeps no states")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memcore.backend import as_draw
+from memcore.backend import as_draw, namespace
 
 METHODS = ("sequential", "associative", "chunked", "fused", "newton")
 
@@ -19,8 +20,10 @@ class Call:
         valid: ``(*batch, T)`` bool or None: steps that are not padding.
         method: one of `METHODS` or ``"auto"``.
         chunk_size: steps per chunk, or None for 64 of ``chunked`` and what ``auto`` chooses of ``fused``.
-        key: for dropout; None means no dropout.
+        key: for dropout and noise; None means neither.
         return_states: whether a cell returns its states too.
+        phase: int32 scalar, the place of the first step in the grid; None where the model has no grid.
+        watch: called with ``(cell, params, inputs)`` of every recurrence that runs; for the laws' tests.
     """
 
     starts: Any = None
@@ -29,12 +32,29 @@ class Call:
     chunk_size: int | None = None
     key: Any = None
     return_states: bool = False
+    phase: Any = None
+    watch: Callable[[Any, Any, Any], None] | None = None
 
     def child(self, name: str) -> Call:
         """The same run for a part, with randomness of its own."""
         if self.key is None:
             return self
         return replace(self, key=as_draw(self.key).child(name))
+
+    def mirrored(self) -> Call:
+        """The same run from the last step to the first.
+
+        Backwards in time a start on step t stands between t and t-1: it acts before step t-1 is taken.
+        None stands behind the last step.
+        """
+        starts, valid = self.starts, self.valid
+        if starts is not None:
+            xp = namespace(starts)
+            behind = xp.concat([starts[..., 1:], xp.zeros_like(starts[..., :1])], axis=-1)
+            starts = xp.flip(behind, axis=-1)
+        if valid is not None:
+            valid = namespace(valid).flip(valid, axis=-1)
+        return replace(self, starts=starts, valid=valid)
 
     @property
     def options(self) -> dict[str, Any]:

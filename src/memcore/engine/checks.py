@@ -18,29 +18,29 @@ from memcore.backend import (
     tree_flatten,
     tree_paths,
 )
+from memcore.fields import is_count
 
 
-def is_count(x: Any) -> bool:
-    """Whether ``x`` is a positive int."""
-    return isinstance(x, int | np.integer) and not isinstance(x, bool) and int(x) > 0
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise ValueError unless ``value`` is a positive int."""
-    if not is_count(value):
-        raise ValueError(f"{name} is {value!r}, expected a positive int")
-
-
-def check_method(model: Any, method: str, chunk_size: int | None, return_states: bool) -> None:
-    """Raise ValueError for a method that ``model`` cannot run."""
+def check_method(
+    model: Any, method: str, chunk_size: int | None, return_states: bool | int = False
+) -> None:
+    """Raise ValueError for a method, or for states, that ``model`` cannot give."""
     allowed = ("auto", *model.methods)
     if method not in allowed:
         raise ValueError(f"method is {method!r}, expected one of {allowed} for {model!r}")
-    if method == "fused" and return_states:
-        raise ValueError("method is 'fused', which keeps no states: expected another one with "
-                         "return_states=True")  # fmt: skip
-    if return_states and not model.single:
-        raise ValueError(f"return_states is True, expected False: {model!r} is no single cell")
+    if not (isinstance(return_states, bool) or is_count(return_states)):
+        raise ValueError(
+            f"return_states is {return_states!r}, expected True, False or a positive int"
+        )
+    if method == "fused" and return_states is True and not getattr(model, "returns_states", False):
+        raise ValueError(
+            "method is 'fused', which keeps no state per step: expected another one with "
+            "return_states=True, or return_states=n for the state after every n steps"
+        )
+    if return_states and not model.causal:
+        raise ValueError(
+            f"return_states is {return_states!r}, expected False: {model!r} is not causal"
+        )
     if chunk_size is not None and not is_count(chunk_size):
         raise ValueError(f"chunk_size is {chunk_size!r}, expected a positive int")
 
@@ -58,22 +58,6 @@ def check_derivatives(model: Any, method: str, arrays: Any) -> None:
             f"method is {method!r}, which needs derivatives: expected JAX arrays, or one of "
             f"{('auto', *allowed)} for arrays without them"
         )
-
-
-def check_params(model: Any, params: Any, source: str = "params") -> None:
-    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
-    expected, given = dict(tree_paths(model.init(0))), dict(tree_paths(params))
-    for name, leaf in expected.items():
-        if name not in given:
-            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
-        if given[name].shape != leaf.shape:
-            raise ValueError(
-                f"{source} has the leaf {name!r} of shape {given[name].shape}, expected {leaf.shape} "
-                f"for {model!r}"
-            )
-    extra = sorted(set(given) - set(expected))
-    if extra:
-        raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
 
 
 def as_array(x: Any) -> Any:

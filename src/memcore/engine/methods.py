@@ -3,198 +3,155 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from memcore.backend import (
     asarray_like,
     associative_scan,
-    broadcast_like,
     checkpoint,
     device_kind,
     fold,
     is_floating,
     namespace,
     states_of_fold,
-    tree_flatten,
     tree_leaves,
     tree_map,
-    tree_unflatten,
 )
 from memcore.engine import auto, newton, resets
-from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.recurrence import (
+    Recurrence,
+    advance,
+    drop_time,
+    join,
+    slots_of,
+    split,
+    time_back,
+    time_first,
+)
 
 
-def recur(
-    cell: Any, params: Any, inputs: Any, state: Any, call: Call, shape: tuple[int, ...]
-) -> tuple[Any, ...]:
-    """The recurrence alone: ``(state, reads)``, and the states if the call asks for them.
-
-    ``shape`` is ``(*batch, T)``; leaves of ``inputs`` have it in front, with length 1 where they are
-    constant. ``state`` has the batch axes.
-    """
-    axis, length = len(shape) - 1, shape[-1]
-    kind = device_kind(tree_leaves((state, inputs))[0])
-    method = call.resolve(cell.methods)
+def recur(job: Recurrence) -> tuple[Any, ...]:
+    """The recurrence alone: ``(state, reads)``, and the states if the call asks for them."""
+    kind = device_kind(job.leaf)
+    method = job.call.resolve(job.cell.methods)
     if method == "auto":
-        method = auto.choose(cell, length, kind, call.return_states).method
-    chunk_size = call.chunk_size or auto.chunk_size(cell, method, kind)
+        method = auto.choose(job.cell, job.length, kind, job.call.return_states).method
+    chunk_size = job.call.chunk_size or auto.chunk_size(job.cell, method, kind)
     if method == "fused":
-        return cell.fused(
-            params, state, inputs, call.starts, valid=call.valid, chunk_size=chunk_size
-        )
-    initial = broadcast_like(cell.initial_state(params), state)
-    args = (cell, params, inputs, state, initial, call, axis, length)
-    if method == "sequential" or length == 1:
-        return _sequential(*args)
+        return _fused(job, chunk_size)
+    if method == "sequential" or job.length == 1:
+        return sequential(job)
     if method == "associative":
-        return _associative(*args)
+        return _results(job, _all_states(job))
     if method == "newton":
-        return _newton(*args)
-    return _chunked(*args, chunk_size=min(chunk_size or CHUNK_SIZE, length))
+        return _newton(job)
+    return _chunked(job, min(chunk_size or CHUNK_SIZE, job.length))
 
 
-def _split(inputs: Any, axis: int, length: int) -> tuple[list[Any], list[Any], Any]:
-    """Leaves that move in time and leaves that do not (None in the other's place)."""
-    leaves, structure = tree_flatten(inputs)
-    moves = [leaf.shape[axis] == length for leaf in leaves]
-    moving = [leaf if m else None for leaf, m in zip(leaves, moves, strict=True)]
-    still = [None if m else leaf for leaf, m in zip(leaves, moves, strict=True)]
-    return moving, still, structure
+def _fused(job: Recurrence, chunk_size: int | None) -> tuple[Any, ...]:
+    call, how = job.call, {}
+    if job.cell.grid > 1:
+        how["phase"] = call.phase
+    state, reads = job.cell.fused(
+        job.params, job.state, job.inputs, call.starts,
+        initial=job.initial, valid=call.valid, chunk_size=chunk_size, **how,
+    )  # fmt: skip
+    return (state, reads, reads) if call.return_states else (state, reads)
 
 
-def _join(moving: list[Any], still: list[Any], structure: Any) -> Any:
-    both = [s if m is None else m for m, s in zip(moving, still, strict=True)]
-    return tree_unflatten(structure, both)
-
-
-def _time_first(tree: Any, axis: int) -> Any:
-    return tree_map(lambda leaf: namespace(leaf).moveaxis(leaf, axis, 0), tree)
-
-
-def _time_back(tree: Any, axis: int) -> Any:
-    return tree_map(lambda leaf: namespace(leaf).moveaxis(leaf, 0, axis), tree)
-
-
-def _drop_time(leaf: Any, axis: int) -> Any:
-    return None if leaf is None else namespace(leaf).squeeze(leaf, axis=axis)
-
-
-def _advance(cell: Any, structure: Any) -> Callable[[Any, Any, Any], tuple[Any, Any, Any]]:
-    """One step with its start and validity: the state before it and after it, and its inputs."""
-
-    def advance(constants: Any, h: Any, slot: Any) -> tuple[Any, Any, Any]:
-        (params, initial, still), (moved, start, valid) = constants, slot
-        u = _join(moved, still, structure)
-        before = resets.select(start, initial, h)
-        after = cell.step(params, before, u)
-        return before, after if valid is None else resets.select(valid, after, before), u
-
-    return advance
-
-
-def _sequential(
-    cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
-) -> tuple[Any, ...]:  # fmt: skip
-    moving, still, structure = _split(inputs, axis, length)
-    still = [_drop_time(leaf, axis) for leaf in still]
-    advance = _advance(cell, structure)
+def sequential(job: Recurrence) -> tuple[Any, ...]:
+    """A fold of ``step`` and ``read``."""
+    cell, wants = job.cell, job.call.return_states
+    slots, (constants, structure) = slots_of(job)
+    one = advance(cell, structure)
 
     def body(h: Any, slot: Any) -> Any:
-        before, after, u = advance((params, initial, still), h, slot)
-        r = cell.read(params, before if cell.reads_previous else after, u)
-        return after, (r, after if call.return_states else None)
+        before, after, turned, read = one(constants, h, slot)
+        r = read(before if cell.reads_previous else after)
+        return turned, (r, turned if wants else None)
 
-    slots = _time_first((moving, call.starts, call.valid), axis)
-    state, (reads, states) = fold(body, state, slots, length)
-    reads = _time_back(reads, axis)
-    return (state, reads, _time_back(states, axis)) if call.return_states else (state, reads)
-
-
-def _associative(
-    cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
-) -> tuple[Any, ...]:  # fmt: skip
-    states = _all_states(cell, params, inputs, state, initial, call, axis, length)
-    return _results(cell, params, states, inputs, state, initial, call, axis)
+    state, (reads, states) = fold(body, job.state, slots, job.length)
+    reads = time_back(reads, job.axis)
+    return (state, reads, time_back(states, job.axis)) if wants else (state, reads)
 
 
-def _newton(
-    cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
-) -> tuple[Any, ...]:  # fmt: skip
-    leaves = tree_leaves(state)
+def _newton(job: Recurrence) -> tuple[Any, ...]:
+    leaves = tree_leaves(job.state)
     if not leaves or not all(is_floating(leaf) for leaf in leaves):
-        # A count has no derivative.
-        return _sequential(cell, params, inputs, state, initial, call, axis, length)
-    moving, still, structure = _split(inputs, axis, length)
-    constants = (params, initial, [_drop_time(leaf, axis) for leaf in still])
-    advance = _advance(cell, structure)
-    slots = _time_first((moving, call.starts, call.valid), axis)
+        return sequential(job)  # a count has no derivative
+    slots, (constants, structure) = slots_of(job)
+    one = advance(job.cell, structure)
     states = newton.all_states(
-        lambda *args: advance(*args)[1], constants, state, slots, axis, length
+        lambda *args: one(*args)[2], constants, job.state, slots, job.axis, job.length
     )
-    states = _time_back(states, axis)
-    return _results(cell, params, states, inputs, state, initial, call, axis)
+    return _results(job, time_back(states, job.axis))
 
 
-def gated(
-    cell: Any, params: Any, state: Any, inputs: Any, starts: Any, valid: Any
-) -> tuple[Any, ...]:
+def gated(job: Recurrence) -> tuple[Any, ...]:
     """The fused form of a `GatedCell`: ``(state, reads)``."""
-    initial, call = cell.initial_state(params), Call(starts, valid)
-    axis = tree_leaves(state)[0].ndim - tree_leaves(initial)[0].ndim
-    length = max(leaf.shape[axis] for leaf in tree_leaves(inputs))
-    initial = broadcast_like(initial, state)
-    moving, still, structure = _split(inputs, axis, length)
-    rest = (initial, [_drop_time(leaf, axis) for leaf in still])
+    cell, axis = job.cell, job.axis
+    moving, still, structure = split(job.inputs, axis, job.length)
+    rest = (job.fresh, [drop_time(leaf, axis) for leaf in still])
 
     def enter(rest: Any, h: Any, slot: Any) -> Any:
         return resets.select(slot[1], rest[0], h)
 
     def update(rest: Any, h: Any, slot: Any, projected: Any) -> Any:
         moved, _, valid = slot
-        after = cell.update(h, _join(moved, rest[1], structure), projected)
+        after = cell.update(h, join(moved, rest[1], structure), projected)
         return after if valid is None else resets.select(valid, after, h)
 
-    slots = _time_first((moving, call.starts, call.valid), axis)
+    slots = time_first((moving, job.call.starts, job.call.valid), axis)
     functions = (enter, cell.project, update)
-    states = _time_back(states_of_fold(functions, length, params, rest, state, slots), axis)
-    return _results(cell, params, states, inputs, state, initial, call, axis)
+    states = states_of_fold(functions, job.length, job.params, rest, job.state, slots)
+    return _results(job, time_back(states, axis))
 
 
-def _results(
-    cell: Any, params: Any, states: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int
-) -> tuple[Any, ...]:  # fmt: skip
+def _results(job: Recurrence, states: Any) -> tuple[Any, ...]:
     """What a run returns, from the state after each step."""
-    last = (slice(None),) * axis + (-1, ...)
-    reads = _read_all(cell, params, states, inputs, state, initial, call, axis)
-    result = (tree_map(lambda s: s[last], states), reads)
-    return (*result, states) if call.return_states else result
+    last = (slice(None),) * job.axis + (-1, ...)
+    result = (tree_map(lambda s: s[last], states), _read_all(job, states))
+    return (*result, states) if job.call.return_states else result
 
 
-def _all_states(
-    cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int
-) -> Any:  # fmt: skip
+def _all_states(job: Recurrence) -> Any:
     """The state after each step, by the parallel prefix of the reset-aware operator."""
-    elements = cell.lift(params, inputs)
-    batch = tree_leaves(state)[0].shape[:axis]
-
-    def full(leaf: Any) -> Any:
-        rest = leaf.shape[axis + 1 :]
-        return namespace(leaf).broadcast_to(leaf, (*batch, length, *rest))
-
-    op = resets.resettable(lambda a, b: cell.binary_op(params, a, b))
-    flagged = (call.starts, call.valid, tree_map(full, elements))
-    started, used, elements = associative_scan(op, flagged, axis)
+    axis = job.axis
+    started, used, elements = associative_scan(_operator(job), _elements(job), axis)
     state, initial = (
         tree_map(lambda s: namespace(s).expand_dims(s, axis=axis), tree)
-        for tree in (state, initial)
+        for tree in (job.state, job.fresh)
     )
     before = _from(started, initial, state)
-    after = cell.act(params, before, elements)
+    after = job.cell.act(job.params, before, elements)
     if used is None:
         return after
     before = tree_map(lambda a, b: namespace(a).broadcast_to(b, a.shape), after, before)
     return resets.select(used, after, before)
+
+
+def _operator(job: Recurrence) -> Callable[[Any, Any], Any]:
+    return resets.resettable(lambda a, b: job.cell.binary_op(job.params, a, b))
+
+
+def _elements(job: Recurrence) -> Any:
+    """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
+
+    def full(leaf: Any) -> Any:
+        rest = leaf.shape[job.axis + 1 :]
+        return namespace(leaf).broadcast_to(leaf, (*job.shape, *rest))
+
+    elements = tree_map(full, job.cell.lift(job.params, job.inputs))
+    return job.call.starts, job.call.valid, elements
+
+
+def total(job: Recurrence) -> tuple[Any, Any, Any]:
+    """The whole sequence as one element ``(start, valid, element)``: the last of the prefix."""
+    prefix = associative_scan(_operator(job), _elements(job), job.axis)
+    last = (slice(None),) * job.axis + (-1, ...)
+    return tree_map(lambda leaf: leaf[last], prefix)
 
 
 def _from(started: Any, initial: Any, state: Any) -> Any:
@@ -208,49 +165,54 @@ def _from(started: Any, initial: Any, state: Any) -> Any:
     return tree_map(leaf, initial, state)
 
 
-def _read_all(
-    cell: Any, params: Any, states: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int
-) -> Any:  # fmt: skip
+def _read_all(job: Recurrence, states: Any) -> Any:
+    cell, axis = job.cell, job.axis
     if not cell.reads_previous:
-        return cell.read(params, states, inputs)
+        return cell.read(job.params, states, job.inputs)
     front = (slice(None),) * axis + (slice(0, -1), ...)
 
     def shift(first: Any, later: Any) -> Any:
         xp = namespace(later)
         return xp.concat([xp.expand_dims(first, axis=axis), later[front]], axis=axis)
 
-    before = tree_map(shift, state, states)
-    if call.starts is not None:
-        fresh = tree_map(lambda i: namespace(i).expand_dims(i, axis=axis), initial)
-        before = resets.select(call.starts, fresh, before)
-    return cell.read(params, before, inputs)
+    before = tree_map(shift, job.state, states)
+    if job.call.starts is not None:
+        fresh = tree_map(lambda i: namespace(i).expand_dims(i, axis=axis), job.fresh)
+        before = resets.select(job.call.starts, fresh, before)
+    return cell.read(job.params, before, job.inputs)
 
 
-def _chunked(
-    cell: Any, params: Any, inputs: Any, state: Any, initial: Any, call: Call, axis: int, length: int,
-    chunk_size: int,
-) -> tuple[Any, ...]:  # fmt: skip
-    chunks = -(-length // chunk_size)
-    moving, still, structure = _split(inputs, axis, length)
-    slots = tree_map(
-        lambda leaf: into_chunks(leaf, axis, chunk_size),
-        (moving, call.starts, call.valid),
-    )
-    # The last chunk may be padded: its outgoing state is the one before the padding.
-    xp = namespace(tree_leaves(state)[0])
-    last = [chunk_size - 1] * (chunks - 1) + [length - 1 - (chunks - 1) * chunk_size]
-    last = asarray_like(xp.asarray(last, dtype=xp.int32), tree_leaves(state)[0])
+def _chunked(job: Recurrence, size: int) -> tuple[Any, ...]:
+    """A fold over chunks with a parallel prefix inside."""
+    return in_chunks(job, size, lambda part: _results(part, _all_states(part)))
+
+
+def in_chunks(
+    job: Recurrence, size: int, run: Callable[[Recurrence], tuple[Any, ...]]
+) -> tuple[Any, ...]:
+    """Fold ``run`` over chunks of ``size`` steps; what a chunk makes is not kept for the gradient."""
+    axis, length, call = job.axis, job.length, job.call
+    chunks, missing = -(-length // size), -length % size
+    moving, still, structure = split(job.inputs, axis, length)
+    xp = namespace(job.leaf)
+    valid = call.valid
+    if missing and valid is None:
+        valid = asarray_like(xp.ones(job.shape, dtype=xp.bool), job.leaf)
+    cut = tree_map(lambda leaf: into_chunks(leaf, axis, size), (moving, call.starts))
+    if valid is not None:
+        valid = into_chunks(valid, axis, size, False)
+    if (
+        missing and call.starts is not None
+    ):  # the padding repeats the last step: no start of its own
+        cut = (cut[0], into_chunks(call.starts, axis, size, False))
 
     def body(h: Any, slot: Any) -> Any:
-        (moved, starts, valid), end = slot
-        u = _join(moved, still, structure)
-        part = Call(starts, valid)
-        states = _all_states(cell, params, u, h, initial, part, axis, chunk_size)
-        reads = _read_all(cell, params, states, u, h, initial, part, axis)
-        h = tree_map(lambda s: xp.squeeze(xp.take(s, end[None], axis=axis), axis=axis), states)
-        return h, (reads, states if call.return_states else None)
+        (moved, starts), valid = slot
+        how = replace(call, starts=starts, valid=valid)
+        shape = (*job.shape[:-1], size)
+        inputs = join(moved, still, structure)
+        state, *outs = run(replace(job, inputs=inputs, state=h, call=how, shape=shape))
+        return state, outs
 
-    body = checkpoint(body, state)
-    state, outs = fold(body, state, (slots, last), chunks)
-    reads, states = tree_map(lambda leaf: out_of_chunks(leaf, axis, length), outs)
-    return (state, reads, states) if call.return_states else (state, reads)
+    state, outs = fold(checkpoint(body, job.state), job.state, (cut, valid), chunks)
+    return (state, *tree_map(lambda leaf: out_of_chunks(leaf, axis, length), outs))

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from memcore.backend import (
+    as_draw,
     as_key,
     compiled,
+    fold,
     is_floating,
     namespace,
     tree_leaves,
     tree_map,
 )
-from memcore.engine import methods, resets
+from memcore.engine import resets
 from memcore.engine.call import Call
 from memcore.engine.checks import (
     as_array,
@@ -20,20 +22,32 @@ from memcore.engine.checks import (
     check_flags,
     check_inputs,
     check_method,
-    check_params,
     check_state,
 )
-from memcore.engine.state import compute_dtype, initial_like
+from memcore.engine.chunking import into_chunks, out_of_chunks
+from memcore.engine.grid import common_phase, with_phase
+from memcore.engine.methods import recur
+from memcore.engine.parameters import check_params
+from memcore.engine.parts import Parts, signature
+from memcore.engine.recurrence import Recurrence
+from memcore.engine.state import compute_dtype, memory_like
 
 
 def run_model(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple[Any, ...]:
     """Check, contain what is not finite, and run; on JAX inside one module-level ``jax.jit``."""
+    check_model(model)
     check_method(model, call.method, call.chunk_size, call.return_states)
-    statics = (model, call.method, call.chunk_size, call.return_states)
+    statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
     xs, starts, valid = (as_array(x) for x in (xs, call.starts, call.valid))
     check_derivatives(model, call.method, (params, xs, state, starts, valid))
     key = None if call.key is None else as_key(call.key, (params, xs))
     return explained(run_checked, model, statics, (params, xs, state, starts, valid, key))
+
+
+def check_model(model: Any) -> None:
+    """Raise TypeError for what is no model: a name, a class, a module of a framework."""
+    if isinstance(model, type) or not hasattr(model, "recurrences"):
+        raise TypeError(f"model is {model!r}, expected a memcore.Model, as memcore.GRU(64)")
 
 
 def explained(run: Any, model: Any, statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
@@ -46,48 +60,159 @@ def explained(run: Any, model: Any, statics: tuple[Any, ...], args: tuple[Any, .
 
 
 def run_checked(
-    model: Any, method: str, chunk_size: int | None, return_states: bool,
+    model: Any, code: Any, method: str, chunk_size: int | None, return_states: bool | int,
     params: Any, xs: Any, state: Any, starts: Any, valid: Any, key: Any,
 ) -> tuple[Any, ...]:  # fmt: skip
+    """A run of arguments whose method is known to be one of the model's."""
     xs = check_inputs(model, xs)
     shape = xs.shape[: xs.ndim - model.input_ndim]
     batch, length = shape[:-1], shape[-1]
     starts = check_flags("starts", starts, xs, shape)
     valid = check_flags("valid", valid, xs, shape)
-    initial = initial_like(model, params, xs, batch)
-    state = initial if state is None else check_state(state, initial, xs, len(batch))
-    if length == 0:
-        return _nothing(model, params, xs, state, batch, return_states)
-    causal = model.causal and bool(tree_leaves(state))
-    xs, state, wrong = resets.contain(xs, state, initial, starts, valid, len(batch), causal)
-    call = Call(starts, valid, method, chunk_size, key, return_states)
-    state, ys, *states = model._apply(params, xs, state, call)
+    fresh = memory_like(model, params, xs, batch, compute_dtype(model, params, xs))
+    phase, differs = None, None
+    if model.grid > 1:
+        whole = with_phase(fresh, 0, batch, xs)
+        whole = whole if state is None else check_state(state, whole, xs, len(batch))
+        phase, differs = common_phase(whole["phase"], model.grid)
+        memory = fresh if state is None else whole["memory"]
+    else:
+        memory = fresh if state is None else check_state(state, fresh, xs, len(batch))
+    call = Call(starts, valid, method, chunk_size, key, bool(return_states), phase)
+    memory, ys, *states = _contained(model, params, xs, memory, fresh, call, return_states)
+    if model.grid > 1:
+        ahead = (whole["phase"] + length) % model.grid
+        memory = with_phase(memory, ahead, batch, xs)
+    if differs is not None:
+        ys = resets.poison(namespace(xs).broadcast_to(differs[..., None], shape), ys)
+    return (memory, ys, *states)
+
+
+def _contained(
+    model: Any, params: Any, xs: Any, memory: Any, fresh: Any, call: Call, every: bool | int
+) -> tuple[Any, ...]:
+    """A run in which what is not finite stays in its segment."""
+    starts, valid = call.starts, call.valid
+    batch_ndim = xs.ndim - model.input_ndim - 1
+    if xs.shape[batch_ndim] == 0:
+        return _nothing(model, params, xs, memory, batch_ndim, bool(every))
+    causal = model.causal and bool(tree_leaves(memory))
+    xs, memory, wrong = resets.contain(xs, memory, fresh, starts, valid, batch_ndim, causal)
+    memory, ys, *states = _with_states(model, params, xs, memory, call, every)
     if valid is not None:
         ys = resets.select(valid, ys, namespace(ys).zeros_like(ys))
     if wrong is None:
-        return (state, ys, *states)
+        return (memory, ys, *states)
+    n = int(every)
     return (
-        resets.poison(wrong[..., -1], state),
+        resets.poison(wrong[..., -1], memory),
         resets.poison(wrong if valid is None else wrong & valid, ys),
-        *(resets.poison(wrong, s) for s in states),
+        *(resets.poison(wrong[..., n - 1 :: n], s) for s in states),
     )
 
 
-def _nothing(
-    model: Any, params: Any, xs: Any, state: Any, batch: tuple[int, ...], return_states: bool
+def _with_states(
+    model: Any, params: Any, xs: Any, memory: Any, call: Call, every: bool | int
 ) -> tuple[Any, ...]:
-    """A sequence of length 0: the state unchanged, and empty outputs."""
+    """A run, and the states after every ``every`` steps: of a single cell its own, else run by pieces."""
+    initial = model.initial_state(params)
+    axis, n = xs.ndim - model.input_ndim - 1, int(every)
+    length = xs.shape[axis]
+    if not n:
+        return model._apply(params, xs, memory, initial, call)[:2]
+    if n == 1 and model.single and length > 1:
+        return model._apply(params, xs, memory, initial, call)
+
+    def piece(memory: Any, slot: Any) -> Any:
+        xs, starts, valid, i = slot
+        phase = None if call.phase is None else (call.phase + i * n) % model.grid
+        key = None if call.key is None else as_draw(call.key).at(i)
+        how = Call(starts, valid, call.method, call.chunk_size, key, False, phase)
+        memory, ys = model._apply(params, xs, memory, initial, how)[:2]
+        return memory, (ys, memory)
+
+    return _by_pieces(piece, memory, (xs, call.starts, call.valid), axis, length, n)
+
+
+def _by_pieces(
+    piece: Any, memory: Any, moving: Any, axis: int, length: int, n: int
+) -> tuple[Any, ...]:
+    """Run pieces of ``n`` steps, and what is left over; the states after each whole piece."""
+    count, xp = length // n, namespace(moving[0])
+
+    def cut(start: int, stop: int) -> Any:
+        return tree_map(lambda x: x[(slice(None),) * axis + (slice(start, stop), ...)], moving)
+
+    outs = []
+    if count:
+        slots = tree_map(lambda x: into_chunks(x, axis, n), cut(0, count * n))
+        number = xp.arange(count, dtype=xp.int32)
+        memory, (ys, states) = fold(piece, memory, (*slots, number), count)
+        outs.append(out_of_chunks(ys, axis, count * n))
+        states = tree_map(lambda s: namespace(s).moveaxis(s, 0, axis), states)
+    else:
+        states = tree_map(lambda s: _empty(s, axis), memory)
+    if length > count * n:
+        memory, (ys, _) = piece(memory, (*cut(count * n, length), count))
+        outs.append(ys)
+    return memory, (outs[0] if len(outs) == 1 else xp.concat(outs, axis=axis)), states
+
+
+def _empty(leaf: Any, axis: int) -> Any:
+    """No state at all: ``(*batch, 0, *leaf)``."""
+    xp = namespace(leaf)
+    return xp.zeros((*leaf.shape[:axis], 0, *leaf.shape[axis:]), dtype=leaf.dtype)
+
+
+def _nothing(
+    model: Any, params: Any, xs: Any, memory: Any, axis: int, states: bool
+) -> tuple[Any, ...]:
+    """A sequence of length 0: the state unchanged, and empty outputs, as long as those of one step."""
+    xp, batch = namespace(xs), xs.shape[:axis]
+    if model.output_ndim == 1:
+        own: tuple[int, ...] = (model.out_features,)
+    elif model.output_ndim == 0:
+        own = ()
+    else:
+        one = xp.zeros((1, *xs.shape[axis + 1 :]), dtype=xs.dtype)
+        initial = model.initial_state(params)
+        fresh = memory_like(model, params, xs, (), compute_dtype(model, params, xs))
+        own = model._apply(params, one, fresh, initial, Call())[1].shape[1:]
+    ys = xp.zeros((*batch, 0, *own), dtype=compute_dtype(model, params, xs))
+    if not states:
+        return memory, ys
+    return memory, ys, tree_map(lambda s: _empty(s, axis), memory)
+
+
+def run_cell(
+    cell: Any, params: Any, xs: Any, state: Any, initial: Any, call: Call
+) -> tuple[Any, ...]:
+    """``embed``, the recurrence by the chosen method, ``output``."""
+    inputs = cell.embed(params, xs)
+    if call.key is not None:
+        inputs = cell.perturb(params, inputs, as_draw(call.key))
+    if call.watch is not None:
+        call.watch(cell, params, inputs)
+    shape = xs.shape[: xs.ndim - cell.input_ndim]
+    state, reads, *states = recur(Recurrence(cell, params, inputs, state, initial, call, shape))
+    dtype = compute_dtype(cell, params, xs)
     xp = namespace(xs)
-    ys = xp.zeros((*batch, 0, model.out_features), dtype=compute_dtype(model, params, xs))
-    if not return_states:
-        return state, ys
-    n = len(batch)
-    empty = tree_map(lambda s: xp.zeros((*batch, 0, *s.shape[n:]), dtype=s.dtype), state)
-    return state, ys, empty
+    reads = tree_map(lambda r: xp.astype(r, dtype, copy=False) if is_floating(r) else r, reads)
+    ys = cell.output(params, reads, inputs)
+    return (state, xp.astype(ys, dtype, copy=False), *states)
+
+
+def run_composite(
+    model: Any, params: Any, xs: Any, state: Any, initial: Any, call: Call
+) -> tuple[Any, Any]:
+    """A model that runs its declared parts by name."""
+    run = Parts(model, state, initial, call)
+    ys = model.run_parts(params, xs, run)
+    return run.finish(), ys
 
 
 def scan(
-    cell: Any,
+    model: Any,
     params: Any,
     xs: Any,
     state: Any = None,
@@ -96,42 +221,31 @@ def scan(
     valid: Any = None,
     method: str = "auto",
     chunk_size: int | None = None,
-    return_states: bool = False,
+    return_states: bool | int = False,
 ) -> tuple[Any, ...]:
-    """Run a cell over a sequence.
+    """Run a model over a sequence, and keep states on the way if asked.
 
     Args:
-        cell: a `Cell` (any `Model` without ``return_states``).
+        model: any `Model`.
         params: its parameters.
         xs: ``(..., T, in_features)``; ints ``(..., T)`` for a model of tokens.
         state: where the sequence continues from, leaves ``(..., *leaf)``; None begins afresh.
         starts: ``(..., T)`` bool: before ``x_t`` is used, the state becomes the initial one.
         valid: ``(..., T)`` bool: other steps are padding; they leave the state as it is, and their
             outputs are 0. A start on such a step still counts.
-        method: ``"auto"``, or one of ``cell.methods`` (``"newton"`` on JAX). Forward mode (``jax.jvp``)
+        method: ``"auto"``, or one of ``model.methods`` (``"newton"`` on JAX). Forward mode (``jax.jvp``)
             needs ``"sequential"``: some others have gradients of their own.
         chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto`` chooses
             if None).
-        return_states: whether to return the state after each step as well; not with ``fused``.
+        return_states: whether to return states as well: True after each step, n after steps n, 2n, ...
+            The memory without the place in a grid. With True not by ``fused``.
 
     Returns:
         ``(state, ys)``, the last state and ``ys (..., T, out_features)``; with ``return_states``
-        ``(state, ys, states)``, whose leaves are ``(..., T, *leaf)``.
+        ``(state, ys, states)``, whose leaves are ``(..., T // n, *leaf)``.
 
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    call = Call(starts, valid, method, chunk_size, None, return_states)
-    return run_model(cell, params, xs, state, call)
-
-
-def run_cell(cell: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple[Any, ...]:
-    """``embed``, the recurrence by the chosen method, ``output``."""
-    inputs = cell.embed(params, xs)
-    shape = xs.shape[: xs.ndim - cell.input_ndim]
-    state, reads, *states = methods.recur(cell, params, inputs, state, call, shape)
-    dtype = compute_dtype(cell, params, xs)
-    xp = namespace(xs)
-    reads = tree_map(lambda r: xp.astype(r, dtype, copy=False) if is_floating(r) else r, reads)
-    ys = cell.output(params, reads, inputs)
-    return (state, xp.astype(ys, dtype, copy=False), *states)
+    call = Call(starts, valid, method, chunk_size, None, return_states)  # type: ignore[arg-type]
+    return run_model(model, params, xs, state, call)

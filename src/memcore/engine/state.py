@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from memcore.backend import asarray_like, is_floating, namespace, state_dtype, tree_leaves, tree_map
+from memcore.engine.checks import as_array, check_flags
+from memcore.engine.grid import with_phase
+from memcore.engine.resets import select
 
 
 def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
@@ -12,19 +17,24 @@ def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
     if is_floating(xs):
         return xs.dtype
     if model.token_dtype is not None:
-        xp, name = namespace(xs), model.token_dtype
-        if not hasattr(xp, name):
-            raise TypeError(f"token_dtype is {name!r}, which {xp.__name__} does not have")
-        return getattr(xp, name)
+        return named_dtype("token_dtype", model.token_dtype, namespace(xs))
     floats = [leaf for leaf in tree_leaves(params) if is_floating(leaf)]
     return floats[0].dtype if floats else namespace(xs).float32
 
 
-def initial_like(model: Any, params: Any, like: Any, batch: tuple[int, ...]) -> Any:
-    """``initial_state`` broadcast over ``batch``, in the library and, where floating, the dtype of
-    states for inputs of ``like``."""
+def named_dtype(argument: str, name: Any, xp: Any) -> Any:
+    """The dtype of that name in an array library."""
+    name = name if isinstance(name, str) else np.dtype(name).name
+    if not hasattr(xp, name):
+        raise TypeError(f"{argument} is {name!r}, which {xp.__name__} does not have")
+    return getattr(xp, name)
+
+
+def memory_like(model: Any, params: Any, like: Any, batch: tuple[int, ...], dtype: Any) -> Any:
+    """``initial_state`` broadcast over ``batch``, in the library of ``like`` and, where floating, the
+    dtype of states for a computation in ``dtype``."""
     xp = namespace(like)
-    like = xp.zeros(1, dtype=state_dtype(xp, compute_dtype(model, params, like)))
+    like = xp.zeros(1, dtype=state_dtype(xp, dtype))
 
     def leaf(x: Any) -> Any:
         x = asarray_like(x, like)
@@ -33,17 +43,64 @@ def initial_like(model: Any, params: Any, like: Any, batch: tuple[int, ...]) -> 
     return tree_map(leaf, model.initial_state(params))
 
 
-def initial_state(model: Any, params: Any, batch_shape: tuple[int, ...] = ()) -> Any:
+def initial_state(
+    model: Any, params: Any, batch_shape: tuple[int, ...] = (), *, dtype: Any = None, phase: int = 0
+) -> Any:
     """The state before the first input, once for each sequence of a batch.
 
     Args:
         model: any `Model`.
         params: its parameters.
         batch_shape: the batch axes.
+        dtype: of the inputs that will follow; None is that of the parameters.
+        phase: where in the model's grid the first input stands; 0 for a model without one.
 
     Returns:
-        A tree of leaves ``(*batch_shape, *leaf)``: arrays of the parameters' library and dtype (float32
-        for half precision), as a run returns them.
+        A tree of leaves ``(*batch_shape, *leaf)``: arrays of the parameters' library, in the dtype of
+        states (that of the inputs; float32 for half precision), as a run returns them.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    like = next(leaf for leaf in tree_leaves(params) if is_floating(leaf))
-    return initial_like(model, params, like, tuple(batch_shape))
+    floats = [leaf for leaf in tree_leaves(params) if is_floating(leaf)]
+    like = floats[0] if floats else np.zeros(1, np.float32)
+    xp, batch = namespace(like), tuple(batch_shape)
+    dtype = like.dtype if dtype is None else named_dtype("dtype", dtype, xp)
+    if not 0 <= phase < model.grid:
+        raise ValueError(f"phase is {phase}, expected one of 0 to {model.grid - 1} for {model!r}")
+    memory = memory_like(model, params, like, batch, dtype)
+    # A view of one initial state could not be written to.
+    memory = tree_map(lambda x: xp.asarray(x, copy=True), memory)
+    return with_phase(memory, phase, batch, like) if model.grid > 1 else memory
+
+
+def reset(model: Any, params: Any, state: Any, where: Any) -> Any:
+    """Put rows of a state back to the initial one; the place in the model's grid stays.
+
+    Args:
+        model: any `Model`.
+        params: its parameters.
+        state: leaves ``(*batch, *leaf)``.
+        where: ``(*batch)`` bool: the rows to reset.
+
+    Returns:
+        The state, with the structure, shapes and dtypes that it had.
+
+    Raises:
+        ValueError, TypeError: ``where`` or ``state`` does not fit; the message names it.
+    """
+    gridded = model.grid > 1
+    memory = state["memory"] if gridded else state
+    initial = model.initial_state(params)
+    leaves = list(zip(tree_leaves(memory), tree_leaves(initial), strict=True))
+    if not leaves:
+        return state
+    first, own = leaves[0]
+    batch = first.shape[: first.ndim - np.ndim(own)]
+    where = check_flags("where", as_array(where), first, batch, "state", 0)
+
+    def fresh(i: Any, s: Any) -> Any:
+        return namespace(s).broadcast_to(asarray_like(i, s), s.shape)
+
+    memory = select(where, tree_map(fresh, initial, memory), memory)
+    return {**state, "memory": memory} if gridded else memory

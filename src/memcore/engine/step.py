@@ -6,7 +6,8 @@ from typing import Any
 
 from memcore.backend import namespace
 from memcore.engine.checks import as_array, check_flags, check_inputs
-from memcore.engine.run import explained, run_checked
+from memcore.engine.parts import signature
+from memcore.engine.run import check_model, explained, run_checked
 
 
 def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> tuple[Any, Any]:
@@ -15,7 +16,7 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
     Args:
         model: any `Model`.
         params: its parameters.
-        state: leaves ``(..., *leaf)``; ``model.initial_state(params)`` to begin with.
+        state: leaves ``(..., *leaf)``; ``memcore.initial_state(model, params, batch_shape)`` to begin with.
         x: ``(..., in_features)``; ints ``(...)`` for a model of tokens.
         start: ``(...)`` bool or None: whether ``x`` is the first input of a new sequence.
 
@@ -25,17 +26,19 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
     Raises:
         ValueError, TypeError: an argument does not fit, or the model is not causal.
     """
+    check_model(model)
     if not model.causal:
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
     x, start = check_inputs(model, as_array(x), "x", "..."), as_array(start)
-    return explained(_step, model, (model,), (params, state, x, start))
+    return explained(_step, model, (model, signature(model)), (params, state, x, start))
 
 
-def _step(model: Any, params: Any, state: Any, x: Any, start: Any) -> tuple[Any, Any]:
-    batch = x.shape[: x.ndim - model.input_ndim]
-    xs = namespace(x).expand_dims(x, axis=len(batch))
+def _step(model: Any, code: Any, params: Any, state: Any, x: Any, start: Any) -> tuple[Any, Any]:
+    axis = x.ndim - model.input_ndim
+    batch = x.shape[:axis]
+    xs = namespace(x).expand_dims(x, axis=axis)
     start = check_flags("start", start, x, batch, "x", 0)
     starts = None if start is None else start[..., None]
     args = (params, xs, state, starts, None, None)
-    state, ys = run_checked(model, "auto", None, False, *args)
-    return state, ys[..., 0, :]
+    state, ys = run_checked(model, code, "auto", None, False, *args)
+    return state, ys[(slice(None),) * axis + (0, ...)]

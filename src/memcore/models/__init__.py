@@ -2,5 +2,6 @@
 
 from memcore.models.diagonal import *
 from memcore.models.gated import *
+from memcore.models.inner import *
 from memcore.models.matrix import *
 from memcore.models.window import *

@@ -1,132 +1,236 @@
-"""What the rules share: a rule is a memoroid on plain arrays, and runs on the engine."""
+"""What the rules share: a rule is a memoroid on plain arrays, without parameters.
+
+What a rule needs beside its inputs and its state, a kernel or sinks, is an input of length 1 in time and on
+every batch axis; the rule names it in ``weights``.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import array_api_compat
 import numpy as np
 
-from memcore.backend import (
-    asarray_like,
-    compiled,
-    is_floating,
-    namespace,
-    state_dtype,
-    tree_leaves,
-    tree_map,
-)
-from memcore.cell import Memoroid
-from memcore.engine import methods
+from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map
+from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
-from memcore.engine.checks import as_array, check_flags, check_method, check_state
-from memcore.engine.resets import align
+from memcore.engine.methods import in_chunks, recur, sequential
+from memcore.engine.recurrence import Recurrence
+
+WIDENED = 16
+"""Steps per chunk of a cell that widens its inputs, where neither the caller nor the table says it."""
 
 
 @dataclass(frozen=True)
-class Rule(Memoroid):
-    """A memory rule on plain arrays. Its only parameter is the state at each start."""
+class Rule:
+    """A memory rule on plain arrays.
 
-    in_features: int = 1
+    h_t = act(h_{t-1}, lift(u_t)) = step(h_{t-1}, u_t)
+    r_t = read(h_t, u_t)
+    """
 
+    rule_name: ClassVar[str] = ""
+    """The row of the table behind ``method="auto"``."""
+    state_ndim: ClassVar[int] = 1
+    """Axes of the first leaf of the state, without the batch's: so any rank finds its time axis."""
+    weights: ClassVar[tuple[str, ...]] = ()
+    """Inputs that are constant: of length 1 in time and on every batch axis."""
+    reads_previous: ClassVar[bool] = False
+    """Whether `read` is given ``h_{t-1}`` in place of ``h_t``."""
+    returns_states: ClassVar[bool] = False
+    """Whether what is read are the states."""
     saturates: ClassVar[bool] = False
     """Whether outputs may be the floor, which float16 cannot hold: they become its lowest number."""
 
-    def initial_state(self, params: Any) -> Any:
-        return params
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods that the rule can run."""
+        fused = type(self).fused is not Rule.fused
+        return ("sequential", "associative", "chunked", *(("fused",) if fused else ()))
 
-    def zeros(self, inputs: Any) -> Any:
+    def zeros(self, inputs: Inputs) -> State:
         """The empty state, mostly zeros: unbatched NumPy arrays, for inputs of these shapes."""
         raise NotImplementedError
+
+    def lift(self, inputs: Inputs) -> Element:
+        """One step as an element of the semigroup."""
+        raise NotImplementedError
+
+    def binary_op(self, a: Element, b: Element) -> Element:
+        """The element of ``a`` first, then ``b``; associative."""
+        raise NotImplementedError
+
+    def act(self, state: State, element: Element) -> State:
+        """Apply an element to a state."""
+        raise NotImplementedError
+
+    def step(self, state: State, inputs: Inputs) -> State:
+        """The next state."""
+        return self.act(state, self.lift(inputs))
+
+    def read(self, state: State, inputs: Inputs) -> Any:
+        """What is read from the memory; by default the state itself."""
+        return state
+
+    def fused(
+        self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
+        valid: Array = None, chunk_size: int | None = None,
+    ) -> tuple[State, Any]:  # fmt: skip
+        """Optional: ``(state, reads)`` of a whole sequence without a state per step.
+
+        ``state`` has the batch axes; ``starts`` and ``valid`` are ``(*batch, T)`` bool or None;
+        ``initial`` is the state at starts, with or without batch axes, ``zeros`` if None.
+        """
+        raise NotImplementedError
+
+    def of(self, **shapes: tuple[int, ...]) -> RulePart:
+        """The rule as a part of a composite, for inputs of these shapes (without batch and time)."""
+        return RulePart(1, self, tuple(shapes.items()))
 
 
 @dataclass(frozen=True)
 class RuleCell(Memoroid):
-    """A cell whose recurrence is one of the shared rules: it embeds, initialises and projects."""
+    """A cell whose recurrence is one of the shared rules: it embeds, initialises and projects.
+
+    What ``embed`` gives is small and made for all steps at once; `rule_inputs` may widen it to what the
+    rule needs, inside the step or the chunk, so that what is wide is never there for all steps.
+    """
 
     @property
     def rule(self) -> Rule:
         """The rule, with this cell's hyperparameters."""
         raise NotImplementedError
 
-    def lift(self, params: Any, inputs: Any) -> Any:
-        return self.rule.lift({}, inputs)
+    def rule_inputs(self, params: Params, inputs: Inputs) -> Inputs:
+        """What the rule is given, from what `embed` gave; `read` and `output` get the latter."""
+        return inputs
 
-    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
-        return self.rule.binary_op({}, a, b)
+    @property
+    def rule_name(self) -> str:  # type: ignore[override]
+        name = self.rule.rule_name
+        return f"widened {name}" if self.widens else name
 
-    def act(self, params: Any, state: Any, element: Any) -> Any:
-        return self.rule.act({}, state, element)
+    @property
+    def widens(self) -> bool:
+        """Whether the cell makes its rule's inputs inside the step or chunk."""
+        return type(self).rule_inputs is not RuleCell.rule_inputs
 
-    def step(self, params: Any, state: Any, inputs: Any) -> Any:
-        return self.rule.step({}, state, inputs)
+    @property
+    def reads(self) -> bool:
+        """Whether the cell has a `read` of its own."""
+        return type(self).read is not RuleCell.read
 
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
-        return self.rule.read({}, state, inputs)
+    @property
+    def reads_previous(self) -> bool:  # type: ignore[override]
+        return self.rule.reads_previous
+
+    @property
+    def returns_states(self) -> bool:  # type: ignore[override]
+        return self.rule.returns_states and not self.reads
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        own = self.rule.methods
+        more = ("fused",) if (self.widens or self.reads) and "fused" not in own else ()
+        return (*own, *more)
+
+    def lift(self, params: Params, inputs: Inputs) -> Element:
+        return self.rule.lift(self.rule_inputs(params, inputs))
+
+    def binary_op(self, params: Params, a: Element, b: Element) -> Element:
+        return self.rule.binary_op(a, b)
+
+    def act(self, params: Params, state: State, element: Element) -> State:
+        return self.rule.act(state, element)
+
+    def step(self, params: Params, state: State, inputs: Inputs) -> State:
+        return self.rule.step(state, self.rule_inputs(params, inputs))
+
+    def read(self, params: Params, state: State, inputs: Inputs) -> Any:
+        return self.rule.read(state, self.rule_inputs(params, inputs))
+
+    def moves(self, params: Params, inputs: Inputs) -> tuple[Any, Any]:
+        step, read = super().moves(params, inputs)
+        if not self.widens:
+            return step, read
+        wide, rule = self.rule_inputs(params, inputs), self.rule  # once for both
+        if type(self)._step is RuleCell._step:
+            step = lambda h: rule.step(h, wide)  # noqa: E731
+        return step, read if self.reads else lambda h: rule.read(h, wide)
 
     def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        initial = self.initial_state(params)
-        return self.rule.fused(initial, state, inputs, starts, valid=valid, chunk_size=chunk_size)
+        self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
+        initial: State = None, valid: Array = None, chunk_size: int | None = None,
+    ) -> tuple[State, Any]:  # fmt: skip
+        rule = self.rule
+        initial = self.initial_state(params) if initial is None else initial
+        how: dict[str, Any] = {"initial": initial, "chunk_size": chunk_size}
+        if not self.widens and not self.reads:
+            return rule.fused(state, inputs, starts, valid=valid, **how)
+        if not self.widens and rule.returns_states:
+            last, states = rule.fused(state, inputs, starts, valid=valid, **how)
+            return last, self.read(params, states, inputs)
+
+        def closed(part: Recurrence) -> tuple[Any, ...]:
+            wide, flags = self.rule_inputs(params, part.inputs), part.call
+            return rule.fused(part.state, wide, flags.starts, valid=flags.valid, **how)
+
+        leaf = tree_leaves(state)[0]
+        batch = leaf.shape[: leaf.ndim - rule.state_ndim]
+        length = max(u.shape[len(batch)] for u in tree_leaves(inputs))
+        call = Call(starts, valid)
+        job = Recurrence(self, params, inputs, state, initial, call, (*batch, length))
+        run = sequential if self.reads else closed
+        state, reads = in_chunks(job, min(chunk_size or WIDENED, length), run)
+        return state, reads
 
 
-def run_rule(
-    rule: Rule, inputs: dict[str, Any], like: str, time: int, state: Any, initial: Any, call: Call,
-    weights: dict[str, Any] | None = None, name: str = "v",
-) -> tuple[Any, Any]:  # fmt: skip
-    """Run a rule on arrays: ``(state, out)``.
+@dataclass(frozen=True)
+class RulePart(RuleCell):
+    """A rule as a part of a composite: its inputs are a dict of arrays.
 
-    ``inputs[like]`` tells the shape and dtype of the outputs; its axis ``time`` (negative) is time,
-    the axes before it are the batch's. ``weights`` are what the rule needs beside its initial state.
-    ``name`` is what the caller's argument ``inputs[like]`` is called in messages.
+    Args:
+        in_features: not used.
+        inner: the rule.
+        shapes: names and shapes of its inputs, without batch and time.
     """
-    check_method(rule, call.method, call.chunk_size, False)
-    statics = (rule, like, name, time, call.method, call.chunk_size)
-    inputs, starts, valid = tree_map(as_array, (inputs, call.starts, call.valid))
-    return compiled(_run_rule, statics, (inputs, state, initial, starts, valid, weights))
+
+    inner: Rule = Rule()
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    @property
+    def rule(self) -> Rule:
+        return self.inner
+
+    def init(self, key: Any, dtype: Any = "float32") -> Params:
+        return {}
+
+    def initial_state(self, params: Params) -> State:
+        return self.inner.zeros({n: np.broadcast_to(0.0, shape) for n, shape in self.shapes})
+
+    def _apply(
+        self, params: Params, xs: Any, state: State, initial: State, call: Call
+    ) -> tuple[Any, ...]:
+        """``xs`` are the rule's inputs; the outputs have the dtype of the first one declared."""
+        name, own = self.shapes[0]
+        inputs = {key: x for key, x in xs.items() if x is not None}
+        like = tree_leaves(inputs[name])[0]
+        shape = tuple(like.shape[: like.ndim - len(own)])
+        if call.watch is not None:
+            call.watch(self, params, inputs)
+        state, reads, *states = recur(Recurrence(self, {}, inputs, state, initial, call, shape))
+        return (state, tree_map(lambda r: narrow(self.inner, r, like), reads), *states)
 
 
-def _run_rule(
-    rule: Rule, like: str, name: str, time: int, method: str, chunk_size: int | None,
-    inputs: Any, state: Any, initial: Any, starts: Any, valid: Any, weights: Any,
-) -> tuple[Any, Any]:  # fmt: skip
-    pattern = tree_leaves(inputs[like])[0]
-    shape = pattern.shape[: time + 1]
-    xp, batch = namespace(pattern), shape[:-1]
-    wide = xp.zeros(1, dtype=state_dtype(xp, pattern.dtype))
-    inputs = tree_map(lambda x: _fitting(x, wide), inputs)
-    zeros = rule.zeros(inputs)
-    full = tree_map(lambda z: xp.broadcast_to(asarray_like(z, wide), (*batch, *z.shape)), zeros)
-    if initial is None:
-        initial = zeros
-    else:
-        initial = check_state(initial, full, pattern, len(batch), "initial", name)
-    if state is None:
-        state = full if initial is zeros else initial
-    else:
-        state = check_state(state, full, pattern, len(batch), "state", name)
-    starts = check_flags("starts", starts, pattern, shape, name)
-    valid = check_flags("valid", valid, pattern, shape, name)
-    if shape[-1] == 0:
-        return state, tree_map(lambda x: xp.zeros_like(x, dtype=pattern.dtype), inputs[like])
-    call = Call(starts, valid, method, chunk_size)
-    params = initial if weights is None else {**weights, "initial": initial}
-    state, out = methods.recur(rule, params, inputs, state, call, shape)
-    if rule.saturates and wide.dtype != pattern.dtype:
-        out = tree_map(lambda o: at_least(float(xp.finfo(pattern.dtype).min), o), out)
-    return state, tree_map(lambda o: xp.astype(keep(valid, o), pattern.dtype, copy=False), out)
+def narrow(rule: Rule, read: Array, like: Array) -> Array:
+    """What was read in the dtype of ``like``; a floor that this cannot hold is its lowest number."""
+    xp = namespace(read)
+    if rule.saturates and read.dtype != like.dtype:
+        read = at_least(float(xp.finfo(like.dtype).min), read)
+    return xp.astype(read, like.dtype, copy=False)
 
 
-def _fitting(x: Any, wide: Any) -> Any:
-    """``x``, or where its states would have another dtype than ``wide``, in that dtype."""
-    xp = namespace(x)
-    return x if state_dtype(xp, x.dtype) == wide.dtype else xp.astype(x, wide.dtype)
-
-
-def at_least(lowest: float, x: Any) -> Any:
+def at_least(lowest: float, x: Array) -> Array:
     """``x``, or ``lowest`` where x is below it."""
     xp = namespace(x)
     return xp.where(x < lowest, xp.asarray(lowest, dtype=x.dtype), x)
@@ -137,55 +241,8 @@ def is_zero(tree: Any) -> bool:
     return all(isinstance(leaf, np.ndarray) and not leaf.any() for leaf in tree_leaves(tree))
 
 
-def keep(valid: Any, x: Any, identity: float = 0.0) -> Any:
-    """``x`` where ``valid`` (leading axes), else the number that leaves a memory as it is."""
-    if valid is None:
-        return x
-    xp = namespace(x)
-    return xp.where(align(valid, x.ndim), x, xp.asarray(identity, dtype=x.dtype))
-
-
-def as_floats(name: str, x: Any, ndim: int, expected: str) -> Any:
-    """``x`` as an array; raises for None, for fewer than ``ndim`` axes, for other than floating point
-    numbers."""
-    if x is None:
-        raise TypeError(f"{name} is None, expected an array {expected}")
-    x = as_array(x)
-    if x.ndim < ndim:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {expected}")
-    if not is_floating(x):
-        raise TypeError(f"{name} has dtype {x.dtype}, expected floating point numbers")
-    return x
-
-
-def as_number(name: str, value: Any, instead: str = "") -> float:
-    """A Python or NumPy number as a float: it is compiled in, so it is no array."""
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        return float(value)
-    kind = "an array" if array_api_compat.is_array_api_obj(value) else repr(value)
-    raise TypeError(f"{name} is {kind}, expected a Python number{instead}")
-
-
-def as_scale(value: Any) -> float:
-    """The factor of the queries, as a float."""
-    return as_number("scale", value, "; multiply the queries instead")
-
-
-def check_shape(name: str, x: Any, expected: tuple[int, ...], like: str) -> None:
-    """Raise ValueError if ``x`` has another shape than expected."""
-    if tuple(x.shape) != tuple(expected):
-        raise ValueError(
-            f"{name} has shape {tuple(x.shape)}, expected {tuple(expected)} to match {like}"
-        )
-
-
-def in_front(name: str, x: Any, of: str, like: Any) -> Any:
-    """``x`` with as many axes as ``like``, every one of them like's or 1."""
-    x = as_floats(name, x, 0, str(tuple(like.shape)))
-    shape = (1,) * (like.ndim - x.ndim) + tuple(x.shape)
-    pairs = zip(shape, like.shape, strict=False)
-    if len(shape) != like.ndim or any(n not in (1, m) for n, m in pairs):
-        raise ValueError(
-            f"{name} has shape {tuple(x.shape)}, expected one that broadcasts to {of} {tuple(like.shape)}"
-        )
-    return namespace(x).reshape(x, shape)
+def fresh_state(initial: State, state: State, starts: Starts) -> State:
+    """The state at starts with the shapes of ``state``; None for zeros, and where nothing starts."""
+    if starts is None or initial is None or is_zero(initial):
+        return None
+    return broadcast_like(initial, state)

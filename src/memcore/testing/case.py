@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import (
-    broadcast_like,
     is_floating,
     namespace,
     to_numpy,
@@ -22,9 +20,14 @@ from memcore.backend import (
     tree_paths,
 )
 from memcore.cell import Memoroid, Model
+from memcore.engine.call import Call
 from memcore.engine.checks import runnable
+from memcore.engine.resets import align
+from memcore.engine.state import initial_state
 
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
+ROWS = 3
+"""Of a picture, for models of such steps."""
 VALUES = {"float64": 1e-10, "float32": 1e-5}
 GRADIENTS = {"float64": 1e-10, "float32": 5e-5}
 
@@ -93,7 +96,8 @@ class Case:
         rng, shape = self.random(1), (self.batch, self.length)
         if self.model.input_ndim == 0:
             return rng.integers(0, self.model.in_features, shape)
-        return rng.normal(size=(*shape, self.model.in_features)).astype(self.dtype)
+        rows = (ROWS,) * (self.model.input_ndim - 1)
+        return rng.normal(size=(*shape, *rows, self.model.in_features)).astype(self.dtype)
 
     @functools.cached_property
     def numpy_starts(self) -> np.ndarray:
@@ -114,9 +118,21 @@ class Case:
 
     @functools.cached_property
     def fresh(self) -> Any:
-        """The initial state, once for each sequence."""
-        initial = self.model.initial_state(self.numpy_params)
-        return self.array(broadcast_like(initial, self.numpy_state))
+        """The state before the first input, once for each sequence."""
+        return self.fresh_at(0)
+
+    def fresh_at(self, phase: int) -> Any:
+        """The same at a place of the model's grid."""
+        phase = phase % self.model.grid
+        batch = (self.batch,)
+        return self.array(
+            initial_state(self.model, self.numpy_params, batch, dtype=self.dtype, phase=phase)
+        )
+
+    @property
+    def phase(self) -> int:
+        """The place in the grid where the state of `state` stands."""
+        return self.length % self.model.grid
 
     @functools.cached_property
     def params(self) -> Any:
@@ -174,7 +190,7 @@ class Case:
                 "chunk_size": 5 if self.length > 8 else 3,
             }
             after, ys = self.model.apply(params, xs, state, **how)
-            total = jnp.sum(jnp.where(weight[..., None], jnp.sin(ys), 0))
+            total = jnp.sum(jnp.where(align(weight, ys.ndim), jnp.sin(ys), 0))
             floats = [leaf for leaf in tree_leaves(after) if is_floating(leaf)]
             return total + sum(jnp.sum(jnp.cos(leaf)) for leaf in floats)
 
@@ -187,9 +203,19 @@ class Case:
 
         return floats
 
-    def memoroids(self) -> list[tuple[Memoroid, Any]]:
-        """The memoroids inside the model, with their parameters."""
-        found = list(_memoroids(self.model, self.params))
+    def memoroids(self) -> list[tuple[Memoroid, Any, Any]]:
+        """The memoroids inside the model, each with its parameters and the inputs that a run gave it."""
+        found: list[tuple[Memoroid, Any, Any]] = []
+
+        def watch(cell: Any, params: Any, inputs: Any) -> None:
+            if isinstance(cell, Memoroid):
+                found.append((cell, params, inputs))
+
+        model, xs = self.model, self.xs[:, :3, ...]
+        memory = self.fresh["memory"] if model.grid > 1 else self.fresh
+        phase = namespace(xs).zeros((), dtype=namespace(xs).int32) if model.grid > 1 else None
+        call = Call(method="sequential", phase=phase, watch=watch)
+        model._apply(self.params, xs, memory, model.initial_state(self.params), call)
         if not found:
             raise NotApplicable("no associative cell inside")
         return found
@@ -203,13 +229,6 @@ class Case:
         pairs = zip(tree_paths(got), tree_paths(want), strict=True)
         for (name, a), (_, b) in pairs:
             _close(np.asarray(to_numpy(a)), np.asarray(to_numpy(b)), f"{what} {name}", tolerance)
-
-
-def _memoroids(model: Model, params: Any) -> Iterator[tuple[Memoroid, Any]]:
-    if isinstance(model, Memoroid):
-        yield model, params
-    for path, part in model.parts.items():
-        yield from _memoroids(part, functools.reduce(operator.getitem, path.split("/"), params))
 
 
 def _close(got: np.ndarray, want: np.ndarray, what: str, tolerance: float) -> None:

@@ -10,26 +10,28 @@ import numpy as np
 from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map
 from memcore.cell import Cell
 from memcore.engine.checks import runnable
+from memcore.engine.resets import align
 from memcore.engine.run import scan
+from memcore.engine.state import memory_like
 from memcore.testing.case import Case, NotApplicable
 
 # --- 1 to 3: the algebra ---------------------------------------------------------------------------
 
 
 def _elements(case: Case) -> Any:
-    """For each memoroid inside: itself, its parameters, three elements and a state."""
-    for cell, params in case.memoroids():
-        rng = case.random(10)
-        x = case.array(rng.normal(size=(case.batch, 3, cell.in_features)).astype(case.dtype))
-        inputs = cell.embed(params, x)
-        lifted = cell.lift(params, inputs)
+    """For each memoroid inside: itself, its parameters, three elements, a state and the last inputs."""
+    for cell, params, inputs in case.memoroids():
 
         def at(tree: Any, t: int) -> Any:
             return tree_map(
                 lambda leaf: leaf[:, min(t, leaf.shape[1] - 1), ...], tree
             )  # constant in time: length 1
 
-        state = cell.apply(params, x)[0]
+        lifted = cell.lift(params, inputs)
+        floats = [x for x in tree_leaves((lifted, params)) if is_floating(x)]
+        state = memory_like(cell, params, floats[0], (case.batch,), floats[0].dtype)
+        for t in range(2):
+            state = cell.act(params, state, at(lifted, t))
         yield cell, params, [at(lifted, t) for t in range(3)], state, at(inputs, 2)
 
 
@@ -51,7 +53,7 @@ def action(case: Case) -> None:
 def step(case: Case) -> None:
     """``step(h, u) == act(h, lift(u))``."""
     for cell, params, (_, _, c), h, u in _elements(case):
-        case.close(cell.step(params, h, u), cell.act(params, h, c), f"{cell}: step")
+        case.close(cell._step(params, h, u), cell.act(params, h, c), f"{cell}: step")
 
 
 # --- 4: execution ----------------------------------------------------------------------------------
@@ -68,16 +70,28 @@ def execution(case: Case) -> None:
             got = case.run(method, case.xs, case.state, starts, valid)
             given = [name for name, x in (("starts", starts), ("valid", valid)) if x is not None]
             case.close(got, want, f"(state, ys) with {method}, {' and '.join(given)}:")
-    if isinstance(case.model, Cell):
+    if case.model.causal:
         _states(case)
     if case.backend == "jax":
         _gradients(case)
 
 
 def _states(case: Case) -> None:
-    args = (case.model, case.params, case.xs, case.state)
-    want = scan(*args, starts=case.starts, method="sequential", return_states=True)
-    case.close(tree_map(lambda s: s[:, -1, ...], want[2]), want[0], "the last of states")
+    """States on the way: after every step, and after every third one, are those of a run that ends there."""
+    args, cut = (case.model, case.params, case.xs, case.state), 3
+    single = isinstance(case.model, Cell)
+    want = scan(
+        *args, starts=case.starts, method="sequential", return_states=True if single else cut
+    )
+    memory = want[0]["memory"] if case.model.grid > 1 else want[0]
+    if single:
+        case.close(tree_map(lambda s: s[:, -1, ...], want[2]), memory, "the last of states")
+    thinned = tree_map(lambda s: s[:, cut - 1 :: cut, ...], want[2]) if single else want[2]
+    for method in (*case.methods[1:], "auto"):
+        got = scan(*args, starts=case.starts, method=method, chunk_size=5, return_states=cut)
+        case.close(got, (*want[:2], thinned), f"(state, ys, states) with {method}, every {cut}")
+    if not single:
+        return
     for method in (*(m for m in case.methods if m != "fused"), "auto"):
         got = scan(*args, starts=case.starts, method=method, chunk_size=5, return_states=True)
         case.close(got, want, f"(state, ys, states) with {method}")
@@ -114,7 +128,8 @@ def _packed(case: Case, starts: np.ndarray, method: str) -> None:
         for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
             if begin == end:
                 continue
-            before = case.state if begin == 0 and not starts[row, 0] else case.fresh
+            continued = begin == 0 and not starts[row, 0]
+            before = case.state if continued else case.fresh_at(begin + case.phase)
             steps = (slice(None), slice(begin, end))
             none = case.array(np.zeros((case.batch, end - begin), dtype=bool))
             alone, want = case.run(method, case.xs[(*steps, ...)], before, none)
@@ -136,7 +151,7 @@ def _poisoned(case: Case, method: str) -> None:
     for xs, state, first in _not_finite(case, middle):
         got = case.run(method, xs, state, starts)
         clean = to_numpy(want[1])
-        expected = np.where((after | (steps < first))[..., None], clean, np.nan)
+        expected = np.where(align(after | (steps < first), clean.ndim), clean, np.nan)
         case.close(
             to_numpy(got[1]),
             expected.astype(clean.dtype),

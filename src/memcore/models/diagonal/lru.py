@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from memcore.backend import as_draw, namespace, state_dtype
-from memcore.cell import Array, Params, State
+from memcore.cell import Array, Inputs, Key, Params, State
+from memcore.fields import count, number
 from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
@@ -39,31 +40,23 @@ class LRU(RuleCell):
         max_phase: largest phase of lambda at initialisation, radians.
     """
 
-    state_size: int = 64
-    r_min: float = 0.0
-    r_max: float = 1.0
-    max_phase: float = 2 * math.pi
-
-    rule_name: ClassVar[str] = "linear_recurrence"
-    label_names: ClassVar[dict[str, str]] = {
-        **dict.fromkeys(("b_re", "b_im", "c_re", "c_im"), "matrix"),
-        "d": "scale",
-    }
+    state_size: int = count(64)
+    r_min: float = number(0.0, least=0, below=1)
+    r_max: float = number(1.0, above=0, most=1)
+    max_phase: float = number(2 * math.pi, above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.r_min < self.r_max <= 1:
+        if self.r_min >= self.r_max:
             raise ValueError(
-                f"r_min and r_max are {self.r_min} and {self.r_max}, expected 0 <= r_min < r_max <= 1"
+                f"r_min and r_max are {self.r_min} and {self.r_max}, expected r_min < r_max"
             )
-        if not self.max_phase > 0:
-            raise ValueError(f"max_phase is {self.max_phase}, expected a positive angle in radians")
 
     @property
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence()
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
         draw, n, d = as_draw(key, dtype), self.state_size, self.in_features
         u = draw.uniform("nu_log", (n,))
         xp = namespace(u)
@@ -73,20 +66,20 @@ class LRU(RuleCell):
         radius2 = xp.clip(radius2, eps, 1.0 - eps)
         phase = xp.clip(draw.uniform("theta_log", (n,)), eps, 1.0) * self.max_phase
         return {
-            "nu_log": xp.log(-0.5 * xp.log(radius2)),
-            "theta_log": xp.log(phase),
-            "gamma_log": 0.5 * xp.log(1.0 - radius2),
-            "b_re": draw.normal("b_re", (d, n), 1 / math.sqrt(2 * d)),
-            "b_im": draw.normal("b_im", (d, n), 1 / math.sqrt(2 * d)),
-            "c_re": draw.normal("c_re", (n, d), 1 / math.sqrt(n)),
-            "c_im": draw.normal("c_im", (n, d), 1 / math.sqrt(n)),
-            "d": draw.normal("d", (d,)),
+            "nu_log": draw.array(xp.log(-0.5 * xp.log(radius2)), label="recurrence"),
+            "theta_log": draw.array(xp.log(phase), label="recurrence"),
+            "gamma_log": draw.array(0.5 * xp.log(1.0 - radius2), label="recurrence"),
+            "b_re": draw.normal("b_re", (d, n), 1 / math.sqrt(2 * d), label="matrix"),
+            "b_im": draw.normal("b_im", (d, n), 1 / math.sqrt(2 * d), label="matrix"),
+            "c_re": draw.normal("c_re", (n, d), 1 / math.sqrt(n), label="matrix"),
+            "c_im": draw.normal("c_im", (n, d), 1 / math.sqrt(n), label="matrix"),
+            "d": draw.normal("d", (d,), label="scale"),
         }
 
     def initial_state(self, params: Params) -> State:
         return (np.zeros(self.state_size), np.zeros(self.state_size))
 
-    def embed(self, params: Params, x: Array) -> Any:
+    def embed(self, params: Params, x: Array) -> Inputs:
         xp = namespace(x)
         dtype = state_dtype(xp, x.dtype)
         p = {name: xp.astype(value, dtype, copy=False) for name, value in params.items()}
@@ -95,12 +88,12 @@ class LRU(RuleCell):
         decay = (radius * xp.cos(phase), radius * xp.sin(phase))
         b_re, b_im = (xp.astype(params[name], x.dtype, copy=False) for name in ("b_re", "b_im"))
         return {
-            "decay": tuple(xp.reshape(a, (*lead, self.state_size)) for a in decay),
-            "input": (gamma * wide(x @ b_re), gamma * wide(x @ b_im)),
+            "a": tuple(xp.reshape(a, (*lead, self.state_size)) for a in decay),
+            "b": (gamma * wide(x @ b_re), gamma * wide(x @ b_im)),
             "x": x,
         }
 
-    def output(self, params: Params, read: Any, inputs: Any) -> Array:
+    def output(self, params: Params, read: Any, inputs: Inputs) -> Array:
         x = inputs["x"]
         xp = namespace(x)
         c_re, c_im, d = (xp.astype(params[n], x.dtype, copy=False) for n in ("c_re", "c_im", "d"))

@@ -10,7 +10,8 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, GatedCell, Params, State
+from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
+from memcore.fields import count
 from memcore.nn import wide
 from memcore.registry import register
 
@@ -37,13 +38,13 @@ class GRU(GatedCell):
         hidden_size: width of the state and of the outputs.
     """
 
-    hidden_size: int = 64
+    hidden_size: int = count(64)
 
     @property
     def out_features(self) -> int:
         return self.hidden_size
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
         draw, n = as_draw(key, dtype), self.hidden_size
         return {
             "input": nn.uniform_affine(draw, "input", self.in_features, 3 * n, 1 / math.sqrt(n)),
@@ -53,13 +54,13 @@ class GRU(GatedCell):
     def initial_state(self, params: Params) -> State:
         return np.zeros(self.hidden_size)
 
-    def embed(self, params: Params, x: Array) -> Any:
+    def embed(self, params: Params, x: Array) -> Inputs:
         return wide(nn.linear(params["input"], x))
 
-    def project(self, params: Params, state: State) -> Any:
+    def project(self, params: Params, state: State) -> Array:
         return nn.linear(params["hidden"], state)
 
-    def update(self, state: State, inputs: Any, hidden: Any) -> State:
+    def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         xp, n = namespace(state), self.hidden_size
         r = nn.sigmoid(inputs[..., :n] + hidden[..., :n])
         z = nn.sigmoid(inputs[..., n : 2 * n] + hidden[..., n : 2 * n])

@@ -10,7 +10,8 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, GatedCell, Params, State
+from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
+from memcore.fields import count
 from memcore.nn import wide
 from memcore.registry import register
 
@@ -38,13 +39,13 @@ class LSTM(GatedCell):
         hidden_size: width of h, of c and of the outputs.
     """
 
-    hidden_size: int = 64
+    hidden_size: int = count(64)
 
     @property
     def out_features(self) -> int:
         return self.hidden_size
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
         draw, n = as_draw(key, dtype), self.hidden_size
         return {
             "input": nn.uniform_affine(draw, "input", self.in_features, 4 * n, 1 / math.sqrt(n)),
@@ -54,13 +55,13 @@ class LSTM(GatedCell):
     def initial_state(self, params: Params) -> State:
         return np.zeros(self.hidden_size), np.zeros(self.hidden_size)
 
-    def embed(self, params: Params, x: Array) -> Any:
+    def embed(self, params: Params, x: Array) -> Inputs:
         return wide(nn.linear(params["input"], x))
 
-    def project(self, params: Params, state: State) -> Any:
+    def project(self, params: Params, state: State) -> Array:
         return nn.linear(params["hidden"], state[0])
 
-    def update(self, state: State, inputs: Any, hidden: Any) -> State:
+    def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         c, n = state[1], self.hidden_size
         xp, gates = namespace(c), inputs + hidden
         i, f = nn.sigmoid(gates[..., :n]), nn.sigmoid(gates[..., n : 2 * n])
@@ -68,5 +69,5 @@ class LSTM(GatedCell):
         c = f * c + i * g
         return o * xp.tanh(c), c
 
-    def read(self, params: Params, state: State, inputs: Any) -> Any:
+    def read(self, params: Params, state: State, inputs: Inputs) -> Array:
         return state[0]

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
-
-from memcore import nn, ops
+from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, Model, Params, State
-from memcore.engine.call import Call
-from memcore.engine.checks import is_count
+from memcore.cell import Array, Key, Model, Params
+from memcore.engine import Parts
+from memcore.fields import count, flag
+from memcore.layers.decay import init_decay, log_decay
+from memcore.layers.heads import head_sizes
+from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.delta_rule import DeltaRule
-from memcore.ops.window.causal_convolution import CausalConvolution
 from memcore.registry import register
 
 CONVOLVED = ("query", "key", "value")
@@ -49,28 +48,34 @@ class GatedDeltaNet(Model):
             tracks states such as parity.
     """
 
-    heads: int = 4
-    key_size: int | None = None
-    value_size: int | None = None
-    conv_size: int = 4
-    negative_eigenvalues: bool = False
-
-    label_names: ClassVar[dict[str, str]] = {f"{name}_conv": "matrix" for name in CONVOLVED}
+    heads: int = count(4)
+    key_size: int | None = count(None)
+    value_size: int | None = count(None)
+    conv_size: int = count(4, least=2)
+    negative_eigenvalues: bool = flag(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        nn.head_sizes(self)
-        if not is_count(self.conv_size) or self.conv_size < 2:
-            raise ValueError(f"conv_size is {self.conv_size!r}, expected an int of at least 2")
+        _ = self.sizes
 
-    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
-        for rule in (CausalConvolution(length=self.conv_size - 1), DeltaRule()):
-            yield prefix + rule.rule_name, rule
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """K and V per head."""
+        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
-        draw, width = as_draw(key, dtype), self.in_features
-        k, v = nn.head_sizes(self)
-        widths = {"query": self.heads * k, "key": self.heads * k, "value": self.heads * v}
+    @property
+    def parts(self) -> dict[str, Model]:
+        h, (k, v) = self.heads, self.sizes
+        rule = DeltaRule(scale=k**-0.5)
+        return {
+            "conv": ShortConvolution(h * (2 * k + v), self.conv_size),
+            "memory": rule.of(v=(h, v), q=(h, k), k=(h, k), beta=(h,), log_decay=(h,)),
+        }
+
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
+        draw, width, h = as_draw(key, dtype), self.in_features, self.heads
+        k, v = self.sizes
+        widths = {"query": h * k, "key": h * k, "value": h * v}
         bound = 1 / math.sqrt(self.conv_size)
         convolutions = {
             f"{name}_conv": {
@@ -78,63 +83,40 @@ class GatedDeltaNet(Model):
             }
             for name, size in widths.items()
         }
-        a = draw.uniform("A_log", (self.heads,), 1.0, 16.0)
-        log_dt = draw.uniform("dt_bias", (self.heads,), math.log(1e-3), math.log(1e-1))
-        xp = namespace(a)
         return {
             **{name: nn.dense(draw, name, width, size) for name, size in widths.items()},
             **convolutions,
-            "gate": nn.dense(draw, "gate", width, self.heads * v),
-            "beta": nn.dense(draw, "beta", width, self.heads),
-            "decay": nn.dense(draw, "decay", width, self.heads),
-            "A_log": xp.log(a),
-            "dt_bias": xp.log(xp.expm1(xp.exp(log_dt))),
+            "gate": nn.dense(draw, "gate", width, h * v),
+            "beta": nn.dense(draw, "beta", width, h),
+            "decay": nn.dense(draw, "decay", width, h),
+            **init_decay(draw, h),
             "norm": {"scale": draw.ones((v,))},
-            "output": nn.dense(draw, "output", self.heads * v, width),
+            "output": nn.dense(draw, "output", h * v, width),
         }
 
-    def initial_state(self, params: Params) -> State:
-        k, v = nn.head_sizes(self)
-        window = self.conv_size - 1
-        return {
-            "memory": np.zeros((self.heads, k, v)),
-            "conv": (np.zeros((window, self.heads * (2 * k + v))), np.zeros(window, dtype=bool)),
-        }
-
-    def _apply(self, params: Params, xs: Array, state: State, call: Call) -> tuple[Any, ...]:
-        conv, qk, v = self._convolved(params, xs, state["conv"], call)
-        beta, log_decay = self._gates(params, xs)
-        qk, scale = nn.l2_normalise(wide(qk)), qk.shape[-1] ** -0.5
-        q, k = qk[..., : self.heads, :], qk[..., self.heads :, :]
-        memory, out = ops.delta_rule(
-            q, k, wide(v), beta, log_decay, state["memory"], scale=scale, **call.options
-        )
-        out = namespace(xs).astype(out, xs.dtype, copy=False)
+    def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
+        q, k, v = self._convolved(params, xs, run)
+        beta, decay = self._gates(params, xs)
+        inputs = {"q": q, "k": k, "v": v, "beta": beta, "log_decay": decay}
+        out = run("memory", {}, inputs)
         gate = nn.split_heads(nn.linear(params["gate"], xs), self.heads)
         out = nn.rms_norm(params["norm"], out) * nn.silu(gate)
-        after = {"memory": memory, "conv": conv}
-        return after, nn.linear(params["output"], nn.merge_heads(out))
+        return nn.linear(params["output"], nn.merge_heads(out))
 
-    def _convolved(
-        self, params: Params, xs: Array, state: State, call: Call
-    ) -> tuple[State, Array, Array]:
-        """Queries and keys ``(..., T, 2 heads, K)``, values ``(..., T, heads, V)``: one convolution."""
-        xp = namespace(xs)
+    def _convolved(self, params: Params, xs: Array, run: Parts) -> tuple[Array, Array, Array]:
+        """q, k ``(..., T, heads, K)`` of norm 1 in the dtype of the state, and v: one convolution."""
+        h, (size, _) = self.heads, self.sizes
         kernels = [
-            xp.concat([params[f"{part}{end}"]["kernel"] for part in CONVOLVED], axis=-1)
+            namespace(xs).concat([params[f"{part}{end}"]["kernel"] for part in CONVOLVED], axis=-1)
             for end in ("", "_conv")
         ]
-        u = nn.linear({"kernel": kernels[0]}, xs)
-        state, u = ops.causal_convolution(u, kernels[1], state, **call.options)
-        (k, _), u = nn.head_sizes(self), nn.silu(u)
-        qk, v = u[..., : 2 * self.heads * k], u[..., 2 * self.heads * k :]
-        return state, nn.split_heads(qk, 2 * self.heads), nn.split_heads(v, self.heads)
+        u = nn.silu(run("conv", {"kernel": kernels[1]}, nn.linear({"kernel": kernels[0]}, xs)))
+        qk, v = u[..., : 2 * h * size], u[..., 2 * h * size :]
+        qk = nn.l2_normalise(wide(nn.split_heads(qk, 2 * h)))
+        return qk[..., :h, :], qk[..., h:, :], nn.split_heads(v, h)
 
     def _gates(self, params: Params, xs: Array) -> tuple[Array, Array]:
         """Writing strengths and log decays ``(..., T, heads)``, in the dtype of the state."""
         beta = nn.sigmoid(wide(nn.linear(params["beta"], xs)))
-        raw = wide(nn.linear(params["decay"], xs))
-        xp = namespace(raw)
-        a_log, dt_bias = (xp.astype(params[n], raw.dtype, copy=False) for n in ("A_log", "dt_bias"))
-        log_decay = -xp.exp(a_log) * nn.softplus(raw + dt_bias)
-        return (2.0 * beta if self.negative_eigenvalues else beta), log_decay
+        decay = log_decay(params, wide(nn.linear(params["decay"], xs)))
+        return (2.0 * beta if self.negative_eigenvalues else beta), decay

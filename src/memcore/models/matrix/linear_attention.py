@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from memcore import nn
 from memcore.backend import as_draw
-from memcore.cell import Array, Params, State
+from memcore.cell import Array, Inputs, Key, Params, State
+from memcore.fields import count
+from memcore.layers.heads import head_sizes, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.matrix.linear_attention import LinearAttentionRule
 from memcore.ops.rule import RuleCell
@@ -37,30 +39,33 @@ class LinearAttention(RuleCell):
         value_size: V per head; ``in_features / heads`` if None.
     """
 
-    heads: int = 4
-    key_size: int | None = None
-    value_size: int | None = None
-
-    rule_name: ClassVar[str] = "linear_attention"
+    heads: int = count(4)
+    key_size: int | None = count(None)
+    value_size: int | None = count(None)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        nn.head_sizes(self)
+        _ = self.sizes
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """K and V per head."""
+        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
     @property
     def rule(self) -> LinearAttentionRule:
         return LinearAttentionRule(normalise=True)
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
-        return nn.init_heads(self, as_draw(key, dtype))
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
+        return init_heads(as_draw(key, dtype), self.in_features, self.heads, self.sizes)
 
     def initial_state(self, params: Params) -> State:
-        k, v = nn.head_sizes(self)
+        k, v = self.sizes
         return (np.zeros((self.heads, k, v)), np.zeros((self.heads, k)))
 
-    def embed(self, params: Params, x: Array) -> Any:
-        u = {name: wide(value) for name, value in nn.project_heads(params, x, self.heads).items()}
-        return {**u, "query": nn.elu_plus_one(u["query"]), "key": nn.elu_plus_one(u["key"])}
+    def embed(self, params: Params, x: Array) -> Inputs:
+        u = {name: wide(value) for name, value in project_heads(params, x, self.heads).items()}
+        return {**u, "q": nn.elu_plus_one(u["q"]), "k": nn.elu_plus_one(u["k"])}
 
-    def output(self, params: Params, read: Any, inputs: Any) -> Array:
+    def output(self, params: Params, read: Array, inputs: Inputs) -> Array:
         return nn.linear(params["output"], nn.merge_heads(read))

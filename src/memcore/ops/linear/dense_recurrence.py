@@ -9,15 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from memcore.backend import DENSE, Numbers, namespace
+from memcore.backend import namespace
+from memcore.cell import Array, Starts, State
 from memcore.engine.call import Call
+from memcore.ops.arguments import as_floats
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
-from memcore.ops.rule import as_floats, run_rule
+from memcore.ops.linear.numbers import DENSE, Numbers
+from memcore.ops.run import run_rule
 
 
 @dataclass(frozen=True)
 class DenseRecurrence(LinearRecurrence):
-    """Inputs ``decay``, the transitions A ``(..., T, N, N)``, and ``input``, b ``(..., T, N)``; state h
+    """Inputs a, the transitions ``(..., T, N, N)``, and b ``(..., T, N)``; state h
     ``(..., N)``."""
 
     rule_name: ClassVar[str] = "dense_recurrence"
@@ -44,16 +47,16 @@ def _transitions(a: Any, b: Any) -> Any:
 
 
 def dense_recurrence(
-    a: Any,
-    b: Any = None,
-    state: Any = None,
+    a: Array,
+    b: Array = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """``h_t = A_t h_{t-1} + b_t`` over time, with dense matrices A (rotations: see `rotation`).
 
     The recurrence of linear state-space layers (arXiv:2110.13985), discretised.
@@ -79,6 +82,6 @@ def dense_recurrence(
     a = as_floats("a", a, 2 if b is not None else 3, "(..., T, N, N)")
     b = namespace(a).zeros(a.shape[:-1], dtype=a.dtype) if b is None else b
     b = as_floats("b", b, 2, "(..., T, N)")
-    inputs = {"decay": _transitions(a, b), "input": b}
+    inputs = {"a": _transitions(a, b), "b": b}
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(DenseRecurrence(), inputs, "input", -2, state, initial, call, name="b")
+    return run_rule(DenseRecurrence(), inputs, "b", -2, state, initial, call)

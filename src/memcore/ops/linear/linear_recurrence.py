@@ -17,63 +17,82 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore.backend import (
-    Numbers,
     asarray_like,
     broadcast_like,
     compiled,
     fold,
+    is_jax,
     namespace,
-    numbers_of,
-    plus,
     tree_leaves,
     tree_map,
 )
-from memcore.backend import linear_recurrence as recurrence
+from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array, check_flags
 from memcore.engine.resets import select
 from memcore.nn import wide
-from memcore.ops.rule import Rule, as_floats, in_front, run_rule
+from memcore.ops.arguments import as_floats, in_front
+from memcore.ops.linear.numbers import Numbers, numbers_of, plus
+from memcore.ops.rule import Rule
+from memcore.ops.run import run_rule
 
 
 @dataclass(frozen=True)
 class LinearRecurrence(Rule):
-    """Inputs ``{"decay": a, "input": b}``, arrays, pairs or blocks of ``(..., T, N)``; state h
-    ``(..., N)``. The last axis of ``a`` may be 1: one number for all channels."""
+    """Inputs a and b, arrays, pairs or blocks of ``(..., T, N)``; state h ``(..., N)``. The last axis of
+    ``a`` may be 1: one number for all channels.
+
+    Args:
+        rank: axes of h, more than 1 where a cell has several channels of several states.
+    """
+
+    rank: int = 1
 
     rule_name: ClassVar[str] = "linear_recurrence"
+    returns_states: ClassVar[bool] = True
+
+    @property
+    def state_ndim(self) -> int:  # type: ignore[override]
+        return self.rank
 
     def numbers(self, a: Any) -> Numbers:
         """What ``a h`` means."""
         return numbers_of(a)
 
-    def zeros(self, inputs: Any) -> Any:
-        return tree_map(lambda b: np.zeros(b.shape[-1:]), inputs["input"])
+    def zeros(self, inputs: Inputs) -> State:
+        return tree_map(lambda b: np.zeros(b.shape[-self.rank :]), inputs["b"])
 
-    def lift(self, params: Any, inputs: Any) -> Any:
-        b = tree_map(wide, inputs["input"])
+    def lift(self, inputs: Inputs) -> Element:
+        b = tree_map(wide, inputs["b"])
         like = tree_leaves(b)[0]
-        return tree_map(lambda a: asarray_like(a, like), inputs["decay"]), b
+        return tree_map(lambda a: asarray_like(a, like), inputs["a"]), b
 
-    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+    def binary_op(self, a: Element, b: Element) -> Element:
         numbers = self.numbers(a[0])
         return numbers.product(b[0], a[0]), plus(numbers.act(b[0], a[1]), b[1])
 
-    def act(self, params: Any, state: Any, element: Any) -> Any:
+    def act(self, state: State, element: Element) -> State:
         a, b = element
         return plus(self.numbers(a).act(a, state), b)
 
     def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
+        self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
+        valid: Array = None, chunk_size: int | None = None,
+    ) -> tuple[State, Any]:  # fmt: skip
         """A fold whose gradient is the same recurrence run backwards (on JAX; no forward mode)."""
-        axis = tree_leaves(state)[0].ndim - 1
-        initial = None if starts is None else broadcast_like(self.initial_state(params), state)
+        axis = tree_leaves(state)[0].ndim - self.rank
+        initial = self.zeros(inputs) if initial is None else initial
+        initial = None if starts is None else broadcast_like(initial, state)
         a, b, flags = tree_map(
-            lambda x: namespace(x).moveaxis(x, axis, 0), (*self.lift({}, inputs), (starts, valid))
+            lambda x: namespace(x).moveaxis(x, axis, 0), (*self.lift(inputs), (starts, valid))
         )
-        hs = recurrence(_all_states, self.numbers(a), a, b, state, flags, initial)
+        args = (_all_states, self.numbers(a), a, b, state, flags, initial)
+        if is_jax(a, b, state):
+            from memcore.ops.linear import _jax
+
+            hs = _jax.linear_recurrence(*args)
+        else:
+            hs = _all_states(*args[1:])
         last = tree_map(lambda h: h[-1, ...], hs)
         return last, tree_map(lambda h: namespace(h).moveaxis(h, 0, axis), hs)
 
@@ -114,29 +133,24 @@ def _number(name: str, x: Any, expected: str, blocks: bool = False) -> Any:
     return pairs if len(pairs) == 2 else pairs[0]
 
 
-def _forward(a: Any, b: Any, state: Any, initial: Any, call: Call) -> tuple[Any, Any]:
-    inputs = {"decay": a, "input": b}
-    return run_rule(LinearRecurrence(), inputs, "input", -2, state, initial, call, name="b")
+def _forward(a: Any, b: Any, state: State, initial: State, call: Call) -> tuple[State, Array]:
+    return run_rule(LinearRecurrence(), {"a": a, "b": b}, "b", -2, state, initial, call)
 
 
 def _backward(
-    method: str, chunk_size: int | None, a: Any, b: Any, state: Any, initial: Any, starts: Any,
-    valid: Any,
-) -> tuple[Any, Any]:  # fmt: skip
+    method: str, chunk_size: int | None, a: Any, b: Any, state: State, initial: State,
+    starts: Starts, valid: Array,
+) -> tuple[State, Array]:  # fmt: skip
     """The recurrence from the last step to the first, on flipped arrays."""
     pattern = tree_leaves(b)[0]
     xp, shape = namespace(pattern), pattern.shape[:-1]
     starts = check_flags("starts", starts, pattern, shape, "b")
     valid = check_flags("valid", valid, pattern, shape, "b")
+    call = Call(starts, valid, method, chunk_size)
     if shape[-1] == 0:
-        return _forward(a, b, state, initial, Call(starts, valid, method, chunk_size))
+        return _forward(a, b, state, initial, call)
     a, b = tree_map(lambda x: namespace(x).flip(x, axis=-2), (a, b))
-    behind = starts
-    if starts is not None:
-        # No start stands behind the last step: the incoming state has seen it.
-        behind = xp.concat([starts[..., 1:], xp.zeros_like(starts[..., :1])], axis=-1)
-    behind, valid = tree_map(lambda x: xp.flip(x, axis=-1), (behind, valid))
-    state, h = _forward(a, b, state, initial, Call(behind, valid, method, chunk_size))
+    state, h = _forward(a, b, state, initial, call.mirrored())
     if starts is not None:
         zeros = tree_map(xp.zeros_like, state)
         fresh = zeros if initial is None else broadcast_like(initial, state)
@@ -145,17 +159,17 @@ def _backward(
 
 
 def linear_recurrence(
-    a: Any,
-    b: Any,
-    state: Any = None,
+    a: Array,
+    b: Array,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     reverse: bool = False,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """``h_t = a_t h_{t-1} + b_t`` over time, or ``h_t = a_t h_{t+1} + b_t`` backwards in time.
 
     The recurrence of linear RNNs (arXiv:1709.04057), complex of the LRU (arXiv:2303.06349), in

@@ -9,7 +9,7 @@ import numpy as np
 
 from memcore.backend import asarray_like, compiled, namespace
 from memcore.nn import wide
-from memcore.ops.rule import as_floats
+from memcore.ops.arguments import as_floats
 
 SQUARINGS = 8
 COEFFICIENTS = [1 / math.factorial(i) for i in range(17)]

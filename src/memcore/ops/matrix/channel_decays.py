@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcore.backend import namespace
+from memcore.cell import Array, State
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def padded(x: Any) -> Any:
     return xp.concat([xp.zeros((*x.shape[:-2], missing, x.shape[-1]), dtype=x.dtype), x], axis=-2)
 
 
-def halves(x: Any, width: int) -> tuple[Any, Any]:
+def halves(x: Any, width: int) -> tuple[State, Array]:
     """The halves of blocks of 2w steps: ``(..., C, K)`` to two of ``(..., blocks, w, K)``."""
     shape = (*x.shape[:-2], x.shape[-2] // (2 * width), 2, width, x.shape[-1])
     x = namespace(x).reshape(x, shape)

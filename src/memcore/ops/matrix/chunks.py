@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from memcore.backend import checkpoint, fold, namespace, tree_leaves
+from memcore.cell import Array, State
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.engine.resets import segments
 from memcore.nn import wide
 from memcore.ops.matrix.channel_decays import ChannelDecays
-from memcore.ops.rule import at_least, keep
+from memcore.ops.rule import at_least
+from memcore.ops.run import keep
 
 
 def fold_chunks(
@@ -59,7 +61,7 @@ def summable(inputs: dict[str, Any]) -> dict[str, Any]:
     return {**inputs, "log_decay": at_least(-1e4, inputs["log_decay"])}
 
 
-def same_segment(starts: Any, size: int, xp: Any) -> tuple[Any, Any]:
+def same_segment(starts: Any, size: int, xp: Any) -> tuple[State, Array]:
     """``(pairs, first)``: may step j speak to step i, ``(..., 1, C, C)``; is i in segment 0."""
     i = xp.arange(size)
     causal = i[:, None] >= i
@@ -117,7 +119,7 @@ class Decays:
     @classmethod
     def prepare(cls, inputs: dict[str, Any], starts: Any) -> Any:
         """What is small enough to be made for all chunks at once: decays per head, and segments."""
-        log_decay, keys = inputs.get("log_decay"), inputs["key"]
+        log_decay, keys = inputs.get("log_decay"), inputs["k"]
         pairs, first = same_segment(starts, keys.shape[-2], namespace(keys))
         if log_decay is None or log_decay.ndim == keys.ndim:
             return None if starts is None else (pairs, first, None, None)
@@ -127,7 +129,7 @@ class Decays:
     @classmethod
     def unpack(cls, inputs: dict[str, Any], prepared: Any) -> tuple[Decays | ChannelDecays, Any]:
         """The decays of a chunk from what was prepared, and which steps are in segment 0."""
-        log_decay, keys = inputs.get("log_decay"), inputs["key"]
+        log_decay, keys = inputs.get("log_decay"), inputs["k"]
         pairs, first, between, entry = prepared or (None, None, None, None)
         if pairs is None:
             pairs, _ = same_segment(None, keys.shape[-2], namespace(keys))

@@ -10,26 +10,27 @@ from __future__ import annotations
 from typing import Any
 
 from memcore.backend import namespace
+from memcore.cell import Array, Starts, State
 from memcore.engine.checks import as_array, check_flags
+from memcore.ops.arguments import as_floats, check_shape
 from memcore.ops.matrix.delta_rule import delta_rule
-from memcore.ops.rule import as_floats, check_shape
 
 
 def delta_product(
-    q: Any,
-    k: Any,
-    v: Any,
-    beta: Any,
-    log_decay: Any = None,
-    state: Any = None,
+    q: Array,
+    k: Array,
+    v: Array,
+    beta: Array,
+    log_decay: Array = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     scale: float = 1.0,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """DeltaProduct (arXiv:2502.10297): n writes of the delta rule per step, gated or not.
 
     Args:

@@ -13,33 +13,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
-from memcore import backend
-from memcore.backend import asarray_like, broadcast_like, namespace
+from memcore.backend import namespace
+from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.nn import wide
-from memcore.ops.matrix.chunks import Decays, entered, fold_chunks, last_entry, summable
-from memcore.ops.matrix.linear_attention import decay_of, fade, in_time, matrix_inputs
-from memcore.ops.rule import Rule, as_floats, as_scale, check_shape, is_zero, run_rule
+from memcore.ops.arguments import as_floats, as_scale, check_shape
+from memcore.ops.matrix.chunks import Decays, entered, last_entry
+from memcore.ops.matrix.inputs import decay_of, fade, matrix_inputs
+from memcore.ops.matrix.transition import TransitionRule
+from memcore.ops.matrix.triangular import unit_lower_solve
+from memcore.ops.run import run_rule
 
 
 @dataclass(frozen=True)
-class DeltaRule(Rule):
-    """Inputs ``query, key (..., H, K)``, ``value (..., H, V)``, ``beta (..., H)`` and, if there is one,
+class DeltaRule(TransitionRule):
+    """Inputs ``q, k (..., H, K)``, ``v (..., H, V)``, ``beta (..., H)`` and, if there is one,
     ``log_decay (..., H)`` or ``(..., H, K)``; the state is S ``(..., H, K, V)``."""
 
-    scale: float = 1.0
-
-    names: ClassVar[tuple[str, ...]] = ("query", "key", "value", "beta", "log_decay")
-    """The inputs, of which the last is optional."""
+    names: ClassVar[tuple[str, ...]] = ("q", "k", "v", "beta", "log_decay")
     rule_name: ClassVar[str] = "delta_rule"
 
-    def zeros(self, inputs: Any) -> Any:
-        return np.zeros((*inputs["key"].shape[-2:], inputs["value"].shape[-1]))
-
-    def lift(self, params: Any, inputs: Any) -> Any:
-        k, v, beta = (wide(inputs[name]) for name in ("key", "value", "beta"))
+    def lift(self, inputs: Inputs) -> Element:
+        k, v, beta = (wide(inputs[name]) for name in ("k", "v", "beta"))
         xp = namespace(k)
         written = (beta[..., None] * k)[..., :, None]
         kept = xp.eye(k.shape[-1], dtype=k.dtype) - written * k[..., None, :]
@@ -47,45 +42,16 @@ class DeltaRule(Rule):
         kept = kept if decay is None else kept * decay[..., None, :]
         return kept, written * v[..., None, :]
 
-    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
-        return b[0] @ a[0], b[0] @ a[1] + b[1]
-
-    def act(self, params: Any, state: Any, element: Any) -> Any:
-        return element[0] @ state + element[1]
-
-    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+    def step(self, state: State, inputs: Inputs) -> State:
         """The same as acting with the lifted element, without its ``K x K`` matrix."""
-        k, v, beta = (wide(inputs[name]) for name in ("key", "value", "beta"))
+        k, v, beta = (wide(inputs[name]) for name in ("k", "v", "beta"))
         memory = fade(decay_of(inputs), state)
         found = (k[..., None, :] @ memory)[..., 0, :]
         return memory + k[..., :, None] * (beta[..., None] * (v - found))[..., None, :]
 
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
-        return ((wide(inputs["query"]) * self.scale)[..., None, :] @ state)[..., 0, :]
-
-    def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        initial, axis = self.initial_state(params), state.ndim - 3
-        inputs = {
-            name: in_time(inputs[name], inputs["key"], axis + 1)
-            for name in self.names
-            if name in inputs
-        }
-        inputs = summable(inputs)
-        fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
-
-        def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:
-            return self._chunk(s, u, prepared, fresh)
-
-        return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
-        )
-
     def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta ``(..., H, C)``."""
-        q, k, v, beta = u["query"] * self.scale, u["key"], u["value"], u["beta"][..., None]
+        q, k, v, beta = u["q"] * self.scale, u["k"], u["v"], u["beta"][..., None]
         decays, first = Decays.unpack(u, prepared)
         k_in, q_in = decays.since_entry(k), decays.since_entry(q)
         found = entered(first, lambda s: k_in @ s, state, fresh)
@@ -95,49 +61,21 @@ class DeltaRule(Rule):
         return state + decays.to_end(k).mT @ writes, out
 
 
-def unit_lower_solve(lower: Any, b: Any) -> Any:
-    """``x`` of ``(I + L) x = b``, L being what lies below the diagonal of ``lower (..., C, C)``.
-
-    As accurate as substitution, in matmuls: the inverse, and one refinement. With repeated keys and
-    strengths near 2 the inverse alone loses two more digits, how many depends on the machine's matmuls.
-    """
-    return backend.unit_lower_solve(unit_lower_inverse, lower, b)
-
-
-def unit_lower_inverse(lower: Any) -> Any:
-    """``(I + L)^-1`` in log2(C) rounds of matmuls.
-
-    Diagonal blocks are inverted and joined, pair by pair: ``[[A, 0], [L, B]]^-1`` has the lower part
-    ``-B^-1 L A^-1``. The product of ``I + (-L)^(2^i)`` would lose all digits to cancellation once keys
-    repeat (powers of L grow like binomials).
-    """
-    xp = namespace(lower)
-    size = lower.shape[-1]
-    found, width = xp.broadcast_to(xp.eye(size, dtype=lower.dtype), lower.shape), 1
-    while width < size:
-        row = np.arange(size)[:, None] // width
-        joins = (row % 2 == 1) & (row == row.T + 1)
-        block = xp.where(asarray_like(joins, lower), lower, xp.zeros_like(lower))
-        found = found - (block if width == 1 else found @ block @ found)
-        width *= 2
-    return found
-
-
 def delta_rule(
-    q: Any,
-    k: Any,
-    v: Any,
-    beta: Any,
-    log_decay: Any = None,
-    state: Any = None,
+    q: Array,
+    k: Array,
+    v: Array,
+    beta: Array,
+    log_decay: Array = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     scale: float = 1.0,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """The delta rule (arXiv:2102.11174, 2406.06484), gated per head (2412.06464) or per key
     channel (Kimi delta attention, 2510.26692).
 
@@ -163,8 +101,8 @@ def delta_rule(
         ValueError, TypeError: an argument does not fit; the message names it.
     """
     inputs = matrix_inputs(q, k, v, log_decay)
-    k, beta = inputs["key"], as_floats("beta", beta, 2, "(..., T, H)")
+    k, beta = inputs["k"], as_floats("beta", beta, 2, "(..., T, H)")
     check_shape("beta", beta, k.shape[:-1], f"k {tuple(k.shape)}")
     inputs["beta"] = beta
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(DeltaRule(scale=as_scale(scale)), inputs, "value", -3, state, initial, call)
+    return run_rule(DeltaRule(scale=as_scale(scale)), inputs, "v", -3, state, initial, call)

@@ -14,38 +14,41 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
+from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.nn import wide
+from memcore.ops.arguments import as_floats, as_scale, check_shape
 from memcore.ops.matrix.chunks import Decays, entered, last_entry
-from memcore.ops.matrix.delta_rule import DeltaRule, unit_lower_solve
-from memcore.ops.matrix.linear_attention import decay_of, fade, matrix_inputs
-from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
+from memcore.ops.matrix.inputs import decay_of, fade, matrix_inputs
+from memcore.ops.matrix.transition import TransitionRule
+from memcore.ops.matrix.triangular import unit_lower_solve
+from memcore.ops.run import run_rule
 
 
 @dataclass(frozen=True)
-class DPLRDeltaRule(DeltaRule):
-    """Inputs ``query, key, a, b (..., H, K)``, ``value (..., H, V)`` and, if there is one, ``log_decay``
+class DPLRDeltaRule(TransitionRule):
+    """Inputs ``q, k, a, b (..., H, K)``, ``v (..., H, V)`` and, if there is one, ``log_decay``
     ``(..., H)`` or ``(..., H, K)``; the state is S ``(..., H, K, V)``."""
 
-    names: ClassVar[tuple[str, ...]] = ("query", "key", "value", "a", "b", "log_decay")
+    names: ClassVar[tuple[str, ...]] = ("q", "k", "v", "a", "b", "log_decay")
     rule_name: ClassVar[str] = "dplr_delta_rule"
 
-    def lift(self, params: Any, inputs: Any) -> Any:
-        k, v, a, b = (wide(inputs[name]) for name in ("key", "value", "a", "b"))
+    def lift(self, inputs: Inputs) -> Element:
+        k, v, a, b = (wide(inputs[name]) for name in ("k", "v", "a", "b"))
         kept = namespace(k).eye(k.shape[-1], dtype=k.dtype)
         decay = decay_of(inputs)
         kept = kept if decay is None else kept * decay[..., None, :]
         return kept + b[..., :, None] * a[..., None, :], k[..., :, None] * v[..., None, :]
 
-    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+    def step(self, state: State, inputs: Inputs) -> State:
         """The same as acting with the lifted element, without its ``K x K`` matrix."""
-        k, v, a, b = (wide(inputs[name]) for name in ("key", "value", "a", "b"))
+        k, v, a, b = (wide(inputs[name]) for name in ("k", "v", "a", "b"))
         moved = b[..., :, None] * (a[..., None, :] @ state)
         return fade(decay_of(inputs), state) + moved + k[..., :, None] * v[..., None, :]
 
     def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k, a, b ``(..., H, C, K)``, v ``(..., H, C, V)``."""
-        q, k, v, a, b = u["query"] * self.scale, u["key"], u["value"], u["a"], u["b"]
+        q, k, v, a, b = u["q"] * self.scale, u["k"], u["v"], u["a"], u["b"]
         decays, first = Decays.unpack(u, prepared)
         before = decays.before()
         a_in, q_in = before.since_entry(a), decays.since_entry(q)
@@ -61,21 +64,21 @@ class DPLRDeltaRule(DeltaRule):
 
 
 def dplr_delta_rule(
-    q: Any,
-    k: Any,
-    v: Any,
-    a: Any,
-    b: Any,
-    log_decay: Any = None,
-    state: Any = None,
+    q: Array,
+    k: Array,
+    v: Array,
+    a: Array,
+    b: Array,
+    log_decay: Array = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     scale: float = 1.0,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """The delta rule with transition ``diag(d) + b a^T``.
 
     RWKV-7 (arXiv:2503.14456) has ``a = -kappa`` and ``b = eta * kappa``, kappa of norm 1. The gated delta
@@ -104,9 +107,9 @@ def dplr_delta_rule(
         ValueError, TypeError: an argument does not fit; the message names it.
     """
     inputs = matrix_inputs(q, k, v, log_decay)
-    shape = inputs["key"].shape
+    shape = inputs["k"].shape
     for name, x in (("a", a), ("b", b)):
         inputs[name] = as_floats(name, x, 3, "(..., T, H, K)")
         check_shape(name, inputs[name], shape, f"k {tuple(shape)}")
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(DPLRDeltaRule(scale=as_scale(scale)), inputs, "value", -3, state, initial, call)
+    return run_rule(DPLRDeltaRule(scale=as_scale(scale)), inputs, "v", -3, state, initial, call)

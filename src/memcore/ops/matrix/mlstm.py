@@ -21,9 +21,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import broadcast_like, namespace
+from memcore.backend import namespace
+from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.nn import wide
+from memcore.ops.arguments import as_floats, as_number, as_scale, check_shape
 from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.matrix.chunks import (
     entered,
@@ -33,34 +35,36 @@ from memcore.ops.matrix.chunks import (
     sum_between,
     sum_since_entry,
 )
-from memcore.ops.matrix.linear_attention import in_time, matrix_inputs
-from memcore.ops.rule import Rule, as_floats, as_number, as_scale, check_shape, is_zero, run_rule
+from memcore.ops.matrix.inputs import in_time, matrix_inputs
+from memcore.ops.rule import Rule, fresh_state
+from memcore.ops.run import run_rule
 
 
 @dataclass(frozen=True)
 class MLSTMRule(Rule):
-    """Inputs ``query, key (..., H, K)``, ``value (..., H, V)``, ``log_input`` and ``log_forget``
+    """Inputs ``q, k (..., H, K)``, ``v (..., H, V)``, ``log_input`` and ``log_forget``
     ``(..., H)``; the state is (S, z, m) of shapes ``(..., H, K, V)``, ``(..., H, K)``, ``(..., H)``."""
 
     scale: float = 1.0
     eps: float = 1e-6
 
     rule_name: ClassVar[str] = "mlstm"
+    state_ndim: ClassVar[int] = 3
 
-    def zeros(self, inputs: Any) -> Any:
-        heads, keys = inputs["key"].shape[-2:]
-        values = inputs["value"].shape[-1]
+    def zeros(self, inputs: Inputs) -> State:
+        heads, keys = inputs["k"].shape[-2:]
+        values = inputs["v"].shape[-1]
         return np.zeros((heads, keys, values)), np.zeros((heads, keys)), np.zeros(heads)
 
-    def lift(self, params: Any, inputs: Any) -> Any:
-        k, v, log_input = (wide(inputs[name]) for name in ("key", "value", "log_input"))
+    def lift(self, inputs: Inputs) -> Element:
+        k, v, log_input = (wide(inputs[name]) for name in ("k", "v", "log_input"))
         written = k[..., :, None] * v[..., None, :]
         return forgetting(wide(inputs["log_forget"])), (written, k, floored(log_input))
 
-    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
-        return a[0] + b[0], self.act(params, a[1], b)
+    def binary_op(self, a: Element, b: Element) -> Element:
+        return a[0] + b[0], self.act(a[1], b)
 
-    def act(self, params: Any, state: Any, element: Any) -> Any:
+    def act(self, state: State, element: Element) -> State:
         (memory, norm, m), (g, (written, k, log_input)) = state, element
         xp = namespace(m)
         faded = g + m
@@ -68,8 +72,8 @@ class MLSTMRule(Rule):
         f, i = xp.exp(faded - m)[..., None], xp.exp(log_input - m)[..., None]
         return f[..., None] * memory + i[..., None] * written, f * norm + i * k, m
 
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
-        q = wide(inputs["query"]) * self.scale
+    def read(self, state: State, inputs: Inputs) -> Any:
+        q = wide(inputs["q"]) * self.scale
         found = (q[..., None, :] @ state[0])[..., 0, :]
         return self._normalised(found, namespace(q).sum(q * state[1], axis=-1), state[2])
 
@@ -82,14 +86,14 @@ class MLSTMRule(Rule):
         return found / (xp.maximum(xp.abs(norm), least) + self.eps)[..., None]
 
     def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
-        initial, axis = self.initial_state(params), state[2].ndim - 1
-        names = ("query", "key", "value", "log_input", "log_forget")
-        inputs = {name: in_time(inputs[name], inputs["key"], axis + 1) for name in names}
+        self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
+        valid: Array = None, chunk_size: int | None = None,
+    ) -> tuple[State, Any]:  # fmt: skip
+        axis = state[2].ndim - 1
+        names = ("q", "k", "v", "log_input", "log_forget")
+        inputs = {name: in_time(inputs[name], inputs["k"], axis + 1) for name in names}
         inputs["log_forget"] = forgetting(wide(inputs["log_forget"]))
-        fresh = None if is_zero(initial) or starts is None else broadcast_like(initial, state)
+        fresh = fresh_state(initial, state, starts)
 
         def body(s: Any, u: Any, starts: Any) -> Any:
             return self._chunk(s, u, starts, fresh)
@@ -100,7 +104,7 @@ class MLSTMRule(Rule):
 
     def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, the gates ``(..., H, C)``."""
-        q, k, v, g = u["query"] * self.scale, u["key"], u["value"], u["log_forget"]
+        q, k, v, g = u["q"] * self.scale, u["k"], u["v"], u["log_forget"]
         xp, (memory, norm, m) = namespace(k), state
         new, new_norm, new_m = (None, None, None) if fresh is None else fresh
         pairs, first = same_segment(starts, k.shape[-2], xp)
@@ -125,21 +129,21 @@ class MLSTMRule(Rule):
 
 
 def mlstm(
-    q: Any,
-    k: Any,
-    v: Any,
-    log_input: Any,
-    log_forget: Any,
-    state: Any = None,
+    q: Array,
+    k: Array,
+    v: Array,
+    log_input: Array,
+    log_forget: Array,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     scale: float = 1.0,
     eps: float = 1e-6,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """The mLSTM: a matrix memory with exponential gates (arXiv:2405.04517).
 
     Args:
@@ -169,10 +173,10 @@ def mlstm(
         ValueError, TypeError: an argument does not fit; the message names it.
     """
     inputs = matrix_inputs(q, k, v)
-    shape = inputs["key"].shape
+    shape = inputs["k"].shape
     for name, x in (("log_input", log_input), ("log_forget", log_forget)):
         inputs[name] = as_floats(name, x, 2, "(..., T, H)")
         check_shape(name, inputs[name], shape[:-1], f"k {tuple(shape)}")
     rule = MLSTMRule(scale=as_scale(scale), eps=as_number("eps", eps))
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(rule, inputs, "value", -3, state, initial, call)
+    return run_rule(rule, inputs, "v", -3, state, initial, call)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
+from memcore.cell import Array, Starts, State
 from memcore.engine.call import Call
-from memcore.ops.rule import as_floats, in_front, run_rule
+from memcore.ops.arguments import as_floats, in_front
+from memcore.ops.run import run_rule
 from memcore.ops.semiring.recurrence import SemiringRecurrence
 
 
@@ -19,6 +21,7 @@ from memcore.ops.semiring.recurrence import SemiringRecurrence
 class LogSumExp(SemiringRecurrence):
     """``join`` is ``log(exp(x) + exp(y))``."""
 
+    names: ClassVar[tuple[str, str]] = ("x", "log_decay")
     rule_name: ClassVar[str] = "log_sum_exp"
 
     def join(self, x: Any, y: Any) -> Any:
@@ -29,16 +32,16 @@ class LogSumExp(SemiringRecurrence):
 
 
 def log_sum_exp(
-    x: Any,
-    log_decay: Any = None,
-    state: Any = None,
+    x: Array,
+    log_decay: Array = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """``h_t = log(exp(h_{t-1} + g_t) + exp(x_t))`` over time.
 
     Args:
@@ -61,8 +64,8 @@ def log_sum_exp(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = {"input": as_floats("x", x, 2, "(..., T, N)")}
+    inputs = {"x": as_floats("x", x, 2, "(..., T, N)")}
     if log_decay is not None:
-        inputs["log_decay"] = in_front("log_decay", log_decay, "x", inputs["input"])
+        inputs["log_decay"] = in_front("log_decay", log_decay, "x", inputs["x"])
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(LogSumExp(), inputs, "input", -2, state, initial, call, name="x")
+    return run_rule(LogSumExp(), inputs, "x", -2, state, initial, call)

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
+from memcore.cell import Array, Starts, State
 from memcore.engine.call import Call
-from memcore.ops.rule import as_floats, in_front, run_rule
+from memcore.ops.arguments import as_floats, in_front
+from memcore.ops.run import run_rule
 from memcore.ops.semiring.recurrence import SemiringRecurrence
 
 
@@ -27,16 +29,16 @@ class MaxPlus(SemiringRecurrence):
 
 
 def max_plus(
-    a: Any,
-    b: Any,
-    state: Any = None,
+    a: Array,
+    b: Array,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """``h_t = max(h_{t-1} + a_t, b_t)`` over time.
 
     A linear system in max-plus algebra with a diagonal matrix (Baccelli, Cohen, Olsder and Quadrat,
@@ -63,6 +65,6 @@ def max_plus(
         ValueError, TypeError: an argument does not fit; the message names it.
     """
     b = as_floats("b", b, 2, "(..., T, N)")
-    inputs = {"input": b, "log_decay": in_front("a", a, "b", b)}
+    inputs = {"a": in_front("a", a, "b", b), "b": b}
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(MaxPlus(), inputs, "input", -2, state, initial, call, name="b")
+    return run_rule(MaxPlus(), inputs, "b", -2, state, initial, call)

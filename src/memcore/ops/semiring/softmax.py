@@ -21,12 +21,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore.backend import asarray_like, broadcast_like, namespace
+from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.nn import wide
+from memcore.ops.arguments import as_floats, check_shape, in_front
 from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.matrix.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
-from memcore.ops.matrix.linear_attention import in_time
-from memcore.ops.rule import Rule, as_floats, check_shape, in_front, run_rule
+from memcore.ops.matrix.inputs import in_time
+from memcore.ops.rule import Rule
+from memcore.ops.run import run_rule
 
 
 def mean(total: Any, weighted: Any) -> Any:
@@ -38,27 +41,27 @@ def mean(total: Any, weighted: Any) -> Any:
 
 @dataclass(frozen=True)
 class SoftmaxRule(Rule):
-    """Inputs ``score (..., H)``, ``value (..., H, V)`` and, if there is one, ``log_decay``,
+    """Inputs ``scores (..., H)``, ``v (..., H, V)`` and, if there is one, ``log_decay``,
     ``(..., H)`` or ``(..., 1)``; the state is ``(m, u, w)``: ``(..., H)``, ``(..., H)``, ``(..., H, V)``."""
 
     rule_name: ClassVar[str] = "softmax"
 
-    def zeros(self, inputs: Any) -> Any:
-        heads, values = inputs["value"].shape[-2:]
+    def zeros(self, inputs: Inputs) -> State:
+        heads, values = inputs["v"].shape[-2:]
         return np.full(heads, FLOOR), np.zeros(heads), np.zeros((heads, values))
 
-    def lift(self, params: Any, inputs: Any) -> Any:
-        score, value = _score(inputs["score"]), wide(inputs["value"])
+    def lift(self, inputs: Inputs) -> Element:
+        score, value = _score(inputs["scores"]), wide(inputs["v"])
         decay = _decay(inputs, score)
         top = floored(score)
         present = namespace(score).exp(score - top)
         return decay, top, present, present[..., None] * value
 
-    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+    def binary_op(self, a: Element, b: Element) -> Element:
         decay = None if a[0] is None else a[0] + b[0]
-        return decay, *self.act(params, a[1:], b)
+        return decay, *self.act(a[1:], b)
 
-    def act(self, params: Any, state: Any, element: Any) -> Any:
+    def act(self, state: State, element: Element) -> State:
         m, u, w = state
         decay, top, total, weighted = element
         xp = namespace(m)
@@ -68,24 +71,25 @@ class SoftmaxRule(Rule):
         w = kept[..., None] * w + new[..., None] * weighted
         return m, kept * u + new * total, w
 
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Any:
         return mean(*state[1:])
 
     def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
+        self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
+        valid: Array = None, chunk_size: int | None = None,
+    ) -> tuple[State, Any]:  # fmt: skip
         axis = state[0].ndim - 1
-        inputs = {n: inputs[n] for n in ("score", "value", "log_decay") if n in inputs}
+        inputs = {n: inputs[n] for n in ("scores", "v", "log_decay") if n in inputs}
         decay = _decay(inputs, state[0])
         if decay is not None:
-            inputs["log_decay"] = in_time(decay, inputs["score"], axis + 1)
-        fresh = None if starts is None else broadcast_like(self.initial_state(params), state)
+            inputs["log_decay"] = in_time(decay, inputs["scores"], axis + 1)
+        initial = self.zeros(inputs) if initial is None else initial
+        fresh = None if starts is None else broadcast_like(initial, state)
 
         def body(s: Any, u: Any, starts: Any) -> Any:
             return self._chunk(s, u, starts, fresh)
 
-        nothing = {"score": -np.inf}
+        nothing = {"scores": -np.inf}
         return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size, nothing)
 
     def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
@@ -94,7 +98,7 @@ class SoftmaxRule(Rule):
         The weights ``(C, C)`` of a row are divided by the exponential of its own largest logarithm, of
         the incoming state's too: they never exceed 1.
         """
-        score, v, g = _score(u["score"]), u["value"], u.get("log_decay")
+        score, v, g = _score(u["scores"]), u["v"], u.get("log_decay")
         xp = namespace(score)
         pairs, first = same_segment(starts, score.shape[-1], xp)
         logits = score[..., None, :] if g is None else score[..., None, :] + sum_between(g)
@@ -133,17 +137,17 @@ def _rows(state: Any) -> tuple[Any, Any, Any]:
 
 
 def softmax(
-    scores: Any,
-    v: Any,
-    log_decay: Any = None,
-    state: Any = None,
+    scores: Array,
+    v: Array,
+    log_decay: Array = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """The mean of the values so far, each weighted by the exponential of its score.
 
     Attention whose query does not change in time, with or without decay, in O(1) per step
@@ -173,8 +177,8 @@ def softmax(
     scores = as_floats("scores", scores, 2, "(..., T, H)")
     v = as_floats("v", v, 3, "(..., T, H, V)")
     check_shape("v", v, (*scores.shape, v.shape[-1]), f"scores {tuple(scores.shape)}")
-    inputs = {"score": scores, "value": v}
+    inputs = {"scores": scores, "v": v}
     if log_decay is not None:
         inputs["log_decay"] = in_front("log_decay", log_decay, "scores", scores)
     call = Call(starts, valid, method, chunk_size)
-    return run_rule(SoftmaxRule(), inputs, "value", -3, state, initial, call)
+    return run_rule(SoftmaxRule(), inputs, "v", -3, state, initial, call)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from memcore.backend import namespace
+from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.nn import wide
-from memcore.ops.rule import as_floats, run_rule
+from memcore.ops.arguments import as_floats
+from memcore.ops.run import run_rule
 from memcore.ops.window.window import Window
 
 
@@ -16,26 +18,26 @@ from memcore.ops.window.window import Window
 class CausalConvolution(Window):
     """``y_t = sum_j kernel_j x_{t - W + 1 + j}`` per channel; the state is the last W - 1 inputs.
 
-    ``params`` is ``{"kernel": (W, D), "initial": state}``; inputs ``{"x": (..., D)}``.
+    Inputs ``x (..., D)`` and the weights ``kernel (W, D)``.
     """
 
     names: ClassVar[tuple[str, ...]] = ("x",)
+    weights: ClassVar[tuple[str, ...]] = ("kernel",)
     reads_previous: ClassVar[bool] = True
     rule_name: ClassVar[str] = "causal_convolution"
 
-    def initial_state(self, params: Any) -> Any:
-        return params["initial"]
-
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Any:
         items, filled = state
         x, xp = wide(inputs["x"]), namespace(items)
-        kernel = xp.astype(params["kernel"], x.dtype, copy=False)
+        kernel = xp.astype(inputs["kernel"], x.dtype, copy=False)
         items = xp.where(filled[..., None], items, xp.zeros_like(items))
-        return xp.sum(items * kernel[:-1, :], axis=-2) + kernel[-1, :] * x
+        return xp.sum(items * kernel[..., :-1, :], axis=-2) + kernel[..., -1, :] * x
 
-    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+    def block(
+        self, weights: dict[str, Array], line: list[Array], others: dict[str, Array]
+    ) -> Array:
         """A sum of W shifted copies, without the items of other sequences."""
-        (x, number), kernel = line, params["kernel"]
+        (x, number), kernel = line, weights["kernel"]
         xp, size = namespace(x), x.shape[-2] - self.length
         kernel = xp.astype(kernel, x.dtype, copy=False)
         own = number[..., self.length :, :]
@@ -48,16 +50,16 @@ class CausalConvolution(Window):
 
 
 def causal_convolution(
-    x: Any,
-    kernel: Any,
-    state: Any = None,
+    x: Array,
+    kernel: Array,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """Causal depthwise convolution over time; starts clear its window.
 
     The short convolution of Mamba (arXiv:2312.00752) and of the gated delta rule's networks.
@@ -88,5 +90,4 @@ def causal_convolution(
         )
     rule = CausalConvolution(length=kernel.shape[0] - 1)
     call = Call(starts, valid, method, chunk_size)
-    weights = {"kernel": kernel}
-    return run_rule(rule, {"x": x}, "x", -2, state, initial, call, weights, name="x")
+    return run_rule(rule, {"x": x, "kernel": kernel}, "x", -2, state, initial, call)

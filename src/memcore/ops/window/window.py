@@ -12,12 +12,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore.backend import checkpoint, fold, namespace, tree_map
-from memcore.engine import methods
+from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.methods import sequential
+from memcore.engine.recurrence import Recurrence
 from memcore.engine.resets import align, segments
 from memcore.nn import wide
-from memcore.ops.rule import Rule, is_zero, keep
+from memcore.ops.rule import Rule, RulePart, fresh_state
+from memcore.ops.run import keep
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,11 @@ class Window(Rule):
     """The inputs that the window keeps; ``item_ndim`` is their rank without batch and time."""
     item_ndim: ClassVar[int] = 1
 
-    def zeros(self, inputs: Any) -> Any:
+    def zeros(self, inputs: Inputs) -> State:
         items = [np.zeros((self.length, *inputs[n].shape[-self.item_ndim :])) for n in self.names]
         return (*items, np.zeros(self.length, dtype=bool))
 
-    def lift(self, params: Any, inputs: Any) -> Any:
+    def lift(self, inputs: Inputs) -> Element:
         items = [wide(inputs[name]) for name in self.names]
         xp, lead = namespace(items[0]), items[0].shape[: items[0].ndim - self.item_ndim]
 
@@ -48,7 +51,7 @@ class Window(Rule):
         filled = xp.broadcast_to(xp.arange(self.length) == self.length - 1, (*lead, self.length))
         return (*(alone(x) for x in items), filled)
 
-    def binary_op(self, params: Any, a: Any, b: Any) -> Any:
+    def binary_op(self, a: Element, b: Element) -> Element:
         xp = namespace(a[-1])
         count = xp.sum(xp.astype(b[-1], xp.int32), axis=-1, dtype=xp.int32)[..., None]
         place = xp.arange(self.length, dtype=xp.int32)
@@ -56,16 +59,16 @@ class Window(Rule):
         source = xp.where(later, place + self.length, place + count)
         return tree_map(lambda x, y: gather(append(x, y, a[-1].ndim - 1), source), a, b)
 
-    def act(self, params: Any, state: Any, element: Any) -> Any:
+    def act(self, state: State, element: Element) -> State:
         lead = element[-1].shape
         state = tree_map(
             lambda s, e: namespace(s).broadcast_to(s, (*lead, *s.shape[len(lead) :])),
             state,
             element,
         )
-        return self.binary_op(params, state, element)
+        return self.binary_op(state, element)
 
-    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+    def step(self, state: State, inputs: Inputs) -> State:
         """The same as acting with the lifted item, without moving a whole window."""
         axis = state[-1].ndim - 1
         items = [wide(inputs[name]) for name in self.names]
@@ -75,20 +78,24 @@ class Window(Rule):
         return tuple(append(s[index], x, axis) for s, x in zip(state, new, strict=True))
 
     def fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, *, valid: Any = None,
-        chunk_size: int | None = None,
-    ) -> tuple[Any, Any]:  # fmt: skip
+        self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
+        valid: Array = None, chunk_size: int | None = None,
+    ) -> tuple[State, Any]:  # fmt: skip
         """Masks say which items a step sees. They cannot say windows that are not empty at starts: the
         fold over single steps does."""
-        if starts is not None and not is_zero(self.initial_state(params)):
-            call = Call(starts, valid, "sequential")
-            return methods.recur(self, params, inputs, state, call, starts.shape)
+        if fresh_state(initial, state, starts) is not None:
+            call, shape = Call(starts, valid, "sequential"), tuple(starts.shape)
+            job = Recurrence(RulePart(1, self), {}, inputs, state, initial, call, shape)
+            state, out = sequential(job)
+            return state, out
         inputs = {name: wide(x) for name, x in inputs.items()}
-        return self._fused(params, state, inputs, starts, valid, chunk_size)
+        weights = {name: _alone(inputs.pop(name), state[-1].ndim) for name in self.weights}
+        return self._fused(weights, state, inputs, starts, valid, chunk_size)
 
     def _fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any, chunk_size: int | None
-    ) -> tuple[Any, Any]:
+        self, weights: dict[str, Array], state: State, inputs: dict[str, Array], starts: Starts,
+        valid: Array, chunk_size: int | None,
+    ) -> tuple[State, Array]:  # fmt: skip
         """A fold over blocks of C steps, each behind the W items before it: ``O(T (W + C))``.
 
         Small blocks stay in the cache, and for the gradient only their inputs are kept.
@@ -104,7 +111,7 @@ class Window(Rule):
 
         def body(before: list[Any], slot: Any) -> Any:
             line = [append(a, b, -2) for a, b in zip(before, slot[0], strict=True)]
-            return [x[..., size:, :] for x in line], self.block(params, line, slot[1])
+            return [x[..., size:, :] for x in line], self.block(weights, line, slot[1])
 
         before = [namespace(x).moveaxis(between(x, axis, 0, front), axis, -2) for x in line]
         behind = [between(x, axis, front, front + length) for x in line]
@@ -113,12 +120,14 @@ class Window(Rule):
         out = namespace(out).moveaxis(out, -2, axis + 1)
         return after, undo(order, out_of_chunks(out, axis, length))
 
-    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+    def block(
+        self, weights: dict[str, Array], line: list[Array], others: dict[str, Array]
+    ) -> Array:
         """What C steps read, ``(..., C, N)``, the last ones of a line of W + C places.
 
         Items arrive with time as their last axis but one; ``line[-1] (..., W + C, 1)`` are the numbers
         of their sequences, and a step sees those of its own number alone. ``others`` are the
-        inputs that the window does not keep, of the C steps.
+        inputs that the window does not keep, of the C steps; ``weights`` the rule's.
         """
         raise NotImplementedError
 
@@ -158,6 +167,11 @@ class Window(Rule):
             last = xp.sum(xp.astype(starts, xp.int32), axis=-1, dtype=xp.int32)
         filled = number[..., 0] == last[..., None]
         return (*(keep(filled, x) for x in items), filled)
+
+
+def _alone(weight: Array, axes: int) -> Array:
+    """A weight without its batch and time axes, which have length 1."""
+    return namespace(weight).reshape(weight, weight.shape[axes:])
 
 
 def append(a: Any, b: Any, axis: int) -> Any:

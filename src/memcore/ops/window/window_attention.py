@@ -12,58 +12,74 @@ from typing import Any, ClassVar
 import numpy as np
 
 from memcore import nn
-from memcore.backend import checkpoint, fold, namespace
+from memcore.backend import checkpoint, fold, is_jax, namespace
+from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
-from memcore.engine.checks import check_count
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.resets import align
+from memcore.fields import check_count
 from memcore.nn import wide
-from memcore.ops.rule import as_floats, as_scale, check_shape, run_rule
+from memcore.ops.arguments import as_floats, as_scale, check_shape
+from memcore.ops.run import run_rule
 from memcore.ops.window.positions import alibi_slopes, check_position, rope
-from memcore.ops.window.window import Window, undo
+from memcore.ops.window.window import Window, between, undo
 
 
 @dataclass(frozen=True)
 class WindowAttention(Window):
-    """Inputs ``query (..., HQ, K)``, ``key (..., H, K)`` and ``value (..., H, V)``.
+    """Inputs ``q (..., HQ, K)``, ``k (..., H, K)`` and ``v (..., H, V)``.
 
-    Positions count backwards from the query, so they restart at starts and need no counter. With
-    ``sinks``, ``params`` is ``{"sinks": (HQ,), "initial": state}``.
+    Positions count backwards from the query, so they restart at starts and need no counter.
+
+    Args:
+        length: W, how many items a query sees.
+        position: None, ``"rope"`` or ``"alibi"``.
+        scale: factor of the scores; ``K^-0.5`` if None.
+        sinks: whether the weights ``sinks (HQ,)`` are among the inputs.
     """
 
     position: str | None = None
     scale: float | None = None
     sinks: bool = False
 
-    names: ClassVar[tuple[str, ...]] = ("key", "value")
+    names: ClassVar[tuple[str, ...]] = ("k", "v")
     item_ndim: ClassVar[int] = 2
     rule_name: ClassVar[str] = "window_attention"
 
-    def initial_state(self, params: Any) -> Any:
-        return params["initial"] if self.sinks else params
+    @property
+    def weights(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("sinks",) if self.sinks else ()
 
-    def read(self, params: Any, state: Any, inputs: Any) -> Any:
-        q = wide(inputs["query"])
+    def read(self, state: State, inputs: Inputs) -> Any:
+        q = wide(inputs["q"])
         xp = namespace(q)
         k, v = (xp.moveaxis(x, -2, -3) for x in state[:2])
         allowed, place = state[2][..., None, None, :], xp.arange(self.length)[-1:]
-        return self._attend(params, q[..., None, :], k, v, place, allowed)[..., 0, :]
+        weights = {n: inputs[n] for n in self.weights}
+        return self._attend(weights, q[..., None, :], k, v, place, allowed)[..., 0, :]
 
-    def block(self, params: Any, line: list[Any], others: dict[str, Any]) -> Any:
+    def block(
+        self, weights: dict[str, Array], line: list[Array], others: dict[str, Array]
+    ) -> Array:
         k, v, number = line
         number, keys, front = number[..., 0], namespace(k).arange(k.shape[-2]), self.length
         distance = keys[front:, None] - keys
         allowed = number[..., front:, None] == number[..., None, :]
         allowed = (allowed & (distance >= 0) & (distance < front))[..., None, :, :]
-        return self._attend(params, others["query"], k, v, keys[front:], allowed)
+        return self._attend(weights, others["q"], k, v, keys[front:], allowed)
 
-    def _attend(self, params: Any, q: Any, k: Any, v: Any, place: Any, allowed: Any) -> Any:
+    def _attend(
+        self, weights: dict[str, Array], q: Array, k: Array, v: Array, place: Array, allowed: Array
+    ) -> Array:
         """Queries ``(..., HQ, C, K)`` at the places ``(C,)`` of keys ``(..., H, L, K)``; query head h
         reads the head ``h // (HQ / H)``: ``(..., HQ, C, V)``."""
         if self.position == "rope":
             q, k = rope(q, place), rope(k, namespace(k).arange(k.shape[-2]))
-        return self._mix(params, q, k, v, place, allowed)
+        return self._mix(weights, q, k, v, place, allowed)
 
-    def _mix(self, params: Any, q: Any, k: Any, v: Any, place: Any, allowed: Any) -> Any:
+    def _mix(
+        self, weights: dict[str, Array], q: Array, k: Array, v: Array, place: Array, allowed: Array
+    ) -> Array:
         """`_attend` with keys and queries that have been rotated."""
         xp, (heads, keys) = namespace(q), k.shape[-3:-1]
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
@@ -78,9 +94,41 @@ class WindowAttention(Window):
             slopes = xp.astype(xp.asarray(alibi_slopes(q.shape[-3])), q.dtype)
             scores = scores - slopes[:, None, None] * distance
         floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
-        sinks = xp.astype(params["sinks"], q.dtype)[:, None, None] if self.sinks else None
-        weights = nn.softmax(xp.where(allowed, scores, floor), sinks)
-        return xp.reshape(by_head(weights) @ v, (*q.shape[:-1], v.shape[-1]))
+        sinks = xp.astype(weights["sinks"], q.dtype)[..., None, None] if self.sinks else None
+        shares = nn.softmax(xp.where(allowed, scores, floor), sinks)
+        return xp.reshape(by_head(shares) @ v, (*q.shape[:-1], v.shape[-1]))
+
+
+@dataclass(frozen=True)
+class CachedAttention(WindowAttention):
+    """Attention to all that came before in its segment, in a cache of ``length - 1`` places.
+
+    The window has one place more than the cache: once that is filled the segment is too long, and its outputs
+    are NaN; on NumPy that raises.
+    """
+
+    def read(self, state: State, inputs: Inputs) -> Array:
+        return self._within(super().read(state, inputs), state[2][..., 0])
+
+    def _fused(
+        self, weights: dict[str, Array], state: State, inputs: dict[str, Array], starts: Starts,
+        valid: Array, chunk_size: int | None,
+    ) -> tuple[State, Array]:  # fmt: skip
+        after, out = super()._fused(weights, state, inputs, starts, valid, chunk_size)
+        line, _, order = self.line(state, inputs, starts, valid)
+        number, axis = line[-1][..., 0], state[-1].ndim - 1
+        length = number.shape[-1] - self.length
+        own = between(number, axis, self.length, self.length + length)
+        full = (own == between(number, axis, 1, 1 + length)) & (own >= 0)
+        return after, self._within(out, undo(order, full))
+
+    def _within(self, out: Array, full: Array) -> Array:
+        xp = namespace(out)
+        if not is_jax(out) and xp.any(full):
+            raise ValueError(
+                f"xs has a segment of more than {self.length - 1} steps, expected at most the capacity"
+            )
+        return xp.where(align(full, out.ndim), xp.full_like(out, float("nan")), out)
 
 
 @dataclass(frozen=True)
@@ -98,8 +146,9 @@ class FullAttention(WindowAttention):
         return ("fused",)
 
     def _fused(
-        self, params: Any, state: Any, inputs: Any, starts: Any, valid: Any, chunk_size: int | None
-    ) -> tuple[Any, Any]:
+        self, weights: dict[str, Array], state: State, inputs: dict[str, Array], starts: Starts,
+        valid: Array, chunk_size: int | None,
+    ) -> tuple[State, Array]:  # fmt: skip
         """A fold over blocks of queries, each with all keys: ``O(C (N + T))`` memory.
 
         Not ``jax.nn.dot_product_attention``: on a CPU it is slower and needs more memory, as
@@ -107,11 +156,11 @@ class FullAttention(WindowAttention):
         knows no sinks.
         """
         axis, front = state[-1].ndim - 1, self.length
-        length = inputs["query"].shape[axis]
+        length = inputs["q"].shape[axis]
         line, others, order = self.line(state, inputs, starts, valid)
         xp = namespace(line[-1])
         place, number = xp.arange(front + length), line[-1][..., 0]
-        q, k, v = (xp.moveaxis(x, axis, -2) for x in (others["query"], *line[:-1]))
+        q, k, v = (xp.moveaxis(x, axis, -2) for x in (others["q"], *line[:-1]))
         if self.position == "rope":
             q, k = rope(q, place[front:]), rope(k, place)
         size = min(chunk_size or CHUNK_SIZE, length)
@@ -125,7 +174,7 @@ class FullAttention(WindowAttention):
         def body(carry: Any, slot: Any) -> Any:
             q, own, here = slot
             allowed = (own[..., :, None] == number[..., None, :]) & (here[:, None] >= place)
-            return carry, self._mix(params, q, k, v, here, allowed[..., None, :, :])
+            return carry, self._mix(weights, q, k, v, here, allowed[..., None, :, :])
 
         _, out = fold(checkpoint(body, state), (), slots, -(-length // size))
         out = xp.moveaxis(out, -2, axis + 1)
@@ -134,21 +183,21 @@ class FullAttention(WindowAttention):
 
 
 def window_attention(
-    q: Any,
-    k: Any,
-    v: Any,
+    q: Array,
+    k: Array,
+    v: Array,
     window: int | None,
-    state: Any = None,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
-    initial: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
+    initial: State = None,
     position: str | None = None,
-    sinks: Any = None,
+    sinks: Array = None,
     scale: float | None = None,
     method: str = "auto",
     chunk_size: int | None = None,
-) -> tuple[Any, Any]:
+) -> tuple[State, Array]:
     """Causal softmax attention over the last ``window`` items, the current one included, or over all.
 
     The sliding window is that of arXiv:2004.05150. With several query heads for each head of keys and
@@ -191,10 +240,9 @@ def window_attention(
         raise ValueError("initial is given, expected None: without a window a start clears all")
     kind, length = (FullAttention, places(state)) if window is None else (WindowAttention, window)
     rule = kind(length=length, position=position, scale=scale, sinks=sinks is not None)
-    inputs = {"query": q, "key": k, "value": v}
-    weights = None if sinks is None else {"sinks": sinks}
+    inputs = {"q": q, "k": k, "v": v, **({} if sinks is None else {"sinks": sinks})}
     call = Call(starts, valid, method, chunk_size)
-    state, out = run_rule(rule, inputs, "value", -3, state, initial, call, weights)
+    state, out = run_rule(rule, inputs, "v", -3, state, initial, call)
     if q.shape[-2] != k.shape[-2] and not q.shape[-3]:  # outputs of length 0 look like the values
         out = namespace(out).zeros((*q.shape[:-1], v.shape[-1]), dtype=out.dtype)
     return state, out

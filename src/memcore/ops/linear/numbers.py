@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from memcore.backend.tree import tree_map
+from memcore.backend import tree_map
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,98 @@
+"""Both directions of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from memcore.backend import as_draw, namespace
+from memcore.cell import Array, Key, Model, Params, State
+from memcore.compose.wrapper import Wrapper
+from memcore.engine import Call, Parts
+from memcore.engine.state import compute_dtype, memory_like
+from memcore.fields import choice
+from memcore.registry import register
+
+
+@register("backward")
+@dataclass(frozen=True)
+class Backward(Wrapper):
+    """A model that reads every sequence from its end to its beginning.
+
+    State: none; each run begins afresh at the end of every sequence.
+
+    Args:
+        model: the model inside; not one on a grid, whose places backwards would depend on T.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.model.grid > 1:
+            raise ValueError(
+                f"model is {self.model!r}, which works on a grid of {self.model.grid} steps: expected one "
+                "without a grid, since its places backwards would depend on the length"
+            )
+
+    @property
+    def causal(self) -> bool:
+        return False
+
+    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        yield from self.model.recurrences(prefix)
+
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
+        return self.model.init(as_draw(key, dtype))
+
+    def initial_state(self, params: Params) -> State:
+        return {}
+
+    def _apply(
+        self, params: Params, xs: Array, state: State, initial: State, call: Call
+    ) -> tuple[Any, ...]:
+        model, xp = self.model, namespace(xs)
+        axis = xs.ndim - model.input_ndim - 1
+        dtype = compute_dtype(model, params, xs)
+        fresh = memory_like(model, params, xs, tuple(xs.shape[:axis]), dtype)
+        how = replace(call.mirrored(), return_states=False)
+        xs, initial = xp.flip(xs, axis=axis), model.initial_state(params)
+        ys = model._apply(params, xs, fresh, initial, how)[1]
+        return {}, xp.flip(ys, axis=axis)
+
+
+@register("bidirectional")
+@dataclass(frozen=True)
+class Bidirectional(Wrapper):
+    """A model run in both directions of time, each with parameters of its own.
+
+        y_t = [forward(x)_t, backward(x)_t], or their sum
+
+    Not causal: it needs whole sequences. State: that of the forward direction alone.
+
+    Source: Schuster and Paliwal, Bidirectional Recurrent Neural Networks, 1997.
+
+    Args:
+        model: the model inside; not one on a grid.
+        merge: ``"concat"`` puts both outputs side by side, ``"sum"`` adds them.
+    """
+
+    merge: str = choice("concat", "concat", "sum")
+
+    @property
+    def out_features(self) -> int:
+        return self.model.out_features * (2 if self.merge == "concat" else 1)
+
+    @property
+    def parts(self) -> dict[str, Model]:
+        return {"forward": self.model, "backward": Backward(self.model)}
+
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
+        draw = as_draw(key, dtype)
+        return {name: part.init(draw.child(name)) for name, part in self.parts.items()}
+
+    def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
+        ahead = run("forward", params["forward"], xs)
+        behind = run.backward("backward", params["backward"], xs)
+        if self.merge == "sum":
+            return ahead + behind
+        return namespace(ahead).concat([ahead, behind], axis=-1)

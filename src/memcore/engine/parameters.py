@@ -1,0 +1,65 @@
+"""What a model's parameters are: their names, shapes and labels, without drawing a number."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from memcore.backend import LabelDraw, tree_paths
+
+LABELS = {"kernel": "matrix", "embedding": "matrix", "bias": "bias", "scale": "scale"}
+"""What a parameter of that name is, where its draw says nothing."""
+
+
+@functools.lru_cache(maxsize=1024)
+def described(model: Any) -> dict[str, tuple[tuple[int, ...], str | None]]:
+    """Shape and label of every parameter, by path."""
+    with np.errstate(all="ignore"):
+        drawn = model.init(LabelDraw())
+    return {path: _describe(path, leaf) for path, leaf in tree_paths(drawn)}
+
+
+def _describe(path: str, leaf: Any) -> tuple[tuple[int, ...], str | None]:
+    known = LABELS.get(path.rpartition("/")[2])
+    return tuple(leaf.shape), getattr(leaf, "label", None) or known
+
+
+def label_of(model: Any, path: str) -> str:
+    """What the parameter at ``path`` is.
+
+    Raises:
+        ValueError: it has neither a label nor a name that says it.
+    """
+    known = described(model)
+    if path not in known:
+        raise ValueError(f"params has the leaf {path!r}, which {model!r} does not have")
+    label = known[path][1]
+    if label is None:
+        raise ValueError(
+            f"the parameter {path!r} of {model!r} has no label: expected one at its draw, as "
+            f'label="recurrence", or one of the names {tuple(LABELS)}'
+        )
+    return label
+
+
+def check_params(model: Any, params: Any, source: str = "params") -> None:
+    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
+    expected, given = described(model), dict(tree_paths(params))
+    for name, (shape, _) in expected.items():
+        if name not in given:
+            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
+        if tuple(given[name].shape) != shape:
+            raise ValueError(
+                f"{source} has the leaf {name!r} of shape {tuple(given[name].shape)}, expected {shape} "
+                f"for {model!r}"
+            )
+    extra = sorted(_missing(given, expected))
+    if extra:
+        raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
+
+
+def _missing(names: Iterable[str], known: Iterable[str]) -> set[str]:
+    return set(names) - set(known)

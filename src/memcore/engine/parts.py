@@ -1,0 +1,141 @@
+"""Running the parts of a composite by name, and holding it to what it declares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from memcore.backend import as_draw, namespace, tree_leaves
+from memcore.engine.call import Call
+from memcore.engine.state import compute_dtype, memory_like
+
+
+class NeedsParams(Exception):
+    """An initial state was asked for without parameters, and depends on them."""
+
+
+class Unknown:
+    """Stands for parameters that are not known: whoever looks at them is told so."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NeedsParams
+
+    def __getitem__(self, key: Any) -> Any:
+        raise NeedsParams
+
+    def __iter__(self) -> Any:
+        raise NeedsParams
+
+
+UNKNOWN = Unknown()
+
+
+class Parts:
+    """Runs the declared parts of a model, each once, and collects their states.
+
+    Attributes:
+        call: how the whole runs.
+    """
+
+    def __init__(self, model: Any, state: Any, initial: Any, call: Call) -> None:
+        self.call = call
+        self._model, self._parts = model, model.parts
+        self._state, self._initial, self._after = state, initial, dict[str, Any]()
+
+    def __call__(self, name: str, params: Any, xs: Any) -> Any:
+        """Run a part over the sequence.
+
+        Args:
+            name: a key of the model's ``parts``.
+            params: the part's parameters; ``{}`` for a rule.
+            xs: its inputs; for a rule a dict of them.
+
+        Returns:
+            Its outputs.
+
+        Raises:
+            ValueError: the part is not declared, or ran already.
+        """
+        part = self._check(name)
+        args = (self._state[name], self._initial[name], self.call.child(name))
+        self._after[name], ys = part._apply(params, xs, *args)[:2]
+        return ys
+
+    def backward(self, name: str, params: Any, xs: Any) -> Any:
+        """Run a part, declared as `memcore.compose.Backward`, from the last step to the first.
+
+        Each sequence begins afresh at its end, and no state is left.
+        """
+        return self(name, params, xs)
+
+    def key(self, name: str) -> Any:
+        """Randomness for what stands outside the parts; None where the call has none."""
+        return None if self.call.key is None else as_draw(self.call.key).child(name)
+
+    def finish(self) -> dict[str, Any]:
+        """The states of all parts; raises if one of them did not run."""
+        left = [name for name in self._parts if name not in self._after]
+        if left:
+            raise ValueError(f"{self._model!r} declares the part {left[0]!r} and did not run it")
+        return {name: self._after[name] for name in self._parts}
+
+    def _check(self, name: str) -> Any:
+        if name not in self._parts:
+            raise ValueError(
+                f"part is {name!r}, which {self._model!r} does not declare: its parts are "
+                f"{tuple(self._parts)}"
+            )
+        if name in self._after:
+            raise ValueError(
+                f"part {name!r} of {self._model!r} ran already: expected once in a run"
+            )
+        return self._parts[name]
+
+
+class _Survey(Parts):
+    """A run over one step from nothing, to learn the parts' initial states."""
+
+    def __call__(self, name: str, params: Any, xs: Any) -> Any:
+        part = self._check(name)
+        self._after[name] = initial = part.initial_state(params)
+        like = tree_leaves(xs)[0]
+        state = memory_like(part, params, like, (), compute_dtype(part, params, like))
+        return part._apply(params, xs, state, initial, self.call)[1]
+
+
+def initial_states(model: Any, params: Any) -> dict[str, Any]:
+    """The initial state of every part of a composite, by name.
+
+    Names of parts are not paths of parameters: where a part's initial state depends on its parameters,
+    a run over one step of zeros says which those are.
+    """
+    try:
+        return {name: part.initial_state(UNKNOWN) for name, part in model.parts.items()}
+    except NeedsParams:
+        pass
+    if params is UNKNOWN:
+        raise NeedsParams
+    run = _Survey(model, None, None, Call(method="sequential"))
+    model.run_parts(params, one_step(model, params), run)
+    return run.finish()
+
+
+def one_step(model: Any, params: Any) -> Any:
+    """One step of zeros, without batch axes: ``(1, ...)``, in the library of the parameters."""
+    leaves = tree_leaves(params)
+    like = leaves[0] if leaves else np.zeros(1, np.float32)
+    shape = {0: (1,), 1: (1, model.in_features), 2: (1, 1, model.in_features)}[model.input_ndim]
+    xp = namespace(like)
+    return xp.zeros(shape, dtype=like.dtype if model.input_ndim else xp.int32)
+
+
+def signature(model: Any) -> Any:
+    """What the run of a composite depends on beside its value: its code and its declaration.
+
+    Part of the key under which a run is compiled, so that a composite that changed is looked at again.
+    """
+    if model.single:
+        return None
+    parts = model.parts
+    return type(model).run_parts, tuple((n, p, signature(p)) for n, p in parts.items())

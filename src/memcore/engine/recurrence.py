@@ -1,0 +1,119 @@
+"""One recurrence to be run: what travels together through the methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from memcore.backend import broadcast_like, namespace, tree_flatten, tree_map, tree_unflatten
+from memcore.engine import resets
+from memcore.engine.call import Call
+from memcore.engine.grid import last_places
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """A cell with everything that a run of it needs.
+
+    Attributes:
+        cell: the cell.
+        params: its parameters.
+        inputs: what ``embed`` gave: leaves ``(*batch, T, *leaf)``, of time length 1 where constant.
+        state: the incoming state, leaves ``(*batch, *leaf)``.
+        initial: the state at starts, with or without batch axes.
+        call: how to run.
+        shape: ``(*batch, T)``.
+    """
+
+    cell: Any
+    params: Any
+    inputs: Any
+    state: Any
+    initial: Any
+    call: Call
+    shape: tuple[int, ...]
+
+    @property
+    def axis(self) -> int:
+        """The time axis."""
+        return len(self.shape) - 1
+
+    @property
+    def length(self) -> int:
+        """T."""
+        return self.shape[-1]
+
+    @property
+    def fresh(self) -> Any:
+        """The state at starts with the shapes and dtypes of ``state``."""
+        return broadcast_like(self.initial, self.state)
+
+    @property
+    def turns(self) -> Any:
+        """``(T,)`` bool: after which steps the cell's ``turn`` acts; None for a cell without one."""
+        if not self.cell.has_turn:
+            return None
+        like = self.leaf
+        return last_places(self.call.phase, self.cell.grid, self.length, like)
+
+    @property
+    def leaf(self) -> Any:
+        """Any array of the run: it tells the library."""
+        leaves = tree_flatten((self.state, self.inputs))[0]
+        return leaves[0]
+
+
+def split(inputs: Any, axis: int, length: int) -> tuple[list[Any], list[Any], Any]:
+    """Leaves that move in time and leaves that do not (None in the other's place)."""
+    leaves, structure = tree_flatten(inputs)
+    moves = [leaf.shape[axis] == length for leaf in leaves]
+    moving = [leaf if m else None for leaf, m in zip(leaves, moves, strict=True)]
+    still = [None if m else leaf for leaf, m in zip(leaves, moves, strict=True)]
+    return moving, still, structure
+
+
+def join(moving: list[Any], still: list[Any], structure: Any) -> Any:
+    """The inverse of `split`."""
+    both = [s if m is None else m for m, s in zip(moving, still, strict=True)]
+    return tree_unflatten(structure, both)
+
+
+def time_first(tree: Any, axis: int) -> Any:
+    return tree_map(lambda leaf: namespace(leaf).moveaxis(leaf, axis, 0), tree)
+
+
+def time_back(tree: Any, axis: int) -> Any:
+    return tree_map(lambda leaf: namespace(leaf).moveaxis(leaf, 0, axis), tree)
+
+
+def drop_time(leaf: Any, axis: int) -> Any:
+    return None if leaf is None else namespace(leaf).squeeze(leaf, axis=axis)
+
+
+def slots_of(job: Recurrence) -> tuple[Any, Any]:
+    """What the steps are given one by one, time leading, and what all of them share.
+
+    ``(slots, constants)``; a slot is ``(moving inputs, start, valid, turn)``.
+    """
+    moving, still, structure = split(job.inputs, job.axis, job.length)
+    constants = (job.params, job.fresh, [drop_time(leaf, job.axis) for leaf in still])
+    flags = (job.call.starts, job.call.valid)
+    return (*time_first((moving, *flags), job.axis), job.turns), (constants, structure)
+
+
+def advance(cell: Any, structure: Any) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
+    """One step with its start, validity and turn: ``(before, after, turned, read)`` of a slot."""
+
+    def one(constants: Any, h: Any, slot: Any) -> tuple[Any, ...]:
+        (params, initial, still), (moved, start, valid, turn) = constants, slot
+        step, read = cell.moves(params, join(moved, still, structure))
+        before = resets.select(start, initial, h)
+        after = step(before)
+        after = after if valid is None else resets.select(valid, after, before)
+        turned = after
+        if turn is not None:
+            turned = resets.select(turn, cell.turn(params, after), after)
+        return before, after, turned, read
+
+    return one

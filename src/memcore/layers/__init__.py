@@ -1,0 +1,1 @@
+"""Parts that models share, with parameters or a state of their own: heads, convolutions, positions, MLPs."""

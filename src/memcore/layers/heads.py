@@ -1,0 +1,43 @@
+"""Heads: the projections of a memory with keys and values."""
+
+from __future__ import annotations
+
+from memcore import nn
+from memcore.backend import Draw
+from memcore.cell import Array, Params
+
+
+def head_sizes(
+    in_features: int, heads: int, key_size: int | None, value_size: int | None
+) -> tuple[int, int]:
+    """Key and value size per head; ``in_features / heads`` where not given.
+
+    Raises:
+        ValueError: a size is not given, and ``heads`` does not divide ``in_features``.
+    """
+    if (key_size is None or value_size is None) and in_features % heads:
+        raise ValueError(
+            f"heads is {heads}, expected a divisor of in_features {in_features} unless "
+            "key_size and value_size are given"
+        )
+    size = in_features // heads
+    return key_size or size, value_size or size
+
+
+def init_heads(draw: Draw, width: int, heads: int, sizes: tuple[int, int]) -> Params:
+    """Kernels of queries, keys, values and the output."""
+    k, v = sizes
+    return {
+        "query": nn.dense(draw, "query", width, heads * k),
+        "key": nn.dense(draw, "key", width, heads * k),
+        "value": nn.dense(draw, "value", width, heads * v),
+        "output": nn.dense(draw, "output", heads * v, width),
+    }
+
+
+def project_heads(params: Params, x: Array, heads: int) -> dict[str, Array]:
+    """``(..., in)`` to q, k and v ``(..., heads, size)``."""
+    names = {"q": "query", "k": "key", "v": "value"}
+    return {
+        short: nn.split_heads(nn.linear(params[name], x), heads) for short, name in names.items()
+    }

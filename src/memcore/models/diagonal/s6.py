@@ -1,0 +1,98 @@
+"""The selective state space model of Mamba."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from memcore import nn
+from memcore.backend import as_draw, namespace
+from memcore.cell import Array, Inputs, Key, Params, State
+from memcore.fields import count, number
+from memcore.layers.decay import init_time_step
+from memcore.nn import wide
+from memcore.ops.linear.linear_recurrence import LinearRecurrence
+from memcore.ops.rule import RuleCell
+from memcore.registry import register
+
+
+@register("s6")
+@dataclass(frozen=True)
+class S6(RuleCell):
+    """A diagonal recurrence of N states per channel, whose step size, input and output depend on the input.
+
+        r_t, B_t, C_t = W x_t;   dt_t = softplus(W_dt r_t + dt_bias);   A = -exp(A_log)
+        h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t
+        y_t = C_t . h_t + D x_t
+
+    State: ``(in_features, state_size)``. Cost per step ``O(in_features * state_size)``; parallel over time in
+    chunks, inside which the decays and inputs of all states are made.
+
+    Source: Gu and Dao, Mamba, arXiv:2312.00752, algorithm 2; simplified discretisation of B, initial values
+    and ranks as in the authors' code (``state-spaces/mamba``).
+
+    Args:
+        in_features: number of channels.
+        state_size: N, states per channel.
+        rank: width of r; a sixteenth of ``in_features``, rounded up, if None.
+        dt_min: smallest step size at initialisation.
+        dt_max: largest step size at initialisation.
+    """
+
+    state_size: int = count(16)
+    rank: int | None = count(None)
+    dt_min: float = number(1e-3, above=0)
+    dt_max: float = number(1e-1, above=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dt_min > self.dt_max:
+            raise ValueError(
+                f"dt_min and dt_max are {self.dt_min} and {self.dt_max}, expected dt_min <= dt_max"
+            )
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """The width of r, and N."""
+        return self.rank or -(-self.in_features // 16), self.state_size
+
+    @property
+    def rule(self) -> LinearRecurrence:
+        return LinearRecurrence(rank=2)
+
+    def init(self, key: Key, dtype: Any = "float32") -> Params:
+        draw, width, (r, n) = as_draw(key, dtype), self.in_features, self.widths
+        bound, dt = r**-0.5, draw.child("dt")
+        bias = init_time_step(dt, (width,), self.dt_min, self.dt_max)
+        a = draw.array(np.tile(np.arange(1, n + 1), (width, 1)), label="recurrence")
+        return {
+            "projection": nn.uniform_dense(draw, "projection", width, r + 2 * n),
+            "dt": {"kernel": dt.uniform("kernel", (r, width), -bound, bound), "bias": bias},
+            "A_log": namespace(a).log(a),
+            "d": draw.ones((width,), label="scale"),
+        }
+
+    def initial_state(self, params: Params) -> State:
+        return np.zeros((self.in_features, self.state_size))
+
+    def embed(self, params: Params, x: Array) -> Inputs:
+        r, n = self.widths
+        p = wide(nn.linear(params["projection"], x))
+        dt = nn.softplus(nn.linear(params["dt"], p[..., :r]))
+        return {"x": wide(x), "dt": dt, "b": p[..., r : r + n], "c": p[..., r + n :]}
+
+    def rule_inputs(self, params: Params, inputs: Inputs) -> Inputs:
+        dt, x, b = inputs["dt"][..., None], inputs["x"][..., None], inputs["b"][..., None, :]
+        xp = namespace(dt)
+        a = -xp.exp(xp.astype(params["A_log"], dt.dtype, copy=False))
+        return {"a": xp.exp(dt * a), "b": dt * x * b}
+
+    def read(self, params: Params, state: State, inputs: Inputs) -> Array:
+        return (state @ inputs["c"][..., None])[..., 0]
+
+    def output(self, params: Params, read: Array, inputs: Inputs) -> Array:
+        xp = namespace(read)
+        x, d = (xp.astype(a, read.dtype, copy=False) for a in (inputs["x"], params["d"]))
+        return read + d * x

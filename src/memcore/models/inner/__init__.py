@@ -1,0 +1,3 @@
+"""Memories that are trained while they read."""
+
+from memcore.models.inner.ttt_linear import TTTLinear as TTTLinear

@@ -1,0 +1,1 @@
+"""Memories that are trained while they read."""
