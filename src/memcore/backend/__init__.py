@@ -37,3 +37,7 @@ from memcore.backend.tree import tree_leaves as tree_leaves
 from memcore.backend.tree import tree_map as tree_map
 from memcore.backend.tree import tree_paths as tree_paths
 from memcore.backend.tree import tree_unflatten as tree_unflatten
+from memcore.backend.values import as_flags as as_flags
+from memcore.backend.values import is_symbolic as is_symbolic
+from memcore.backend.values import known as known
+from memcore.backend.values import plain as plain
