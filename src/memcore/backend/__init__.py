@@ -9,8 +9,10 @@ from memcore.backend.arithmetic import Numbers as Numbers
 from memcore.backend.arithmetic import numbers_of as numbers_of
 from memcore.backend.arithmetic import plus as plus
 from memcore.backend.draws import Draw as Draw
+from memcore.backend.draws import TooManyNumbers as TooManyNumbers
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
+from memcore.backend.draws import at_most as at_most
 from memcore.backend.functions import checkpoint as checkpoint
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import sigmoid as sigmoid
