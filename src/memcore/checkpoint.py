@@ -117,8 +117,9 @@ def _check_layers(config: Any, size: int) -> None:
 def _layers(config: Any) -> Iterator[Any]:
     if isinstance(config, dict):
         yield config.get("layers")
-    for part in config.values() if isinstance(config, dict) else config:
-        if isinstance(part, dict | list):
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
             yield from _layers(part)
 
 
