@@ -11,7 +11,8 @@ from typing import Any
 from mkdocs.structure.files import File, Files, InclusionLevel
 
 HERE = Path(__file__).parent
-MARKER = "<!-- results -->"
+MARKER = "<!-- measured -->"
+"""Not that of the page of baselines, which `baselines.py` writes into."""
 
 
 def results() -> list[Path]:

@@ -302,14 +302,14 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "starts scalar": (lambda: GRU.apply(P, X, starts=True), r"^starts has shape \(\), expected"),
     "starts ints": (
-        lambda: GRU.apply(P, X, starts=np.zeros((4, 12), int)),
-        r"^starts has dtype int64, expected bool",
+        lambda: GRU.apply(P, X, starts=np.full((4, 12), 2)),
+        r"^starts has the value 2, expected only 0 and 1",
     ),
     "valid": (
         lambda: GRU.apply(P, X, valid=np.zeros((3, 12), bool)),
         r"^valid has shape \(3, 12\), expected \(4, 12\) to match xs \(4, 12, 3\)",
     ),
-    "valid floats": (lambda: GRU.apply(P, X, valid=X[..., 0]), r"^valid has dtype float64"),
+    "valid floats": (lambda: GRU.apply(P, X, valid=X[..., 0] + 0.5), r"^valid has the value"),
     "state": (
         lambda: GRU.apply(P, X, np.zeros((4, 5))),
         r"^state has shape \(4, 5\), expected \(4, 4\) to match xs \(4, 12, 3\)",

@@ -28,8 +28,8 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         r"^starts has shape \(3, 5\), expected \(2, 5\)",
     ),
     "starts_dtype": (
-        lambda: ops.linear_attention(Q, Q, V, starts=np.zeros((2, 5))),
-        r"^starts has dtype float64, expected bool",
+        lambda: ops.linear_attention(Q, Q, V, starts=np.zeros((2, 5), complex)),
+        r"^starts has dtype complex128, expected bool",
     ),
     "valid": (
         lambda: ops.causal_convolution(X, X[0, :3], valid=np.zeros((2, 4), bool)),

@@ -365,8 +365,8 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         r"^starts has shape \(2, 4\), expected \(2, 5\)",
     ),
     "reverse_valid": (
-        lambda: _linear(X, X, valid=np.zeros((2, 5)), reverse=True),
-        r"^valid has dtype float64, expected bool",
+        lambda: _linear(X, X, valid=np.full((2, 5), 0.5), reverse=True),
+        r"^valid has the value 0.5, expected only 0 and 1",
     ),
     "reverse_state": (
         lambda: _linear(X, X, X, reverse=True),

@@ -39,7 +39,7 @@ def test_dones(backend: Backend) -> None:
 def test_dones_of_numbers_and_lists() -> None:
     check(memcore.starts_from_dones([0.0, 1.0, 0.0], previous=1), bits("101"))
     check(
-        memcore.starts_from_dones([[0, 1, 0], [2, 0, 0]], previous=True), [bits("101"), bits("110")]
+        memcore.starts_from_dones([[0, 1, 0], [1, 0, 0]], previous=True), [bits("101"), bits("110")]
     )
 
 

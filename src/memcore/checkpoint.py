@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from memcore.backend import to_numpy, tree_paths
+from memcore import files
+from memcore.backend import TooManyNumbers, at_most, to_numpy, tree_paths
 from memcore.cell import Model, Params
 from memcore.engine.parameters import check_params
 from memcore.registry import from_config, to_config
@@ -18,78 +19,139 @@ from memcore.registry import from_config, to_config
 FORMAT = 1
 """Number of the layout of the file: arrays by path, and ``{"format", "model"}`` as metadata."""
 
+DTYPES = {
+    "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+    "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+    "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64", "C64": "complex64",
+}  # fmt: skip
+"""What a file holds, by the names in it."""
+
 
 def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
     """Write a model and its parameters to one file.
 
     Args:
         path: the file, ``.safetensors`` by custom. It is written beside and renamed, so that it is
-            never half there.
+            never half there; one that was there leaves its mode, and a link goes on to point to it.
+            What a killed process left half-written in the folder is removed.
         model: of a registered class.
         params: the model's parameters, from any library.
 
     Raises:
-        ValueError: ``params`` do not have the model's leaves or shapes.
+        ValueError: ``params`` do not have the model's leaves or shapes, or ``path`` names no file.
+        TypeError: a leaf does not hold numbers of at most 64 bits, or ``model`` is no model.
+        OSError: there cannot be a file at ``path``: its folder is not there, it is a folder itself.
     """
     from safetensors.numpy import save as to_bytes
 
-    path = Path(path)
-    arrays = {name: np.asarray(to_numpy(leaf), order="C") for name, leaf in tree_paths(params)}
+    target, config = files.checked_path(path), to_config(model)
+    arrays = {name: _numbers(name, leaf) for name, leaf in tree_paths(params)}
     check_params(model, arrays)
     # One entry: safetensors writes several in a random order, and equal models make equal files.
-    metadata = {"memcore": json.dumps({"format": FORMAT, "model": to_config(model)})}
-    _replace(path, to_bytes(arrays, metadata))
+    metadata = {"memcore": json.dumps({"format": FORMAT, "model": config})}
+    files.replace(target, to_bytes(arrays, metadata))
 
 
-def _replace(path: Path, content: bytes) -> None:
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-    except BaseException:
-        os.unlink(beside)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _numbers(name: str, leaf: Any) -> np.ndarray:
+    array = np.asarray(to_numpy(leaf), order="C")
+    if array.dtype.name not in DTYPES.values():
+        raise TypeError(
+            f"params has the leaf {name!r} of dtype {array.dtype}, expected numbers of at "
+            "most 64 bits"
+        )
+    return array
 
 
 def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
     """Read what `save` wrote: ``(model, params)``, the parameters as NumPy arrays.
 
+    The configuration is held against the names and shapes in the file before an array is read, and a
+    model larger than its file is not built.
+
     NumPy itself has no bfloat16: without the package ml_dtypes, which JAX brings along, such parameters
     come as float32, with the same values.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError, IsADirectoryError: there is no such file, or a folder.
         ValueError: the file is damaged or not one of memcore's, or its leaves are not the model's.
     """
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"path is {os.fspath(path)!r}, where no file is")
+    path = files.existing_path(path)
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
+        with safe_open(path, framework="numpy") as file:
+            model = _model(path, file.metadata() or {})
             names = list(file.keys())
-            narrow = [] if _has_bfloat16() else [n for n in names if _is_bfloat16(file, n)]
+            _check_header(path, model, {name: _outline(path, file, name) for name in names})
+            narrow = [] if _has_bfloat16() else [n for n in names if _dtype(file, n) == "BF16"]
             arrays = {name: file.get_tensor(name) for name in names if name not in narrow}
         if narrow:
             arrays |= _widened(path, narrow)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
+    return model, _nest(arrays)
+
+
+def _model(path: str, metadata: dict[str, str]) -> Model:
     if "memcore" not in metadata:
         raise ValueError(f"{path} holds arrays, but no memcore model")
-    model = _model(str(path), metadata["memcore"])
-    check_params(model, arrays, str(path))
-    return model, _nest(arrays)
+    try:
+        content = json.loads(metadata["memcore"])
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, expected {FORMAT}")
+        _check_layers(content["model"], os.path.getsize(path))
+        return from_config(content["model"])
+    except RecursionError:
+        raise ValueError(f"{path} holds no readable model: it is nested too deeply") from None
+    except (AttributeError, ArithmeticError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no readable model: {error}") from error
+
+
+def _check_layers(config: Any, size: int) -> None:
+    """Before a stack makes a list of them: no layer takes less than a byte."""
+    for layers in _layers(config):
+        if isinstance(layers, int) and layers > size:
+            raise ValueError(f"layers is {layers}, expected no more than the file's {size} bytes")
+
+
+def _layers(config: Any) -> Iterator[Any]:
+    if isinstance(config, dict):
+        yield config.get("layers")
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _layers(part)
+
+
+def _check_header(path: str, model: Model, outlines: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless the model has these leaves; the work is bounded by the file's size."""
+    size = os.path.getsize(path)
+    try:
+        # What is drawn may be more than what is kept of it, and a little costs nothing.
+        with at_most(4 * size + 2**20):
+            check_params(model, outlines, path)
+    except TooManyNumbers:
+        raise ValueError(
+            f"{path} has {size} bytes, too few for the parameters of its {type(model).__name__}"
+        ) from None
+    except (ArithmeticError, MemoryError, RecursionError, TypeError) as error:
+        kind = type(error).__name__
+        raise ValueError(f"{path} holds no model that can be built: {kind}: {error}") from error
+
+
+def _dtype(file: Any, name: str) -> str:
+    return str(file.get_slice(name).get_dtype())
+
+
+def _outline(path: str, file: Any, name: str) -> np.ndarray:
+    """An array of the shape and kind of the one in the file, that takes no memory."""
+    dtype = _dtype(file, name)
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"{path} has the leaf {name!r} of dtype {dtype}, which NumPy does not have"
+        )
+    kind = "float32" if dtype == "BF16" else DTYPES[dtype]
+    return np.broadcast_to(np.zeros((), kind), file.get_slice(name).get_shape())
 
 
 def _has_bfloat16() -> bool:
@@ -100,11 +162,7 @@ def _has_bfloat16() -> bool:
     return True
 
 
-def _is_bfloat16(file: Any, name: str) -> bool:
-    return bool(file.get_slice(name).get_dtype() == "BF16")
-
-
-def _widened(path: str | os.PathLike[str], names: list[str]) -> dict[str, Any]:
+def _widened(path: str, names: list[str]) -> dict[str, Any]:
     """Arrays of bfloat16 as float32, of which they are the upper half."""
     from safetensors import deserialize
 
@@ -115,16 +173,6 @@ def _widened(path: str | os.PathLike[str], names: list[str]) -> dict[str, Any]:
         .reshape(view["shape"])
         for name, view in found.items()
     }
-
-
-def _model(path: str, text: str) -> Model:
-    try:
-        content = json.loads(text)
-        if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']!r}, expected {FORMAT}")
-        return from_config(content["model"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} holds no readable model: {error}") from error
 
 
 def _nest(arrays: dict[str, Any]) -> Params:

@@ -54,10 +54,15 @@ def register(name: str) -> Callable[[M], M]:
     """Class decorator: make a model known under ``name``.
 
     Raises:
+        TypeError: the name is no str, or the class not one of models.
         ValueError: another class has the name.
     """
+    if not isinstance(name, str):
+        raise TypeError(f'name is {name!r}, expected a str: @memcore.register("name")')
 
     def add(cls: M) -> M:
+        if not (isinstance(cls, type) and issubclass(cls, Model)):
+            raise TypeError(f"cls is {cls!r}, expected a subclass of memcore.Model")
         other = registry.known(name) or cls
         # The same class again is a module that was loaded anew.
         if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -101,7 +106,14 @@ def name_of(model: Model) -> str:
 
 
 def to_config(model: Model) -> dict[str, Any]:
-    """A model as a JSON-able dict: its registered name under ``"kind"``, and its fields."""
+    """A model as a JSON-able dict: its registered name under ``"kind"``, and its fields.
+
+    Raises:
+        TypeError: ``model`` is no model, or a field holds what JSON does not.
+        ValueError: its class is not registered.
+    """
+    if not isinstance(model, Model):
+        raise TypeError(f"model is {model!r}, expected a memcore.Model")
     fields = {name: _encode(getattr(model, name)) for name in _arguments(type(model))}
     return {"kind": name_of(model), **fields}
 
@@ -129,12 +141,15 @@ def from_config(config: dict[str, Any]) -> Model:
     """The inverse of `to_config`.
 
     Raises:
-        ValueError: an unknown model or field.
+        ValueError: an unknown model or field, or models nested too deeply.
     """
     if not isinstance(config, dict) or not isinstance(config.get("kind"), str):
         raise ValueError(f"config is {config!r}, expected a dict whose 'kind' names a model")
     cls = lookup(config["kind"])
-    fields = {name: _decode(value) for name, value in config.items() if name != "kind"}
+    try:
+        fields = {name: _decode(value) for name, value in config.items() if name != "kind"}
+    except RecursionError:
+        raise ValueError("config is nested too deeply: models within models without end") from None
     unknown = set(fields) - set(_arguments(cls))
     if unknown:
         raise ValueError(f"config of {cls.__name__} has the unknown fields {sorted(unknown)}")

@@ -3,42 +3,48 @@
 step       0  1  2  3  4  5  6  7
 starts     1  0  0  1  0  0  0  1      true: before x_t is used, the state becomes the initial one
 sequence   a  a  a  b  b  b  b  c
+
+Values are checked where they are known: everywhere but inside JAX's transformations.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
-from memcore.backend import namespace
-
-
-def _array(name: str, x: Any) -> Any:
-    x = x if array_api_compat.is_array_api_obj(x) else np.asarray(x)
-    if x.ndim < 1:
-        raise ValueError(f"{name} has shape {x.shape}, expected (..., T)")
-    return x
+from memcore.backend import (
+    as_flags,
+    is_bool,
+    is_floating,
+    is_integer,
+    is_symbolic,
+    known,
+    namespace,
+    plain,
+)
 
 
 def starts_from_dones(dones: Any, previous: Any = None) -> Any:
     """Starts from the reinforcement-learning convention: done at t, so step t+1 starts afresh.
 
     Args:
-        dones: ``(..., T)`` bool (numbers count as true where they are not zero).
-        previous: ``(...)`` bool, the last done of the rollout before (``dones[..., -1]`` of it). None:
-            the rollout continues whatever the state given with it holds.
+        dones: ``(..., T)`` bool, or numbers that are 0 and 1.
+        previous: ``(...)`` of the same kinds, the last done of the rollout before (``dones[..., -1]``
+            of it). None: the rollout continues whatever the state given with it holds.
 
     Returns:
         starts ``(..., T)`` bool.
+
+    Raises:
+        ValueError: a number is neither 0 nor 1, or a shape does not fit.
+        TypeError: an argument is of another kind.
     """
-    dones = _array("dones", dones)
+    dones = _with_axis("dones", as_flags("dones", dones), "(..., T)")
     xp = namespace(dones)
-    dones = xp.astype(dones, xp.bool)
     first = xp.zeros_like(dones[..., :1])
     if previous is not None:
-        previous = xp.astype(xp.asarray(previous), xp.bool)
+        previous = xp.asarray(as_flags("previous", previous))
         first = _broadcast("previous", previous, dones.shape[:-1])[..., None]
     return xp.concat([first, dones[..., :-1]], axis=-1)[..., : dones.shape[-1]]
 
@@ -52,18 +58,20 @@ def starts_from_segment_ids(segment_ids: Any, previous: Any = None) -> Any:
 
     Returns:
         starts ``(..., T)`` bool.
+
+    Raises:
+        ValueError: a shape does not fit.
+        TypeError: an argument does not hold integers.
     """
-    ids = _array("segment_ids", segment_ids)
+    ids = _with_axis("segment_ids", _ids("segment_ids", segment_ids), "(..., T)")
     xp = namespace(ids)
     changed = ids[..., 1:] != ids[..., :-1]
     if previous is None:
         first = xp.ones(ids[..., :1].shape, dtype=xp.bool)
     else:
-        # Neither in the dtype of the other, which may be too narrow for it.
-        integer = xp.arange(0).dtype
-        before = xp.astype(xp.asarray(previous), integer)
+        before = _moved("previous", _ids("previous", previous), xp)
         before = _broadcast("previous", before, ids.shape[:-1])[..., None]
-        first = xp.astype(ids[..., :1], integer) != before
+        first = _differ(ids[..., :1], before)
     return xp.concat([first, changed], axis=-1)
 
 
@@ -78,20 +86,36 @@ def starts_from_lengths(lengths: Any, total: int) -> Any:
         starts ``(..., T)`` bool.
 
     Raises:
-        ValueError: a length is negative, or they need more than ``total`` steps (checked on NumPy
-            arrays and lists, whose values are known).
+        ValueError: a length is negative, or they need more than ``total`` steps.
+        TypeError: an argument does not hold integers.
     """
-    lengths = _array("lengths", lengths)
-    if isinstance(lengths, np.ndarray):
-        if np.any(lengths < 0):
-            raise ValueError(f"lengths has {lengths.min()}, expected none to be negative")
-        if np.any(lengths.sum(-1) > total):
-            raise ValueError(
-                f"lengths add up to {lengths.sum(-1).max()}, expected at most {total=}"
-            )
+    lengths = _with_axis("lengths", _integers("lengths", lengths), "(..., N)")
+    total = _count("total", total)
+    _check_lengths(lengths, total, packed=True)
     xp = namespace(lengths)
     ends = xp.cumulative_sum(lengths, axis=-1, include_initial=True)
     return xp.any(ends[..., None] == xp.arange(total, dtype=ends.dtype), axis=-2)
+
+
+def valid_from_lengths(lengths: Any, total: int) -> Any:
+    """The mask of rows that hold one sequence each, from step 0 on, and then padding.
+
+    Args:
+        lengths: ``(...)`` integers, the length of each row's sequence, none negative.
+        total: T, the length of the rows.
+
+    Returns:
+        valid ``(..., T)`` bool: true on the first ``lengths`` steps.
+
+    Raises:
+        ValueError: a length is negative or more than ``total``.
+        TypeError: an argument does not hold integers.
+    """
+    lengths, total = _integers("lengths", lengths), _count("total", total)
+    _check_lengths(lengths, total, packed=False)
+    steps = namespace(lengths).arange(total)
+    # In a narrow dtype of the lengths the steps' numbers would wrap around.
+    return steps < namespace(lengths).astype(lengths, steps.dtype)[..., None]
 
 
 def starts_from_cu_seqlens(cu_seqlens: Any, total: int | None = None) -> Any:
@@ -105,24 +129,93 @@ def starts_from_cu_seqlens(cu_seqlens: Any, total: int | None = None) -> Any:
         starts ``(T,)`` bool.
 
     Raises:
-        ValueError: ``cu_seqlens`` is no list of that kind (values are checked on NumPy arrays and
-            lists).
+        ValueError: ``cu_seqlens`` is no list of that kind, or its last is more than ``total``.
+        TypeError: an argument does not hold integers, or ``total`` is None where the values of
+            ``cu_seqlens`` are not known.
     """
-    cu = _array("cu_seqlens", cu_seqlens)
+    cu = _integers("cu_seqlens", cu_seqlens)
     if cu.ndim != 1 or cu.shape[0] < 1:
         raise ValueError(f"cu_seqlens has shape {tuple(cu.shape)}, expected (N + 1,)")
+    values = known(cu)
+    if total is None and values is None:
+        raise TypeError("total is None, expected an int where the values of cu_seqlens are traced")
+    total = int(values[-1]) if total is None and values is not None else _count("total", total)
+    if values is not None:
+        _check_cumulative(values, total)
     xp = namespace(cu)
-    if isinstance(cu, np.ndarray):
-        if cu[0] != 0 or np.any(np.diff(cu) < 0):
-            raise ValueError(
-                f"cu_seqlens is {cu.tolist()}, expected to begin at 0 and not decrease"
-            )
-        if total is not None and cu[-1] > total:
-            raise ValueError(f"cu_seqlens ends at {cu[-1]}, expected at most {total=}")
-    total = int(cu[-1]) if total is None else total
     # In a narrow dtype of cu the steps' numbers would wrap around.
     steps = xp.arange(total)
     return xp.any(xp.astype(cu, steps.dtype)[:, None] == steps, axis=0)
+
+
+def _integers(name: str, x: Any) -> Any:
+    x = plain(name, x, "integers")
+    xp = namespace(x)
+    if is_floating(x) and 0 in x.shape:
+        # NumPy calls an empty list floats.
+        x = xp.astype(x, xp.int32)
+    if not is_integer(x):
+        raise TypeError(f"{name} has dtype {x.dtype}, expected integers")
+    return x
+
+
+def _ids(name: str, x: Any) -> Any:
+    x = plain(name, x, "integers")
+    # Booleans number two segments.
+    return namespace(x).astype(x, namespace(x).int32) if is_bool(x) else _integers(name, x)
+
+
+def _moved(name: str, x: Any, xp: Any) -> Any:
+    """Integers in the library ``xp``, whose widest dtype may be narrower."""
+    moved, values = xp.asarray(x), known(x)
+    limits = xp.iinfo(moved.dtype)
+    if values is not None and np.any((values < limits.min) | (values > limits.max)):
+        raise ValueError(f"{name} is {values.tolist()}, expected integers of {moved.dtype}")
+    return moved
+
+
+def _count(name: str, value: Any) -> Any:
+    if is_symbolic(value):
+        return value
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
+        raise TypeError(f"{name} is {value!r}, expected an int")
+    if value < 0:
+        raise ValueError(f"{name} is {value}, expected none below 0")
+    return int(value)
+
+
+def _check_lengths(lengths: Any, total: Any, packed: bool) -> None:
+    values = known(lengths)
+    if values is None or not isinstance(total, int) or not values.size:
+        return
+    if values.min() < 0:
+        raise ValueError(f"lengths has {values.min()}, expected none to be negative")
+    # As floats: a sum of integers may wrap around.
+    most = values.sum(-1, dtype=float).max() if packed else values.max()
+    if most > total:
+        verb = "add up to" if packed else "has"
+        raise ValueError(f"lengths {verb} {int(most)}, expected at most {total=}")
+
+
+def _check_cumulative(cu: np.ndarray, total: Any) -> None:
+    if cu[0] != 0 or np.any(cu[1:] < cu[:-1]):
+        raise ValueError(f"cu_seqlens is {cu.tolist()}, expected to begin at 0 and not decrease")
+    if isinstance(total, int) and cu[-1] > total:
+        raise ValueError(f"cu_seqlens ends at {cu[-1]}, expected at most {total=}")
+
+
+def _differ(a: Any, b: Any) -> Any:
+    """Where integers differ, each of which may be too large for the dtype of the other."""
+    xp = namespace(a, b)
+    wide = xp.arange(0).dtype
+    # An unsigned integer may wrap around even there; then the signs tell them apart.
+    return (xp.astype(a, wide) != xp.astype(b, wide)) | ((a < 0) != (b < 0))
+
+
+def _with_axis(name: str, x: Any, expected: str) -> Any:
+    if x.ndim < 1:
+        raise ValueError(f"{name} has shape {x.shape}, expected {expected}")
+    return x
 
 
 def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Any:

@@ -7,8 +7,10 @@ and for random draws. JAX is imported in here only, and only once a JAX array is
 from memcore.backend.draws import Draw as Draw
 from memcore.backend.draws import LabelDraw as LabelDraw
 from memcore.backend.draws import Labelled as Labelled
+from memcore.backend.draws import TooManyNumbers as TooManyNumbers
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
+from memcore.backend.draws import at_most as at_most
 from memcore.backend.functions import checkpoint as checkpoint
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import sigmoid as sigmoid
@@ -33,3 +35,7 @@ from memcore.backend.tree import tree_leaves as tree_leaves
 from memcore.backend.tree import tree_map as tree_map
 from memcore.backend.tree import tree_paths as tree_paths
 from memcore.backend.tree import tree_unflatten as tree_unflatten
+from memcore.backend.values import as_flags as as_flags
+from memcore.backend.values import is_symbolic as is_symbolic
+from memcore.backend.values import known as known
+from memcore.backend.values import plain as plain

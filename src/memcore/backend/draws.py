@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from memcore.backend.namespace import is_jax
+
+
+class TooManyNumbers(ValueError):
+    """More was drawn than `at_most` allows."""
+
+
+DRAW_COST = 64
+"""What a draw, or a part's own draws, counts beside its numbers: their time is about that of as many."""
+
+_left: ContextVar[list[int] | None] = ContextVar("_left", default=None)
+
+
+@contextmanager
+def at_most(numbers: int) -> Iterator[None]:
+    """Inside, `NumpyDraw` raises `TooManyNumbers`, before it draws, where all would be more than that."""
+    token = _left.set([numbers])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def _count(shape: tuple[int, ...]) -> None:
+    left = _left.get()
+    if left is not None:
+        left[0] -= DRAW_COST + math.prod(map(int, shape))
+        if left[0] < 0:
+            raise TooManyNumbers(f"a draw of shape {shape} is more than what is left")
 
 
 class Draw:
@@ -67,10 +99,12 @@ class NumpyDraw(Draw):
     def __init__(self, seeds: tuple[int, ...], dtype: Any) -> None:
         self.seeds, self.dtype = seeds, np.dtype(dtype)
 
-    def _generator(self, name: str) -> np.random.Generator:
+    def _generator(self, name: str, shape: tuple[int, ...]) -> np.random.Generator:
+        _count(shape)
         return np.random.default_rng([*self.seeds, _fold(name)])
 
     def child(self, name: str) -> NumpyDraw:
+        _count(())
         return NumpyDraw((*self.seeds, _fold(name)), self.dtype)
 
     def at(self, index: Any) -> NumpyDraw:
@@ -79,15 +113,16 @@ class NumpyDraw(Draw):
     def normal(
         self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
     ) -> np.ndarray:
-        return (scale * self._generator(name).standard_normal(shape)).astype(self.dtype)
+        return (scale * self._generator(name, shape).standard_normal(shape)).astype(self.dtype)
 
     def uniform(
         self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
         label: str | None = None,
     ) -> np.ndarray:  # fmt: skip
-        return self._generator(name).uniform(low, high, shape).astype(self.dtype)
+        return self._generator(name, shape).uniform(low, high, shape).astype(self.dtype)
 
     def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> np.ndarray:
+        _count(shape)
         return np.full(shape, value, self.dtype)
 
     def array(self, value: Any, *, label: str | None = None) -> np.ndarray:
@@ -109,6 +144,7 @@ class LabelDraw(Draw):
     dtype = np.dtype("float32")
 
     def child(self, name: str) -> LabelDraw:
+        _count(())
         return self
 
     def at(self, index: Any) -> LabelDraw:
@@ -118,6 +154,7 @@ class LabelDraw(Draw):
         return self.array(np.broadcast_to(np.float32(value), shape), label=label)
 
     def array(self, value: Any, *, label: str | None = None) -> Labelled:
+        _count(np.shape(value))
         array = np.asarray(value, np.float32).view(Labelled)
         array.label = label
         return array
@@ -195,10 +232,7 @@ def as_draw(key: Any, dtype: Any = "float32") -> Draw:
         TypeError: ``key`` is none of these, or ``dtype`` not a floating point one.
         ValueError: a negative seed.
     """
-    if str(np.dtype(dtype) if isinstance(dtype, type) else dtype).startswith(
-        ("int", "uint", "bool")
-    ):
-        raise TypeError(f"dtype is {dtype}, expected a floating point dtype")
+    dtype = _floating(dtype)
     if isinstance(key, Draw):
         return key
     if isinstance(key, np.random.Generator):
@@ -208,8 +242,44 @@ def as_draw(key: Any, dtype: Any = "float32") -> Draw:
             raise ValueError(f"key is the seed {key}, expected one that is not negative")
         return NumpyDraw((int(key),), dtype)
     if array_api_compat.is_jax_array(key):
+        _check_jax_key(key)
         return JaxDraw(key, dtype)
     raise TypeError(
         f"key is a {type(key).__name__}, expected a jax.random.key, a numpy.random.Generator or an "
         "int seed"
     )
+
+
+def _floating(dtype: Any) -> np.dtype[Any]:
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        _know_bfloat16()
+    try:
+        found = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"dtype is {dtype!r}, expected a floating point dtype") from error
+    # np.dtype(None) is float64.
+    if dtype is None or not (found.kind == "f" or found.name == "bfloat16"):
+        raise TypeError(f"dtype is {dtype!r}, expected a floating point dtype")
+    return found
+
+
+def _know_bfloat16() -> None:
+    """NumPy knows the name once the package has been imported."""
+    try:
+        import ml_dtypes  # noqa: F401
+    except ImportError as error:
+        raise TypeError(
+            "dtype is 'bfloat16', which NumPy has with the package ml_dtypes only"
+        ) from error
+
+
+def _check_jax_key(key: Any) -> None:
+    import jax
+
+    typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+    # The legacy keys of threefry and of rbg.
+    legacy = key.dtype == "uint32" and key.shape in ((2,), (4,))
+    if not (legacy or (typed and key.shape == ())):
+        raise TypeError(
+            f"key is a JAX array of {key.dtype} and shape {key.shape}, expected one jax.random.key"
+        )

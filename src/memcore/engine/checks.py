@@ -8,6 +8,7 @@ import array_api_compat
 import numpy as np
 
 from memcore.backend import (
+    as_flags,
     asarray_like,
     broadcast_like,
     is_bool,
@@ -89,12 +90,10 @@ def check_flags(
     name: str, flags: Any, xs: Any, shape: tuple[int, ...], like: str = "xs", times: int = 1
 ) -> Any:
     """``flags`` as booleans broadcast to ``shape``, whose last ``times`` axes must be there; None stays
-    None."""
+    None. Numbers must be 0 and 1, and are looked at before another dtype could round them."""
     if flags is None:
         return None
-    flags = asarray_like(flags, xs)
-    if not is_bool(flags):
-        raise TypeError(f"{name} has dtype {flags.dtype}, expected bool")
+    flags = asarray_like(as_flags(name, flags), xs)
     exact = flags.shape[max(flags.ndim - times, 0) :] == shape[len(shape) - times :]
     if not exact or not _fits(flags.shape, shape):
         raise ValueError(

@@ -1,6 +1,6 @@
 """The laws of the contract, checked on any model: ours, and a user's own.
 
-memcore.testing.check_model(MyCell(8))
+``memcore.testing.check_model(MyCell(8))`` raises for the laws that do not hold.
 """
 
 from __future__ import annotations
