@@ -13,6 +13,7 @@ from sizes import KERNEL, Sizes
 
 PER_STEP: dict[str, Callable[[Sizes], int]] = {
     "linear_recurrence": lambda n: 8 * n.width,
+    "widened_linear_recurrence": lambda n: 16 * 5 * n.width,
     "gated_cell": lambda n: 2 * 6 * n.width**2,
     "dense_recurrence": lambda n: 2 * n.dense**2,
     "linear_attention": lambda n: n.heads * 4 * n.size**2,

@@ -17,7 +17,7 @@ from harness import Effort, Program, Side, compiled, forward_and_gradient, measu
 from jobs import Job, NotRun
 from sizes import KERNEL, Sizes
 
-from memcore import GRU, ops
+from memcore import GRU, S6, ops
 from memcore.engine import auto
 
 MATRICES = (
@@ -57,11 +57,12 @@ def inputs(rng: np.random.Generator, n: Sizes) -> dict[str, Inputs]:
     matrices = normal(n.batch, n.length, n.dense, n.dense) / np.float32(2 * n.dense**0.5)
     log_input = normal(n.batch, n.length, n.heads)
     channels = -0.1 * np.abs(normal(*k.shape))
-    gru = GRU(n.width, hidden_size=n.width)
+    gru, s6 = GRU(n.width, hidden_size=n.width), S6(n.width)
     # Two Householder factors per step.
     twice = tuple(np.stack([x, x[:, ::-1]], axis=2) for x in (k, v, beta))
     return {
         "linear_recurrence": (ops.linear_recurrence, (a, b), {}),
+        "widened_linear_recurrence": (s6.apply, (s6.init(rng), b[0]), {}),
         "gated_cell": (gru.apply, (gru.init(rng), b[0]), {}),
         "dense_recurrence": (ops.dense_recurrence, (matrices, b[0][..., : n.dense]), {}),
         "linear_attention": (ops.linear_attention, (np.abs(q), np.abs(k), v), {"normalise": True}),
@@ -92,6 +93,7 @@ def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
     """
     kind = rule.split()[0]
     sizes = CHUNKS if kind in MATRICES else BLOCKS if kind in WINDOWS else {}
+    sizes = {"cpu": (8, 16, 32)} if kind.startswith("widened") else sizes
     fused = [("fused", size) for size in sizes.get(device, sizes.get("cpu", (None,)))]
     if kind == "full_attention":
         return fused

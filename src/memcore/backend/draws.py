@@ -151,10 +151,10 @@ class LabelDraw(Draw):
         return self
 
     def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Labelled:
+        _count(shape)
         return self.array(np.broadcast_to(np.float32(value), shape), label=label)
 
     def array(self, value: Any, *, label: str | None = None) -> Labelled:
-        _count(np.shape(value))
         array = np.asarray(value, np.float32).view(Labelled)
         array.label = label
         return array

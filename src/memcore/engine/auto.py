@@ -27,7 +27,7 @@ TABLE: dict[str, dict[str, Choice]] = {
         "gpu": Choice("associative"),
         "tpu": Choice("associative"),
     },
-    "widened linear_recurrence": {
+    "widened_linear_recurrence": {
         "numpy": Choice("fused", 16),
         "cpu": Choice("fused", 16),
         "gpu": Choice("fused", 16),

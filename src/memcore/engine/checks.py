@@ -86,6 +86,11 @@ def check_inputs(model: Any, xs: Any, name: str = "xs", lead: str = "..., T") ->
     return xs
 
 
+def as_booleans(**flags: Any) -> list[Any]:
+    """Flags as booleans, by name; looked at here, where the values of JAX arrays are known. None stays."""
+    return [None if x is None else as_flags(name, x) for name, x in flags.items()]
+
+
 def check_flags(
     name: str, flags: Any, xs: Any, shape: tuple[int, ...], like: str = "xs", times: int = 1
 ) -> Any:

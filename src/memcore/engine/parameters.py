@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from memcore.backend import LabelDraw, tree_paths
+from memcore.backend import LabelDraw, TooManyNumbers, tree_paths
 
 LABELS = {"kernel": "matrix", "embedding": "matrix", "bias": "bias", "scale": "scale"}
 """What a parameter of that name is, where its draw says nothing."""
@@ -17,8 +17,13 @@ LABELS = {"kernel": "matrix", "embedding": "matrix", "bias": "bias", "scale": "s
 @functools.lru_cache(maxsize=1024)
 def described(model: Any) -> dict[str, tuple[tuple[int, ...], str | None]]:
     """Shape and label of every parameter, by path."""
-    with np.errstate(all="ignore"):
-        drawn = model.init(LabelDraw())
+    try:
+        with np.errstate(all="ignore"):
+            drawn = model.init(LabelDraw())
+    except TooManyNumbers:
+        raise
+    except Exception:  # a user's init that wants a seed: names say what its parameters are
+        drawn = model.init(0)
     return {path: _describe(path, leaf) for path, leaf in tree_paths(drawn)}
 
 

@@ -18,6 +18,7 @@ from memcore.engine import resets
 from memcore.engine.call import Call
 from memcore.engine.checks import (
     as_array,
+    as_booleans,
     check_derivatives,
     check_flags,
     check_inputs,
@@ -38,7 +39,8 @@ def run_model(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple
     check_model(model)
     check_method(model, call.method, call.chunk_size, call.return_states)
     statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
-    xs, starts, valid = (as_array(x) for x in (xs, call.starts, call.valid))
+    starts, valid = as_booleans(starts=call.starts, valid=call.valid)
+    xs = as_array(xs)
     check_derivatives(model, call.method, (params, xs, state, starts, valid))
     key = None if call.key is None else as_key(call.key, (params, xs))
     return explained(run_checked, model, statics, (params, xs, state, starts, valid, key))
@@ -83,9 +85,19 @@ def run_checked(
     if model.grid > 1:
         ahead = (whole["phase"] + length) % model.grid
         memory = with_phase(memory, ahead, batch, xs)
+        states = [_with_phases(model, whole["phase"], s, xs, length, return_states) for s in states]
     if differs is not None:
         ys = resets.poison(namespace(xs).broadcast_to(differs[..., None], shape), ys)
     return (memory, ys, *states)
+
+
+def _with_phases(
+    model: Any, phase: Any, states: Any, like: Any, length: int, every: bool | int
+) -> Any:
+    """States on the way as whole states: a run can go on from any of them."""
+    xp, n = namespace(like), int(every)
+    ends = (xp.arange(length // n, dtype=xp.int32) + 1) * n
+    return {"phase": (phase[..., None] + ends) % model.grid, "memory": states}
 
 
 def _contained(
@@ -238,7 +250,7 @@ def scan(
         chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto`` chooses
             if None).
         return_states: whether to return states as well: True after each step, n after steps n, 2n, ...
-            The memory without the place in a grid. With True not by ``fused``.
+            With True not by ``fused``, which keeps none (a linear recurrence does).
 
     Returns:
         ``(state, ys)``, the last state and ``ys (..., T, out_features)``; with ``return_states``

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from memcore.backend import namespace
-from memcore.engine.checks import as_array, check_flags, check_inputs
+from memcore.engine.checks import as_array, as_booleans, check_flags, check_inputs
 from memcore.engine.parts import signature
 from memcore.engine.run import check_model, explained, run_checked
 
@@ -29,7 +29,7 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
     check_model(model)
     if not model.causal:
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
-    x, start = check_inputs(model, as_array(x), "x", "..."), as_array(start)
+    x, [start] = check_inputs(model, as_array(x), "x", "..."), as_booleans(start=start)
     return explained(_step, model, (model, signature(model)), (params, state, x, start))
 
 

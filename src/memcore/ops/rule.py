@@ -108,7 +108,7 @@ class RuleCell(Memoroid):
     @property
     def rule_name(self) -> str:  # type: ignore[override]
         name = self.rule.rule_name
-        return f"widened {name}" if self.widens else name
+        return f"widened_{name}" if self.widens else name
 
     @property
     def widens(self) -> bool:

@@ -83,9 +83,8 @@ def _states(case: Case) -> None:
     want = scan(
         *args, starts=case.starts, method="sequential", return_states=True if single else cut
     )
-    memory = want[0]["memory"] if case.model.grid > 1 else want[0]
     if single:
-        case.close(tree_map(lambda s: s[:, -1, ...], want[2]), memory, "the last of states")
+        case.close(tree_map(lambda s: s[:, -1, ...], want[2]), want[0], "the last of states")
     thinned = tree_map(lambda s: s[:, cut - 1 :: cut, ...], want[2]) if single else want[2]
     for method in (*case.methods[1:], "auto"):
         got = scan(*args, starts=case.starts, method=method, chunk_size=5, return_states=cut)

@@ -29,8 +29,8 @@ class Attention(RuleCell):
     Without a window it sees all inputs since the start, at most ``capacity`` of them: one more raises on
     NumPy and gives NaN on JAX.
 
-    State: with W of ``window`` or ``capacity + 1`` places, keys ``(W, heads, K)``, values ``(W, heads, V)`` and
-    filled ``(W,)`` bool. Cost per step ``O(W * heads * (K + V))``; parallel over time.
+    State: keys ``(W, heads, K)``, values ``(W, heads, V)``, filled ``(W,)`` bool, W being ``window`` or
+    ``capacity + 1``. Cost per step ``O(W * heads * (K + V))``; parallel over time.
 
     Source: Vaswani et al., arXiv:1706.03762; RoPE: arXiv:2104.09864; ALiBi: arXiv:2108.12409; sinks:
     arXiv:2309.17453, a logit per head as in gpt-oss.
