@@ -62,6 +62,37 @@ def test_the_other_losses():
         Objective("hinge")
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_hinge"])
+@pytest.mark.parametrize("label", [-100, 255, -1])
+def test_a_class_that_is_not_asked_for_weighs_nothing(loss, label):
+    """Labels and outputs of weight zero change neither the sums nor a gradient, whatever they are."""
+    random = np.random.RandomState(0)
+    outputs = random.normal(size=(1, 4, 3)).astype(np.float32)
+    targets, weights = np.array([[1, 2, 0, 1]], np.int32), np.array([[1, 1, 0, 0]], np.float32)
+    spoilt = np.where(weights[..., None] > 0, outputs, np.nan).astype(np.float32)
+    labels = np.where(weights > 0, targets, label).astype(np.int32)
+    # Only -100 is left out by itself; another label needs the weight.
+    given = np.ones_like(weights) if label == -100 else weights
+    value = lambda outputs, *others: Objective(loss).sums(outputs, *others)["loss"]  # noqa: E731
+    expected = value(jnp.asarray(outputs[:, :2]), targets[:, :2], weights[:, :2])
+    total = Objective(loss).sums(jnp.asarray(spoilt), labels, given)
+    assert float(total["loss"]) == pytest.approx(float(expected), rel=1e-6)
+    assert float(total["weight"]) == 2
+    gradient = jax.grad(value)(jnp.asarray(spoilt), labels, given)
+    assert np.isfinite(gradient).all() and not gradient[0, 2:].any() and gradient[0, :2].any()
+
+
+@pytest.mark.parametrize("loss", ["mse", "pose"])
+def test_numbers_of_weight_zero_may_be_anything(loss):
+    random = np.random.RandomState(0)
+    outputs, targets = random.normal(size=(2, 1, 3, 9)).astype(np.float32)
+    weights = np.array([[1, 0, 1]], np.float32)
+    expected = Objective(loss).sums(jnp.asarray(outputs), targets, weights)
+    outputs[0, 1], targets[0, 1] = np.nan, np.inf
+    total = Objective(loss).sums(jnp.asarray(outputs), targets, weights)
+    assert float(total["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
+
+
 def test_the_pose_loss_is_angle_and_distance():
     """A quarter turn and a step of length 3."""
     eye, turned = [1, 0, 0, 0, 1, 0], [0, 1, 0, -1, 0, 0]

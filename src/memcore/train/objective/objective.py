@@ -34,6 +34,9 @@ LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 
 CLASSES = ("cross_entropy", "squared_hinge")
 
+IGNORED = -100
+"""A class that is not asked for, whatever the step's weight; the number that torch and Hugging Face use."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -62,9 +65,18 @@ class Objective:
 
         outputs (B, T, out), targets (B, T) ints or (B, T, out) floats, weights (B, T). Returns
         scalars: `loss`; `score`, the number of right classes, or the loss again where the targets
-        are no classes; and `weight`, by which to divide both.
+        are no classes; and `weight`, by which to divide both. Steps of weight zero, and those whose
+        class is `IGNORED`, are left out, whatever outputs and targets hold there.
         """
-        outputs = outputs.astype(weights.dtype)
+        counts = jnp.asarray(weights) != 0
+        if self.loss in CLASSES:
+            counts = counts & (jnp.asarray(targets) != IGNORED)
+        # Chosen before the loss and not weighed after it: 0 * nan is nan, in a gradient as well.
+        outputs = jnp.where(counts[..., None], outputs.astype(weights.dtype), 0)
+        targets = jnp.where(
+            counts if targets.ndim == counts.ndim else counts[..., None], targets, 0
+        )
+        weights = jnp.where(counts, weights, 0)
         losses = LOSSES[self.loss](outputs, targets)
         scores = losses
         if self.loss in CLASSES:
