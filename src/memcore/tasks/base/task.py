@@ -114,6 +114,19 @@ class TaskDefaults:
     loss: ClassVar[str] = "cross_entropy"
     metric: ClassVar[str] = "accuracy"
 
+    asks: ClassVar[str] = ""
+    """What is asked, in a few words; pictures say it."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What pictures write for the tokens, or call the features; () for their numbers."""
+        return ()
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What pictures write for the classes, or call the outputs; () for their numbers."""
+        return ()
+
     def source(self, split: Split) -> Source:
         """The examples of one split; see `Task.source`."""
         raise NotImplementedError

@@ -53,6 +53,7 @@ class MNISTMath(DigitImages):
     digits only).
     """
 
+    asks: ClassVar[str] = "in which tenth is the result, of all results?"
     tokens: ClassVar[bool] = False
     in_features: ClassVar[int] = 1
     out_features: ClassVar[int] = 10
