@@ -9,12 +9,13 @@ import pytest
 from memcore import tasks
 from memcore.cli import main
 from memcore.registry import registry
+from tasks import own_data
 
 pytestmark = pytest.mark.requires("tyro", "matplotlib", "sklearn")
 
 
 @pytest.mark.parametrize("task", sorted(tasks.tasks))
-def test_a_picture_of_every_task(capsys, tmp_path, task):
+def test_a_picture_of_every_task(capsys, tmp_path, monkeypatch, task):
     from matplotlib.image import imread
 
     out = tmp_path / "pictures" / "x.png"
@@ -23,6 +24,8 @@ def test_a_picture_of_every_task(capsys, tmp_path, task):
         text = tmp_path / "text.txt"
         text.write_text("abcdefgh" * 200, encoding="utf-8")
         options = ["--task-options.path", str(text)]
+    for name, value in own_data.options(task, tmp_path, monkeypatch).items():
+        options += ["--data" if name == "data" else f"--task-options.{name}", str(value)]
     arguments = ["show", "--task", task, "--count", "1", "--steps", "40", "--out", str(out)]
     assert main([*arguments, *options]) == 0
     assert capsys.readouterr().out.strip() == str(out)

@@ -48,7 +48,7 @@ def _line(axes: Axes, words: dict[str, list[str]], columns: int) -> None:
     axes.set_ylim(len(words) - 0.5, -0.5)
     for place, row in enumerate(words.values()):
         for column, word in enumerate(row):
-            weight = "normal" if place == 0 else "bold"
+            weight = "bold" if place and len(word) < 4 else "normal"
             axes.text(
                 column,
                 place,

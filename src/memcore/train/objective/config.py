@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import memcore
-from memcore import tasks
+from memcore import plugins, tasks
 from memcore.cell import Model
 from memcore.tasks import Task
 from memcore.tasks.base.checks import at_least
@@ -64,6 +64,9 @@ class Config:
     segments. With a `patience` above 0 training ends after that many checks without a lower loss, with
     the parameters of the last step. With `evaluate_rows` above 0 only the first so many rows of a split
     are evaluated.
+
+    `imports` are modules that register a model or a task of your own; they are imported before a
+    configuration is read (on the command line: --import).
     """
 
     task: Task
@@ -79,6 +82,7 @@ class Config:
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     validate_every: int = 100
     checkpoint_every: int = 200
+    imports: tuple[str, ...] = field(default_factory=plugins.named)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
@@ -122,21 +126,26 @@ class Config:
     def to_json(self) -> dict[str, Any]:
         """A dict of what JSON knows; `from_json` is its inverse."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        imports = values.pop("imports")
         return {
             **values,
             "task": tasks.to_config(self.task),
             "model": memcore.to_config(self.model),
             "optimizer": asdict(self.optimizer),
+            **({"imports": list(imports)} if imports else {}),
         }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
-        """The configuration that `to_json` gave."""
+        """The configuration that `to_json` gave; ValueError where its `imports` cannot be imported."""
+        imports = tuple(values.get("imports", ()))
+        plugins.load(imports)
         return cls(
             **{
                 **values,
                 "task": tasks.make(**values["task"]),
                 "model": memcore.from_config(values["model"]),
                 "optimizer": OptimizerOptions(**values["optimizer"]),
+                "imports": imports,
             }
         )
