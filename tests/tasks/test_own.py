@@ -198,6 +198,7 @@ def test_texts_of_hugging_face(monkeypatch):
     assert np.flatnonzero(row["weights"]).tolist() == [count - 1]
     assert row["targets"][count - 1] == plain["label"]
     assert task.resolved().classes == 2 and task.title == "hugging_face (texts)"
+    assert [task.input_names[token] for token in row["xs"][:count]] == list(plain["text"][:8])
 
 
 def test_steps_of_hugging_face(monkeypatch):

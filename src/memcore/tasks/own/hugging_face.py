@@ -13,6 +13,7 @@ from memcore.tasks.base.registry import register
 from memcore.tasks.base.splits import stratified, three_way
 from memcore.tasks.base.task import SPLITS, Example, Split, TaskDefaults, check_index, check_split
 from memcore.tasks.own.arrays import IGNORED
+from memcore.tasks.text.characters import visible
 
 BYTES = 257
 """Tokens of a text: its bytes in UTF-8, from 1 on; 0 fills up."""
@@ -72,9 +73,21 @@ class HuggingFace(TaskDefaults):
 
     @property
     def out_features(self) -> int:
+        named = len(self.output_names)
+        return self.classes or named or 1 + _greatest(self._set(), self.target)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        if not self.tokens or self.in_features != BYTES:
+            return ()
+        letters = (visible(chr(byte)) if byte < 128 else f"{byte:x}" for byte in range(BYTES - 1))
+        return ("·", *letters)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The names that the data set has for its classes."""
         feature = getattr(self._set()["train"], "features", {}).get(self.target)
-        said = getattr(feature, "num_classes", None)
-        return self.classes or said or 1 + _greatest(self._set(), self.target)
+        return tuple(getattr(feature, "names", None) or ())
 
     def resolved(self) -> Any:
         """The same task with the place of its data and the sizes that follow from it written out."""

@@ -68,7 +68,7 @@ def _title(drawn: Figure, task: Task, which: str) -> None:
         va="top",
     )
     options = {key: value for key, value in to_config(task).items() if key != "name"}
-    words = [f"{key}={_short(value)}" for key, value in options.items() if value is not None]
+    words = [f"{key}={_short(value)}" for key, value in options.items() if value not in (None, "")]
     text = ", ".join(words)
     shown = text if len(text) < 130 else text[:129] + "…"
     where = 1 - 0.36 / drawn.get_figheight()

@@ -42,7 +42,8 @@ def ground(axes: Axes, seen: Window) -> None:
     for place in seen.asked.tolist():
         dark = 0.1 + 0.25 * float(weights[place]) / most
         step = int(steps[place])
-        axes.axvspan(step - 0.5, step + 0.5, color=ASKED, alpha=dark, linewidth=edge, zorder=0)
+        look = {"color": ASKED, "alpha": dark, "linewidth": edge, "antialiased": False}
+        axes.axvspan(step - 0.5, step + 0.5, zorder=0, **look)
 
 
 def name(names: tuple[str, ...], number: int) -> str:

@@ -59,7 +59,7 @@ class Text(TaskDefaults):
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        return ("?", *map(_visible, self._corpus().vocabulary))
+        return ("?", *map(visible, self._corpus().vocabulary))
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -116,7 +116,7 @@ def _read(path: Path, changed: int) -> Corpus:
     return Corpus(tokens, "".join(map(chr, vocabulary.tolist())))
 
 
-def _visible(character: str) -> str:
+def visible(character: str) -> str:
     """A character as one sees it; a code point where there is nothing to see."""
     shown = {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(character, character)
     return shown if shown.isprintable() else f"{ord(character):x}"
