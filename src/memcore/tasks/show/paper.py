@@ -42,8 +42,10 @@ def ground(axes: Axes, seen: Window) -> None:
     for place in seen.asked.tolist():
         dark = 0.1 + 0.25 * float(weights[place]) / most
         step = int(steps[place])
-        look = {"color": ASKED, "alpha": dark, "linewidth": edge, "antialiased": False}
-        axes.axvspan(step - 0.5, step + 0.5, zorder=0, **look)
+        span = axes.axvspan(
+            step - 0.5, step + 0.5, color=ASKED, alpha=dark, linewidth=edge, zorder=0
+        )
+        span.set_antialiased(False)
 
 
 def name(names: tuple[str, ...], number: int) -> str:

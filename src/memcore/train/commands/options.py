@@ -29,7 +29,7 @@ class Options:
     pack: int = 1
     """How many examples of the task share a row, each beginning with a start."""
     model: str = "lru"
-    """What learns it."""
+    """What learns it: a name, or the models of the layers in turn, as in 5*lru,attention:window=32."""
     framework: Framework = Config.framework
     """What wraps the model; the numbers are the same."""
     steps: int = Config.steps
@@ -46,8 +46,8 @@ class Options:
     """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
     evaluate_rows: int = Config.evaluate_rows
     """How many rows of a split are evaluated, the first ones; 0: all."""
-    layers: int = 2
-    """Blocks of the residual stack."""
+    layers: int | None = None
+    """Blocks of the residual stack; without it 2, or as many as the model names."""
     width: int = 64
     """Width of the stack, and so of the model's inputs."""
     position: Literal["learned", "none"] = "learned"

@@ -5,6 +5,7 @@ The first reads the names of task and model; the second knows all their options.
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from memcore import tasks
 from memcore.cell import Model
 from memcore.registry import lookup, registry
 from memcore.tasks import Task
+from memcore.train.commands import models
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
@@ -49,14 +51,16 @@ def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
 
 def _options(names: Names) -> type:
     """`Options` with the names as choices, and the fields of the named task and model."""
-    task, cell = tasks.task_class(names.task), _cell_options(lookup(names.model))
+    task = tasks.task_class(names.task)
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
-        ("model", Literal[tuple(sorted(registry))], names.model),
         ("optimizer", tyro.conf.OmitArgPrefixes[OptimizerOptions], OptimizerOptions()),
-        ("cell", cell, cell()),
         ("task_options", task, task()),
     ]
+    if models.plain(names.model):
+        cell = _cell_options(lookup(names.model))
+        fields.append(("model", Literal[tuple(sorted(registry))], names.model))
+        fields.append(("cell", cell, cell()))
     return dataclasses.make_dataclass("Train", fields, bases=(Options,), frozen=True)
 
 
@@ -80,16 +84,14 @@ def _cell_options(model: type[Model]) -> type:
 
 
 def _config(options: Any) -> Config:
-    fields = dataclasses.fields(options.cell)
-    chosen = {field.name: getattr(options.cell, field.name) for field in fields}
-    model = lookup(options.model)(**{**chosen, "in_features": options.width})
+    model = _model(options)
     task = packed(options.task_options, options.pack)
     return Config(
         task=task,
         model=network(
             task,
             model,
-            layers=options.layers,
+            layers=_layers(options.layers, model),
             position=None if options.position == "none" else "learned",
         ),
         framework=options.framework,
@@ -106,6 +108,23 @@ def _config(options: Any) -> Config:
     )
 
 
+def _model(options: Any) -> Model | tuple[Model, ...]:
+    """The models of the layers, from the model's text or from its name and --cell.*."""
+    if not models.plain(options.model):
+        return models.models(options.model, options.width)
+    fields = dataclasses.fields(options.cell)
+    chosen = {field.name: getattr(options.cell, field.name) for field in fields}
+    return lookup(options.model)(**{**chosen, "in_features": options.width})
+
+
+def _layers(given: int | None, model: Model | tuple[Model, ...]) -> int:
+    """How many blocks there are; ValueError where a model would have none."""
+    least = len(model) if isinstance(model, tuple) else 1
+    if given is not None and given < least:
+        raise ValueError(f"layers is {given}, expected {least} or more: the model names as many")
+    return given or max(2, least)
+
+
 def packed(task: Task, pack: int) -> Task:
     """The task, its folders made absolute, or with `pack` of its examples in a row."""
     task = task.resolved()
@@ -113,5 +132,6 @@ def packed(task: Task, pack: int) -> Task:
 
 
 def _folder(options: Any) -> Path:
-    name = f"{options.task}-{options.model}-{options.framework}-{options.seed}"
+    model = re.sub(r"[^\w.=-]+", "+", options.model)
+    name = f"{options.task}-{model}-{options.framework}-{options.seed}"
     return Path("runs") / name
