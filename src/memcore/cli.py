@@ -9,10 +9,16 @@ from collections.abc import Sequence
 COMMANDS = {
     "bench": ("memcore.train.commands.bench", "time a model by method of execution"),
     "compare": ("memcore.train.commands.compare.command", "train several models, and compare them"),
+    "evaluate": ("memcore.train.commands.evaluate", "evaluate a run on a split, at other lengths"),
     "list": ("memcore.train.commands.listing", "list models and tasks"),
+    "predict": ("memcore.train.commands.predict", "what a run's model makes of inputs in a file"),
     "show": ("memcore.train.commands.show", "draw a few examples of a task"),
     "train": ("memcore.train.commands.command", "train a model on a task"),
 }
+
+
+COMPLETION = ("--tyro-print-completion", "--tyro-write-completion")
+"""tyro's options for the completion of a shell."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"memcore {memcore.__version__}")
         return 0
+    if given[0] in COMPLETION:
+        return _run("completion", given)
     if given[0] not in COMMANDS:
         near = difflib.get_close_matches(given[0], COMMANDS, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -47,7 +55,8 @@ def usage() -> str:
         "usage: memcore COMMAND [OPTIONS]\n\n"
         f"commands:\n{commands}\n\n"
         "memcore COMMAND --help shows a command's options, memcore --version the version.\n"
-        "Every command takes --import MODULE, a module with models and tasks of your own."
+        "Every command takes --import MODULE, a module with models and tasks of your own.\n"
+        "memcore --tyro-print-completion bash (or zsh, tcsh) prints what completes them in a shell."
     )
 
 
@@ -87,7 +96,8 @@ def _spelled(arguments: list[str]) -> list[str]:
 
 def _run(name: str, arguments: list[str]) -> int:
     try:
-        command = importlib.import_module(COMMANDS[name][0])
+        place = f"memcore.train.commands.{name}" if name == "completion" else COMMANDS[name][0]
+        command = importlib.import_module(place)
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "memcore":
             raise

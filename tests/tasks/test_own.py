@@ -106,7 +106,7 @@ def test_arrays_that_make_no_sense_are_named(case):
 
 def test_too_few_classes_or_rows_are_refused():
     with pytest.raises(ValueError, match="classes is 2, expected 4 or more: the data has a 3"):
-        _ = tasks.ArrayTask(XS, INTS + 3, classes=2).out_features
+        tasks.ArrayTask(XS, INTS + 3, classes=2)
     with pytest.raises(ValueError, match="rows of the data is 2, expected 3 or more"):
         tasks.ArrayTask(XS[:2], INTS[:2]).source("train")
 

@@ -1,4 +1,4 @@
-"""`memcore show` and `memcore list`."""
+"""`memcore show`."""
 
 import subprocess
 import sys
@@ -8,7 +8,6 @@ import pytest
 
 from memcore import tasks
 from memcore.cli import main
-from memcore.registry import registry
 from tasks import own_data
 
 pytestmark = pytest.mark.requires("tyro", "matplotlib", "sklearn")
@@ -193,32 +192,16 @@ def test_without_out_the_picture_is_named_after_the_task(capsys, tmp_path, monke
     assert (tmp_path / "copy.png").is_file()
 
 
-def test_list_has_a_line_for_every_model_and_task(capsys):
-    assert main(["list"]) == 0
-    printed = capsys.readouterr().out
-    known = [line.split() for line in printed.splitlines() if line.startswith("  ")]
-    assert [words[0] for words in known] == [*sorted(registry), *sorted(tasks.tasks)]
-    assert all(len(words) > 3 for words in known)
-    assert main(["list", "tasks"]) == 0
-    assert capsys.readouterr().out == printed[printed.index("tasks:") :]
-
-
-@pytest.mark.parametrize("wrong", [["modles"], ["models", "tasks"]])
-def test_list_of_something_else(capsys, wrong):
-    assert main(["list", *wrong]) == 2
-    assert "expected nothing, models or tasks" in capsys.readouterr().err
-
-
-def test_help_of_show_and_list(capsys):
-    assert main(["list", "--help"]) == 0
-    assert capsys.readouterr().out.startswith("usage: memcore list")
+def test_help_of_show(capsys):
     with pytest.raises(SystemExit) as end:
         main(["show", "--task", "mqar", "--help"])
     assert end.value.code == 0
     assert "--task-options.pairs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["show", "--task", "copy", "--count", "1"]])
+@pytest.mark.parametrize(
+    "arguments", [["list"], ["list", "--models"], ["show", "--task", "copy", "--count", "1"]]
+)
 def test_neither_loads_what_trains(tmp_path, arguments):
     code = (
         f"import sys\nfrom memcore.cli import main\nassert main({arguments!r}) == 0\n"

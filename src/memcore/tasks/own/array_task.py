@@ -50,7 +50,7 @@ class OwnData(TaskDefaults):
 
     @property
     def loss(self) -> str:  # type: ignore[override]
-        return "cross_entropy" if self.arrays().classes else "mse"
+        return "cross_entropy" if self.classes or self.arrays().classes else "mse"
 
     @property
     def metric(self) -> str:  # type: ignore[override]
@@ -159,8 +159,10 @@ class ArrayTask(ArrayFile):
         vocabulary: int = 0,
     ) -> None:
         found = arrays(xs, targets, starts, weights)
-        super().__init__(MEMORY + _digest(found), classes, vocabulary)
         object.__setattr__(self, "_arrays", found)
+        super().__init__(MEMORY + _digest(found), classes, vocabulary)
+        object.__setattr__(self, "classes", self.out_features if found.classes else 0)
+        object.__setattr__(self, "vocabulary", self.in_features if found.tokens else 0)
 
     def arrays(self) -> Arrays:
         return self._arrays  # type: ignore[attr-defined,no-any-return]

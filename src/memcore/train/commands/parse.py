@@ -37,7 +37,7 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
     if names.resume is not None and "--help" not in others and "-h" not in others:
         return _resumed(names, others)
     options: Any = tyro.cli(
-        _options(names), args=arguments, prog=PROG, description=inspect.getdoc(Options)
+        options_of(names), args=arguments, prog=PROG, description=inspect.getdoc(Options)
     )
     return _config(options), options.out or _folder(options)
 
@@ -49,7 +49,7 @@ def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
     return RunFolder(names.resume).read_config(), names.resume
 
 
-def _options(names: Names) -> type:
+def options_of(names: Names) -> type:
     """`Options` with the names as choices, and the fields of the named task and model."""
     task = tasks.task_class(names.task)
     fields: list[Any] = [

@@ -52,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
         options = parse(arguments)
         path = options.out or Path(f"{options.task}.png")
         write(options, path)
+    except BrokenPipeError:
+        raise
     except (ValueError, IndexError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
@@ -66,13 +68,18 @@ def parse(arguments: Sequence[str]) -> Any:
     ValueError for an unknown task.
     """
     names, _ = tyro.cli(Names, args=arguments, return_unknown_args=True, add_help=False, prog=PROG)
+    options = options_of(names)
+    return tyro.cli(options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+
+
+def options_of(names: Names) -> type:
+    """`Options` with the names of tasks as choices, and the fields of the named task."""
     task = tasks.task_class(names.task)
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
         ("task_options", task, task()),
     ]
-    options = dataclasses.make_dataclass("Show", fields, bases=(Options,), frozen=True)
-    return tyro.cli(options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    return dataclasses.make_dataclass("Show", fields, bases=(Options,), frozen=True)
 
 
 def write(options: Any, path: Path) -> None:
