@@ -119,6 +119,27 @@ def test_symbols_have_names_and_heads_stand_below_each_other():
     assert labels == ["input", "N = 2", "N = 3", "N = 4", "N = 5"]
 
 
+def test_a_class_of_minus_100_is_not_asked_for():
+    from memcore.tasks.show import figure
+
+    class Ignores(tasks.Parity):
+        """Parity that asks at every other step."""
+
+        def example(self, numbers):
+            row = super().example(numbers)
+            row["targets"][::2] = -100
+            return row
+
+    words = [text.get_text() for text in figure(Ignores(length=4), "train", count=1).axes[0].texts]
+    assert words[4::2] == ["", ""] and set(words[5::2]) <= {"even", "odd"}
+
+
+def test_a_home_folder_is_that_of_the_user(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["show", "--task", "copy", "--count", "1", "--out=~/x.png"]) == 0
+    assert (tmp_path / "x.png").is_file()
+
+
 def test_characters_that_the_font_lacks_are_their_code_points(tmp_path):
     from memcore.tasks.show import figure
 

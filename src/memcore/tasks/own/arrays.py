@@ -5,10 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from memcore.tasks.base.task import Example, check_index
-
-IGNORED = -100
-"""A class that is not asked for."""
+from memcore.tasks.base.task import IGNORED, Example, check_index
 
 
 @dataclass(frozen=True, eq=False)

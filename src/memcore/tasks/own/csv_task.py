@@ -10,9 +10,9 @@ import numpy as np
 
 from memcore.tasks.base.checks import at_least
 from memcore.tasks.base.registry import register
-from memcore.tasks.base.task import Split, check_split
+from memcore.tasks.base.task import IGNORED, Split, check_split
 from memcore.tasks.own.array_task import OwnData
-from memcore.tasks.own.arrays import IGNORED, ArrayRows, Arrays, arrays
+from memcore.tasks.own.arrays import ArrayRows, Arrays, arrays
 
 Column = tuple[str, ...]
 

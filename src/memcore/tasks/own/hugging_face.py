@@ -11,8 +11,15 @@ from memcore.tasks.base.checks import at_least
 from memcore.tasks.base.generated import episode
 from memcore.tasks.base.registry import register
 from memcore.tasks.base.splits import stratified, three_way
-from memcore.tasks.base.task import SPLITS, Example, Split, TaskDefaults, check_index, check_split
-from memcore.tasks.own.arrays import IGNORED
+from memcore.tasks.base.task import (
+    IGNORED,
+    SPLITS,
+    Example,
+    Split,
+    TaskDefaults,
+    check_index,
+    check_split,
+)
 from memcore.tasks.text.characters import visible
 
 BYTES = 257

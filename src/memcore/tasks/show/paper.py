@@ -60,7 +60,7 @@ def _drawable(character: str) -> str:
 
 @functools.cache
 def _font() -> ft2font.FT2Font:
-    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    return font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
 
 
 def numbers_of(names: tuple[str, ...], count: int) -> list[str]:

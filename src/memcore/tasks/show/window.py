@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore.tasks.base.packing import joined
-from memcore.tasks.base.task import Example, Split, Task
+from memcore.tasks.base.task import IGNORED, Example, Split, Task
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,21 @@ def window(task: Task, split: Split, index: int, steps: int) -> Window:
     In the memory of two windows, however long the example is.
     """
     front = beginning(task, split, index, steps)
-    if front["weights"].any() or len(front["starts"]) < steps:
-        return Window(front)
+    if _counted(front)["weights"].any() or len(front["starts"]) < steps:
+        return Window(_counted(front))
     kept, length = front, 0
     for segment in task.segments(split, index, steps):
         length += len(segment["starts"])
         kept = last([kept, segment], steps) if length > len(segment["starts"]) else segment
-    return Window(kept, length - len(kept["starts"]))
+    return Window(_counted(kept), length - len(kept["starts"]))
+
+
+def _counted(example: Example) -> Example:
+    """The example, whose steps of the class -100 weigh nothing, as in the loss."""
+    targets, weights = example["targets"], example["weights"]
+    if targets.ndim == 1:
+        weights = np.where(targets == IGNORED, np.float32(0), weights)
+    return {**example, "weights": weights}
 
 
 def beginning(task: Task, split: Split, index: int, steps: int) -> Example:

@@ -65,7 +65,7 @@ def parse(arguments: Sequence[str]) -> tuple[Any, dict[str, Any]]:
         raise ValueError(f"{arguments[0]!r} comes first, expected the folder of a run")
     from memcore.train.runs.trained import settings
 
-    values = settings(Path(arguments[0]))
+    values = settings(Path(arguments[0]).expanduser())
     plugins.load(values.get("imports", ()))
     task = tasks.make(**values["task"])
     plain, pack = (task.task, task.pack) if isinstance(task, Packed) else (task, 1)
@@ -87,7 +87,7 @@ def lines(options: Any, values: dict[str, Any]) -> Iterator[str]:
     from memcore.train.runs.progress import shown
     from memcore.train.runs.trained import beyond, streamed, trained
 
-    model, params = trained(options.run)
+    model, params = trained(options.run.expanduser())
     names = ("batch_size", "segment", "evaluate_rows")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     for task in with_lengths(options):

@@ -37,7 +37,9 @@ class Options:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
     try:
-        options = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+        given = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+        output = given.output and given.output.expanduser()
+        options = Options(given.run.expanduser(), given.input.expanduser(), output)
         _ending("input", options.input)
         if options.output is not None:
             _ending("output", options.output)

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
     try:
         options = parse(arguments)
-        path = options.out or Path(f"{options.task}.png")
+        path = (options.out or Path(f"{options.task}.png")).expanduser()
         write(options, path)
     except BrokenPipeError:
         raise

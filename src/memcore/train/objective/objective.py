@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from memcore.tasks.base.task import IGNORED
 from memcore.tasks.signals.pose import pose_loss
 from memcore.train.objective.config import Precision
 
@@ -33,9 +34,6 @@ LOSSES: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 """Loss per step, ``(B, T, out), targets -> (B, T)``, by the name that a task gives."""
 
 CLASSES = ("cross_entropy", "squared_hinge")
-
-IGNORED = -100
-"""A class that is not asked for, whatever the step's weight; the number that torch and Hugging Face use."""
 
 
 @dataclass(frozen=True)
