@@ -41,7 +41,8 @@ class Options:
     precision: Precision = Config.precision
     """In which the model computes; parameters, states and the loss stay float32."""
     segment: int = Config.segment
-    """Time steps of a row per update, the state carried on (truncated backpropagation); 0: all."""
+    """Time steps of a row that an update sees, the state carried on (truncated backpropagation); 0: all.
+    Segments in which nothing is asked are passed over: they carry the state, and are no update."""
     patience: int = Config.patience
     """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
     evaluate_rows: int = Config.evaluate_rows

@@ -26,7 +26,12 @@ class Checkpoints:
     def save(
         self, step: int, learner: Learner, data: Any, seconds: float, timed: tuple[int, float]
     ) -> None:
-        """Take a checkpoint after `step`; the one before is removed afterwards."""
+        """Take a checkpoint after `step`; the one before is removed afterwards.
+
+        One that is there already stays: after it came no update, only segments that are read again.
+        """
+        if step == self._manager.latest_step():
+            return
         position = {"data": data.get_state(), "seconds": seconds, "timed": timed}
         self._manager.save(
             step,

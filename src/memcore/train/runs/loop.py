@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from memcore.tasks import batches
+from memcore.tasks import Batch, batches
 from memcore.tasks.base.streams import Segments, look
 from memcore.train.learners import Learner, average, new_learner
 from memcore.train.objective.config import Config
@@ -40,7 +41,7 @@ class Training:
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
         self.config, self.console = config, console or Console()
-        look(config.task, config.segment)
+        look(config.task, config.segment, config.evaluate_rows)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
         self.data: Any = (
             Segments(config.task, "train", size=config.segment, **how)
@@ -77,12 +78,13 @@ class Training:
         stop, ended = False, self._finished(step, metrics)
         with Interrupts() as interrupts, display:
             while not (stop or ended):
-                step += 1
-                metrics.train(step, self.learner.step(next(self.data)))
-                pace.step()
-                self._look(step, metrics, display, pace)
-                stop, ended = interrupts.seen, self._finished(step, metrics)
-                if stop or ended or step % config.checkpoint_every == 0:
+                asked = self._update(next(self.data), step + 1, metrics)
+                if asked:
+                    step += 1
+                    pace.step()
+                    self._look(step, metrics, display, pace)
+                stop, ended = interrupts.seen, asked and self._finished(step, metrics)
+                if stop or ended or (asked and step % config.checkpoint_every == 0):
                     metrics.flush()
                     pace.pause()
                     spent = time.monotonic() - began
@@ -94,6 +96,18 @@ class Training:
             return None
         spent = time.monotonic() - began
         return finish(config, self._evaluated(), self.folder, step, spent, pace.mean)
+
+    def _update(self, batch: Batch, step: int, metrics: Metrics) -> bool:
+        """Step `step`, if something is asked in the batch; else the batch only carries the state on.
+
+        So every step is an update of the parameters, for the learning rate as for everything else.
+        """
+        asked = bool(np.any(batch["weights"]))
+        if asked:
+            metrics.train(step, self.learner.step(batch))
+        elif self.learner.carry is not None:
+            self.learner.evaluate(batch)
+        return asked
 
     def _finished(self, step: int, metrics: Metrics) -> bool:
         """Whether all steps are done, or the last checks found no lower loss."""

@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
 
 def check(options: Options, task: Task) -> None:
     """Raise ValueError or OSError for data that are not as they should be, before anything is written."""
-    look(task, options.segment)
+    look(task, options.segment, options.evaluate_rows)
     rows = rows_of(task, "train")
     if options.batch_size > rows:
         raise ValueError(

@@ -60,7 +60,7 @@ class Options:
     precision: Precision = Config.precision
     """In which the models compute."""
     segment: int = Config.segment
-    """Time steps of a row per update, the state carried on; 0: all."""
+    """Time steps of a row that an update sees, the state carried on; 0: all."""
     patience: int = Config.patience
     """Checks without a lower validation loss that end a run, with its last parameters; 0: none."""
     evaluate_rows: int = Config.evaluate_rows
