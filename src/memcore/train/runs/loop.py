@@ -36,7 +36,8 @@ class Training:
     """A run about to start, or to go on.
 
     Raises FileExistsError where `out` holds another run, ValueError or FileNotFoundError where
-    the task's data is not as it should be, ImportError naming the extra of a missing framework.
+    the task's data is not as it should be, ImportError naming the extra of a missing framework,
+    BlockingIOError where another process trains in `out`.
     """
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
@@ -59,7 +60,8 @@ class Training:
             summary: Summary | None = Summary.read(self.folder.results)
             self._say(f"{self.folder.path} holds this run, finished; to train again, remove it")
         else:
-            summary = self._train()
+            with self.folder.held():
+                summary = self._train()
         if summary is not None:
             self.console.print(table(summary))
             self._say(f"model, metrics and curves: {self.folder.path}")

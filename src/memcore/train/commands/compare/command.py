@@ -23,11 +23,13 @@ from memcore.train.commands.compare.results import RESULTS, Outcome, rows, table
 from memcore.train.commands.parse import packed
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
+from memcore.train.runs.lock import held
 from memcore.train.runs.loop import Training
 from memcore.train.runs.progress import shown
 
 PROG = "memcore compare"
 FAILED = 1
+COMPARISON = "comparison.json"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,7 +48,12 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     console = Console()
     # Into a file or a pipe the table goes as wide as it is.
-    return compare(options, planned, console if console.is_terminal else Console(width=160))
+    console = console if console.is_terminal else Console(width=160)
+    try:
+        return compare(options, planned, console)
+    except BlockingIOError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
 
 
 def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
@@ -74,10 +81,22 @@ def check(options: Options, task: Task) -> None:
 def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     """The runs of the folder's comparison: those that are there, and those that are planned.
 
-    Raises FileExistsError where the folder holds a comparison with other settings, or something else.
+    Raises FileExistsError where the folder holds a comparison with other settings, or something else,
+    BlockingIOError where another process trains in it.
     """
+    folder = options.folder
+    if not (folder / COMPARISON).exists() and holds_other_things(folder, COMPARISON):
+        raise FileExistsError(
+            f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
+            "one (--out)"
+        )
+    with held(folder):
+        return _entered(options, task, planned)
+
+
+def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     folder, here = options.folder, options.settings(task)
-    path = folder / "comparison.json"
+    path = folder / COMPARISON
     runs: list[Any] = []
     if path.exists():
         there, runs = _read(path)
@@ -86,16 +105,10 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
                 f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
                 "(--out), or remove this one"
             )
-    elif holds_other_things(folder, path.name):
-        raise FileExistsError(
-            f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
-            "one (--out)"
-        )
     known = [
         Entry(model, position, rate, seed, options, task) for model, position, rate, seed in runs
     ]
     known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
-    folder.mkdir(parents=True, exist_ok=True)
     keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
     for draft in drafts(folder, path.name, *RESULTS, "curves.png"):
         draft.unlink(missing_ok=True)
@@ -120,7 +133,15 @@ class _Name:
 
 
 def compare(options: Options, planned: list[Entry], console: Console) -> int:
-    """Train what is not trained yet; after each run the results are those of the runs so far."""
+    """Train what is not trained yet; after each run the results are those of the runs so far.
+
+    Raises BlockingIOError where another process trains in the folder.
+    """
+    with held(options.folder):
+        return _compare(options, planned, console)
+
+
+def _compare(options: Options, planned: list[Entry], console: Console) -> int:
     title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
     outcomes: list[Outcome] = []
     with _progress(console) as progress:
