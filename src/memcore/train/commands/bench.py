@@ -15,7 +15,7 @@ from rich.table import Table
 
 from memcore.cell import Model
 from memcore.tasks.base.checks import at_least
-from memcore.train.commands.compare.options import chosen
+from memcore.train.commands.models import built
 
 PROG = "memcore bench"
 RUNS = 5
@@ -30,13 +30,13 @@ class Options:
     """
 
     model: str = "lru"
-    """Which one; fields behind its name, as in gated_delta_net:heads=2."""
+    """Which one; fields behind its name, as in gated_delta_net:heads=2,conv_size=2."""
     length: int = 1024
     """Time steps."""
     batch_size: int = 4
     """Sequences."""
     width: int = 64
-    """Width of the inputs."""
+    """Width of the inputs, and of the state where that is a vector."""
 
     def __post_init__(self) -> None:
         for name in ("length", "batch_size", "width"):
@@ -59,8 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 0, or 2 for bad arguments."""
     try:
         options = tyro.cli(Options, args=arguments, prog=PROG)
-        cls, fields = chosen(options.model)
-        model = cls(options.width, **fields)
+        model = built(options.model, options.width)
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2

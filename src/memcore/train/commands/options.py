@@ -13,6 +13,7 @@ class Names:
 
     task: str = "digits"
     model: str = "lru"
+    width: int = 64
     resume: Path | None = None
 
 
@@ -29,7 +30,7 @@ class Options:
     pack: int = 1
     """How many examples of the task share a row, each beginning with a start."""
     model: str = "lru"
-    """What learns it."""
+    """What learns it; fields may stand behind its name, as in gru:hidden_size=32."""
     framework: Framework = Config.framework
     """What wraps the model; the numbers are the same."""
     steps: int = Config.steps
@@ -50,9 +51,9 @@ class Options:
     layers: int = 2
     """Blocks of the residual stack."""
     width: int = 64
-    """Width of the stack, and so of the model's inputs."""
-    position: Literal["learned", "none"] = "learned"
-    """Whether the stack adds the step's number since the last start, up to 1,024."""
+    """Width of the stack, and of the model's state where that is a vector."""
+    position: Literal["learned"] | None = "learned"
+    """Whether the stack adds the step's number since the last start, up to 1,024, or none."""
     validate_every: int = Config.validate_every
     """Steps between checks on the validation split."""
     checkpoint_every: int = Config.checkpoint_every

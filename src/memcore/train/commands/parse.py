@@ -13,8 +13,10 @@ import tyro
 
 from memcore import tasks
 from memcore.cell import Model
-from memcore.registry import lookup, registry
+from memcore.registry import registry
 from memcore.tasks import Task
+from memcore.tasks.base.checks import check_types
+from memcore.train.commands.models import chosen, normal, optional, sizes
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
@@ -34,9 +36,9 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
     )
     if names.resume is not None and "--help" not in others and "-h" not in others:
         return _resumed(names, others)
-    options: Any = tyro.cli(
-        _options(names), args=arguments, prog=PROG, description=inspect.getdoc(Options)
-    )
+    kind = _options(names)
+    known = with_none(arguments, may_be_none(kind))
+    options: Any = tyro.cli(kind, args=known, prog=PROG, description=inspect.getdoc(Options))
     return _config(options), options.out or _folder(options)
 
 
@@ -49,12 +51,15 @@ def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
 
 def _options(names: Names) -> type:
     """`Options` with the names as choices, and the fields of the named task and model."""
-    task, cell = tasks.task_class(names.task), _cell_options(lookup(names.model))
+    model, given = chosen(names.model)
+    task, kind = tasks.task_class(names.task), _cell_options(model)
+    cell = kind(**{**sizes(model, names.width), **given})
+    check_types(cell)
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
-        ("model", Literal[tuple(sorted(registry))], names.model),
+        ("model", Literal[tuple(sorted({*registry, names.model}))], names.model),
         ("optimizer", tyro.conf.OmitArgPrefixes[OptimizerOptions], OptimizerOptions()),
-        ("cell", cell, cell()),
+        ("cell", kind, cell),
         ("task_options", task, task()),
     ]
     return dataclasses.make_dataclass("Train", fields, bases=(Options,), frozen=True)
@@ -79,10 +84,38 @@ def _cell_options(model: type[Model]) -> type:
     )
 
 
+def may_be_none(kind: type) -> set[str]:
+    """The options of a class, those of the dataclasses in it too, that may be None."""
+    found = {f"--{name}" for name in _optional(kind)}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            found |= {f"--{field.name}.{name}" for name in _optional(field.type)}
+    return {name.replace("_", "-") for name in found}
+
+
+def _optional(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind) if optional(kind, field.name)]
+
+
+def with_none(arguments: Sequence[str], options: set[str]) -> list[str]:
+    """The arguments, with `none` as tyro's `None` behind these options."""
+    known, before = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if equals and value == "none" and name.replace("_", "-") in options:
+            argument = f"{name}=None"
+        elif argument == "none" and before.replace("_", "-") in options:
+            argument = "None"
+        known.append(argument)
+        before = argument
+    return known
+
+
 def _config(options: Any) -> Config:
     fields = dataclasses.fields(options.cell)
-    chosen = {field.name: getattr(options.cell, field.name) for field in fields}
-    model = lookup(options.model)(**{**chosen, "in_features": options.width})
+    said = {field.name: getattr(options.cell, field.name) for field in fields}
+    cls, _ = chosen(options.model)
+    model = cls(**{**said, "in_features": options.width})
     task = packed(options.task_options, options.pack)
     return Config(
         task=task,
@@ -90,7 +123,7 @@ def _config(options: Any) -> Config:
             task,
             model,
             layers=options.layers,
-            position=None if options.position == "none" else "learned",
+            position=options.position,
         ),
         framework=options.framework,
         steps=options.steps,
@@ -113,5 +146,6 @@ def packed(task: Task, pack: int) -> Task:
 
 
 def _folder(options: Any) -> Path:
-    name = f"{options.task}-{options.model}-{options.framework}-{options.seed}"
+    model = normal(options.model).replace(":", "+").replace(",", "+")
+    name = f"{options.task}-{model}-{options.framework}-{options.seed}"
     return Path("runs") / name

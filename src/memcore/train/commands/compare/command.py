@@ -17,9 +17,10 @@ from memcore import tasks
 from memcore.tasks import Task
 from memcore.tasks.base.streams import look, rows_of
 from memcore.train.commands.command import INTERRUPTED
-from memcore.train.commands.compare.options import Entry, Options, entries
+from memcore.train.commands.compare.options import Entry, Options, entries, parameters
 from memcore.train.commands.compare.picture import draw
 from memcore.train.commands.compare.results import RESULTS, Outcome, rows, table, write
+from memcore.train.commands.models import normal
 from memcore.train.commands.parse import packed
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str]) -> int:
         options, task = parse(arguments)
         planned = list(entries(options, task))
         check(options, task)
+        if options.models != "all":  # of all, one that cannot be built is a row with its reason
+            for entry in planned:
+                parameters(entry.build().model)
         planned = enter(options, task, planned)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
@@ -106,7 +110,8 @@ def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
                 "(--out), or remove this one"
             )
     known = [
-        Entry(model, position, rate, seed, options, task) for model, position, rate, seed in runs
+        Entry(normal(model), position, rate, seed, options, task)
+        for model, position, rate, seed in runs
     ]
     known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
     keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
