@@ -132,7 +132,8 @@ def test_the_average_is_what_is_evaluated_and_saved(config, tmp_path, console):
     summary = run(config, tmp_path / "run", console)
     learner = new_learner(config)
     data = batches(config.task, batch_size=20)
-    assert Checkpoints(tmp_path / "run" / "checkpoints").restore(learner, data)[0] == 6
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", print)
+    assert checkpoints.restore(learner, data).step == 6
     _, saved = memcore.load(tmp_path / "run" / "model.safetensors")
     jax.tree.map(np.testing.assert_array_equal, saved, average(learner))
     plain = evaluate(learner, config.task, "test", 20)
@@ -288,7 +289,7 @@ def test_training_ends_when_nothing_gets_better(config, tmp_path, console):
     summary = run(config, tmp_path / "run", console)
     assert summary.steps < 40
     checkpoints = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
-    assert checkpoints == [str(summary.steps)] and summary.steps % config.checkpoint_every
+    assert str(summary.steps) in checkpoints and summary.steps % config.checkpoint_every
     assert run(config, tmp_path / "run", console) == summary
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from memcore.cell import Model
 from memcore.tasks.base.checks import at_least
 from memcore.train.commands.models import built
+from memcore.train.runs.console import new_console
 
 PROG = "memcore bench"
 RUNS = 5
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    Console().print(table(options, measure(model, options)))
+    new_console().print(table(options, measure(model, options)))
     return 0
 
 

@@ -15,7 +15,7 @@ from memcore import tasks
 from memcore.cell import Model
 from memcore.registry import registry
 from memcore.tasks import Task
-from memcore.tasks.base.checks import check_types
+from memcore.tasks.base.checks import at_least, check_types
 from memcore.train.commands.models import chosen, normal, optional, sizes
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
@@ -39,14 +39,15 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
     kind = _options(names)
     known = with_none(arguments, may_be_none(kind))
     options: Any = tyro.cli(kind, args=known, prog=PROG, description=inspect.getdoc(Options))
-    return _config(options), options.out or _folder(options)
+    return _config(options), options.out.expanduser() if options.out else _folder(options)
 
 
 def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
     assert names.resume is not None
     if others or names != Names(resume=names.resume):
         raise ValueError("--resume takes no other option: the run's folder has them all")
-    return RunFolder(names.resume).read_config(), names.resume
+    folder = names.resume.expanduser()
+    return RunFolder(folder).read_config(), folder
 
 
 def _options(names: Names) -> type:
@@ -112,6 +113,8 @@ def with_none(arguments: Sequence[str], options: set[str]) -> list[str]:
 
 
 def _config(options: Any) -> Config:
+    for name in ("width", "layers", "pack"):
+        at_least(name, getattr(options, name), 1)
     fields = dataclasses.fields(options.cell)
     said = {field.name: getattr(options.cell, field.name) for field in fields}
     cls, _ = chosen(options.model)

@@ -12,7 +12,8 @@ from memcore.tasks import Batch, batches
 from memcore.tasks.base.streams import Segments, look
 from memcore.train.learners import Learner, average, new_learner
 from memcore.train.objective.config import Config
-from memcore.train.runs.checkpoints import Checkpoints
+from memcore.train.runs.checkpoints import Checkpoints, Reached
+from memcore.train.runs.console import new_console
 from memcore.train.runs.evaluation import evaluate
 from memcore.train.runs.finish import finish
 from memcore.train.runs.folder import RunFolder
@@ -41,7 +42,9 @@ class Training:
     """
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
-        self.config, self.console = config, console or Console()
+        self.config, self.console = config, console or new_console()
+        self.interrupted = 0
+        """The signal that ended the run early."""
         look(config.task, config.segment, config.evaluate_rows)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
         self.data: Any = (
@@ -69,15 +72,16 @@ class Training:
 
     def _train(self) -> Summary | None:
         config = self.config
-        checkpoints = Checkpoints(self.folder.checkpoints)
+        checkpoints = Checkpoints(self.folder.checkpoints, self._say)
         metrics = Metrics(self.folder.metrics, config.task.metric)
-        step, seconds, timed = checkpoints.restore(self.learner, self.data)
+        reached = checkpoints.restore(self.learner, self.data)
+        step = reached.step
         metrics.rewind(step)
         if step:
             self._say(f"resuming {self.folder.path} after step {step}")
-        began, pace = time.monotonic() - seconds, Pace(*timed)
+        began, pace = time.monotonic() - reached.seconds, Pace(*reached.timed)
         display = Display(self.console, config.steps, step, config.task.metric)
-        stop, ended = False, self._finished(step, metrics)
+        stop, ended = 0, self._finished(step, metrics)
         with Interrupts() as interrupts, display:
             while not (stop or ended):
                 asked = self._update(next(self.data), step + 1, metrics)
@@ -89,12 +93,13 @@ class Training:
                 if stop or ended or (asked and step % config.checkpoint_every == 0):
                     metrics.flush()
                     pace.pause()
-                    spent = time.monotonic() - began
-                    checkpoints.save(step, self.learner, self.data, spent, pace.timed)
+                    reached = Reached(step, time.monotonic() - began, pace.timed)
+                    checkpoints.save(reached, self.learner, self.data)
         checkpoints.close()
         if not ended:
             again = f"memcore train --resume {self.folder.path}"
             self._say(f"interrupted after step {step}; to go on: {again}")
+            self.interrupted = stop
             return None
         spent = time.monotonic() - began
         return finish(config, self._evaluated(), self.folder, step, spent, pace.mean)

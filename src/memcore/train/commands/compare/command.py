@@ -16,12 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from memcore import tasks
 from memcore.tasks import Task
 from memcore.tasks.base.streams import look, rows_of
-from memcore.train.commands.command import INTERRUPTED
+from memcore.train.commands.command import interrupted
 from memcore.train.commands.compare.options import Entry, Options, entries, parameters
 from memcore.train.commands.compare.picture import draw
 from memcore.train.commands.compare.results import RESULTS, Outcome, rows, table, write
 from memcore.train.commands.models import normal
 from memcore.train.commands.parse import packed
+from memcore.train.runs.console import new_console
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
 from memcore.train.runs.lock import held
@@ -36,8 +37,8 @@ COMPARISON = "comparison.json"
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code.
 
-    0 where a run ended well, 1 where none did, 130 after Ctrl-C, 2 for arguments or data that are not as
-    they should be.
+    0 where a run ended well, 1 where none did, 130 after Ctrl-C, 143 after SIGTERM, 2 for arguments or
+    data that are not as they should be.
     """
     try:
         options, task = parse(arguments)
@@ -50,11 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    console = Console()
-    # Into a file or a pipe the table goes as wide as it is.
-    console = console if console.is_terminal else Console(width=160)
     try:
-        return compare(options, planned, console)
+        return compare(options, planned, new_console())
     except BlockingIOError as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
@@ -148,13 +146,14 @@ def compare(options: Options, planned: list[Entry], console: Console) -> int:
 
 def _compare(options: Options, planned: list[Entry], console: Console) -> int:
     title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
-    outcomes: list[Outcome] = []
+    outcomes, stopped = list[Outcome](), 0
     with _progress(console) as progress:
         bar = progress.add_task("", total=len(planned))
         for entry in planned:
             progress.update(bar, description=f"{entry.label}, seed {entry.seed}")
             outcome = attempt(entry)
-            if outcome is None:
+            if isinstance(outcome, int):
+                stopped = outcome
                 break
             outcomes.append(outcome)
             progress.advance(bar)
@@ -165,14 +164,14 @@ def _compare(options: Options, planned: list[Entry], console: Console) -> int:
     if outcomes:
         console.print(table(rows(outcomes), title))
         console.print(f"table, CSV, JSON and picture: {options.folder}", highlight=False)
-    if len(outcomes) < len(planned):
+    if stopped:
         console.print("interrupted; the same command goes on", highlight=False)
-        return INTERRUPTED
+        return interrupted(stopped)
     return 0 if any(row.mean is not None for row in rows(outcomes)) else FAILED
 
 
-def attempt(entry: Entry) -> Outcome | None:
-    """A run from its beginning, from where it was, or as it ended; None where Ctrl-C ended it.
+def attempt(entry: Entry) -> Outcome | int:
+    """A run from its beginning, from where it was, or as it ended; the signal that ended it early.
 
     Whatever goes wrong with one model is said in its row, and the others go on.
     """
@@ -181,7 +180,7 @@ def attempt(entry: Entry) -> Outcome | None:
         summary = training.run()
     except Exception as error:
         return Outcome(entry, reason=f"{type(error).__name__}: {error}".splitlines()[0][:200])
-    return None if summary is None else Outcome(entry, summary)
+    return training.interrupted if summary is None else Outcome(entry, summary)
 
 
 def _line(outcome: Outcome, number: int, of: int) -> str:

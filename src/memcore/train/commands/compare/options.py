@@ -100,7 +100,7 @@ class Options:
     @property
     def folder(self) -> Path:
         """Where the comparison lives."""
-        return self.out or Path("runs") / f"compare-{self.task}"
+        return self.out.expanduser() if self.out else Path("runs") / f"compare-{self.task}"
 
     def settings(self, task: Task) -> dict[str, Any]:
         """What all runs of a comparison share, as JSON: models, seeds and rates may still join."""
