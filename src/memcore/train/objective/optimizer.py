@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from memcore.train.objective.config import OptimizerOptions
@@ -21,8 +22,6 @@ def make_optimizer(
     labels: `model.labels(params)`, a tree of names; trees that wrap the same parameters in the
     same order (a module, a state) fit as well. `seed` is that of the noise.
     """
-    warmup = min(round(options.warmup * steps), steps - 1)
-    rate = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
 
     def labelled(name: str) -> Callable[[Any], Any]:
         return lambda params: _like(jax.tree.map(lambda label: label == name, labels), params)
@@ -34,7 +33,7 @@ def make_optimizer(
         optax.scale_by_adam(),
         optax.add_decayed_weights(options.weight_decay, labelled("matrix")),
         optax.masked(optax.scale(options.recurrence_rate), labelled("recurrence")),
-        optax.scale_by_learning_rate(rate),
+        optax.scale_by_learning_rate(schedule(options, steps)),
     )
 
     whole = averaged(adamw, options.average) if options.average else adamw
@@ -45,6 +44,19 @@ def make_optimizer(
             return whole.update(gradients, state, params)
 
     return optax.GradientTransformation(whole.init, update)
+
+
+def schedule(options: OptimizerOptions, steps: int) -> optax.Schedule:
+    """The learning rate by the number of updates before it, of `steps`."""
+    warmup = min(round(options.warmup * steps), steps - 1)
+    return optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
+
+
+def rates(options: OptimizerOptions, steps: int) -> list[float]:
+    """The learning rate of each of `steps` updates."""
+    with jax.numpy_dtype_promotion("standard"):
+        values = schedule(options, steps)(jnp.arange(steps))
+    return [float(rate) for rate in np.asarray(values)]
 
 
 def _noise(variance: float, seed: int) -> optax.GradientTransformation:

@@ -12,6 +12,7 @@ from memcore.tasks import Batch, batches
 from memcore.tasks.base.streams import Segments, look
 from memcore.train.learners import Learner, average, new_learner
 from memcore.train.objective.config import Config
+from memcore.train.objective.optimizer import rates
 from memcore.train.runs.checkpoints import Checkpoints, Reached
 from memcore.train.runs.console import new_console
 from memcore.train.runs.evaluation import evaluate
@@ -21,7 +22,7 @@ from memcore.train.runs.interrupt import Interrupts
 from memcore.train.runs.metrics import Metrics
 from memcore.train.runs.pace import Pace
 from memcore.train.runs.progress import Display
-from memcore.train.runs.report import Summary, table
+from memcore.train.runs.report import Summary, introduce, show
 
 
 def run(config: Config, out: str | Path, console: Console | None = None) -> Summary | None:
@@ -53,7 +54,9 @@ class Training:
             else batches(config.task, **how)
         )
         self.learner = new_learner(config)
+        self.rates = rates(config.optimizer, config.steps)
         self._average: Learner | None = None
+        self._tokens = 0
         self.folder = RunFolder(Path(out))
         self.folder.claim(config)
 
@@ -66,7 +69,7 @@ class Training:
             with self.folder.held():
                 summary = self._train()
         if summary is not None:
-            self.console.print(table(summary))
+            show(self.console, summary)
             self._say(f"model, metrics and curves: {self.folder.path}")
         return summary
 
@@ -77,10 +80,12 @@ class Training:
         reached = checkpoints.restore(self.learner, self.data)
         step = reached.step
         metrics.rewind(step)
+        introduce(self.console, config, self.learner.params, self.folder.path)
         if step:
             self._say(f"resuming {self.folder.path} after step {step}")
         began, pace = time.monotonic() - reached.seconds, Pace(*reached.timed)
-        display = Display(self.console, config.steps, step, config.task.metric)
+        how = (config.steps, step, config.task.metric, reached.seconds)
+        display = Display(self.console, *how)
         stop, ended = 0, self._finished(step, metrics)
         with Interrupts() as interrupts, display:
             while not (stop or ended):
@@ -109,6 +114,7 @@ class Training:
 
         So every step is an update of the parameters, for the learning rate as for everything else.
         """
+        self._tokens += batch["weights"].size
         asked = bool(np.any(batch["weights"]))
         if asked:
             metrics.train(step, self.learner.step(batch))
@@ -130,7 +136,7 @@ class Training:
     def _look(self, step: int, metrics: Metrics, display: Display, pace: Pace) -> None:
         """Check on the validation split when it is time; show the training loss now and then."""
         if self._due(step):
-            metrics.flush()
+            display.train(step, metrics.flush(), self.rates[step - 1], self._tokens)
             pace.pause()
             config = self.config
             how = (config.batch_size, config.segment, config.evaluate_rows)
@@ -138,7 +144,7 @@ class Training:
             metrics.check(step, "validation", values)
             display.check(step, values)
         if display.stale():
-            display.train(step, metrics.flush())
+            display.train(step, metrics.flush(), self.rates[step - 1], self._tokens)
 
     def _evaluated(self) -> Learner:
         """The learner that is evaluated: this one, or one with its averaged parameters."""

@@ -19,7 +19,14 @@ from memcore.tasks.base.streams import look, rows_of
 from memcore.train.commands.command import interrupted
 from memcore.train.commands.compare.options import Entry, Options, entries, parameters
 from memcore.train.commands.compare.picture import draw
-from memcore.train.commands.compare.results import RESULTS, Outcome, rows, table, write
+from memcore.train.commands.compare.results import (
+    RESULTS,
+    Outcome,
+    cells,
+    headers,
+    rows,
+    write,
+)
 from memcore.train.commands.models import normal
 from memcore.train.commands.parse import packed
 from memcore.train.runs.console import new_console
@@ -28,6 +35,7 @@ from memcore.train.runs.folder import RunFolder, difference, holds_other_things
 from memcore.train.runs.lock import held
 from memcore.train.runs.loop import Training
 from memcore.train.runs.progress import shown
+from memcore.train.runs.tables import show
 
 PROG = "memcore compare"
 FAILED = 1
@@ -160,9 +168,11 @@ def _compare(options: Options, planned: list[Entry], console: Console) -> int:
             write(rows(outcomes), options.folder)
             draw(outcomes, rows(outcomes), title, options.folder / "curves.png")
             if not console.is_terminal:
-                console.print(_line(outcome, len(outcomes), len(planned)), highlight=False)
+                line = _line(outcome, len(outcomes), len(planned))
+                console.print(line, highlight=False, soft_wrap=True)
     if outcomes:
-        console.print(table(rows(outcomes), title))
+        found = rows(outcomes)
+        show(console, title, headers(found), [cells(row) for row in found])
         console.print(f"table, CSV, JSON and picture: {options.folder}", highlight=False)
     if stopped:
         console.print("interrupted; the same command goes on", highlight=False)
