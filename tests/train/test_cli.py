@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -91,6 +92,9 @@ ERRORS = {
     "no run": (["train", "--resume", "nowhere"], "nowhere holds no run"),
     "cell": (["train", "--model", "gru", "--cell.hidden-size", "0"], "hidden_size is 0"),
     "steps": (["train", "--steps", "0"], "steps is 0, expected 1 or more"),
+    "width": (["train", "--width", "0"], "memcore train: width is 0, expected 1 or more"),
+    "layers": (["train", "--layers", "0"], "memcore train: layers is 0, expected 1 or more"),
+    "pack": (["train", "--pack", "0"], "memcore train: pack is 0, expected 1 or more"),
     "tokens in a stack": (
         ["train", "--model", "residual_stack", "--cell.tokens"],
         "model reads tokens, expected models of vectors in a stack",
@@ -131,6 +135,10 @@ REFUSED = {
         "symbols is 1, expected at least 2",
     ),
     "optimizer": (["train", "--clip", "0"], "clip is 0.0, expected more than 0"),
+    "a count": (
+        ["train", "--task", "mnist_math", "--task-options.count", "7"],
+        "expected one of 5, 100, 1000,",
+    ),
 }
 
 
@@ -149,6 +157,32 @@ def test_a_stack_in_the_stack(capsys, tmp_path):
     small = [option for option in small if option not in ("--cell.hidden-size", "6")]
     assert main([*small, "--steps", "1"]) == 0
     assert "1 x 1 x gru on repeat_first" in capsys.readouterr().out
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_code_is_that_of_the_signal(capsys, tmp_path, stop_after, number, code):
+    compare = [
+        *("compare", "--task", "repeat_first", "--models", "gru", "--positions", "none"),
+        *("--width", "8", "--layers", "1", "--steps", "3"),
+    ]
+    for name, arguments in (("train", SMALL), ("compare", compare)):
+        stop_after(2, number)
+        assert main([*arguments, "--out", str(tmp_path / name)]) == code
+    assert "interrupted; the same command goes on" in capsys.readouterr().out
+
+
+@pytest.mark.backend("jax")
+def test_a_folder_from_home(capsys, tmp_path, monkeypatch, stop_after):
+    """Shells leave the `~` of `--out=~/x` to the program."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    stop_after(2)
+    assert main([*SMALL, "--out=~/run"]) == 130
+    assert main(["train", "--resume=~/run"]) == 0
+    small = ["--task", "repeat_first", "--models", "gru", "--positions", "none", "--steps", "1"]
+    assert main(["compare", *small, "--out=~/compared"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compared", "run"]
 
 
 @pytest.mark.backend("jax")

@@ -1,64 +1,81 @@
-"""Models on the command line: fields behind a name, hybrid stacks."""
+"""Models on the command line: the same words in every command, and checked before anything runs."""
 
 import pytest
 
 import memcore
-from memcore.cli import main
-from memcore.train.commands.models import models, parts
+from memcore.train.commands.bench import main as bench
+from memcore.train.commands.compare.command import main as compare
+from memcore.train.commands.compare.options import Options
+from memcore.train.commands.models import built, chosen, split
 from memcore.train.commands.parse import parse
 
-pytestmark = pytest.mark.requires("tyro", "sklearn")
+pytestmark = pytest.mark.backend("jax")
 
 
-def test_layers_in_turn_and_by_a_ratio():
-    assert models("gru", 8) == memcore.GRU(8)
-    two = (memcore.GRU(8), memcore.Attention(8, window=32, heads=2))
-    assert models("gru,attention:window=32,heads=2", 8) == two
-    assert models("gru, attention:window=32, heads=2", 8) == two
-    assert models("5*lru,attention", 8) == 5 * (memcore.LRU(8),) + (memcore.Attention(8),)
-    three = models("attention:position=none,window=4,gru:hidden-size=3,2*lru", 8)
-    assert three[0] == memcore.Attention(8, position=None, window=4)
-    assert three[1:] == (memcore.GRU(8, hidden_size=3), memcore.LRU(8), memcore.LRU(8))
+def cell(*arguments: str) -> memcore.Model:
+    """The model in the stack of `memcore train`."""
+    return parse(list(arguments))[0].model.models[0]
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("gru,atention", "model is 'atention', which is not registered"),
-        ("gru,", "model is '', which is not registered"),
-        ("0*gru", "model has '0*gru', expected a number above 0 before the *"),
-        ("x*gru", "model has 'x*gru', expected a number above 0"),
-        (
-            "gru:causal=false",
-            "model has 'causal=false' for gru, expected FIELD=VALUE with one of hid",
-        ),
-        ("gru:in_features=3", "model has 'in_features=3' for gru"),
-        ("gru:3", "model has '3' for gru, expected FIELD=VALUE"),
-    ],
-)
-def test_what_makes_no_sense_is_named(text, message):
-    with pytest.raises(ValueError) as error:
-        parts(text)
-    assert str(error.value).startswith(message)
+def test_fields_stand_behind_a_name():
+    wanted = memcore.GatedDeltaNet(16, heads=2, negative_eigenvalues=True)
+    for text in ("heads=2,negative_eigenvalues=true", "heads=2:negative-eigenvalues=True"):
+        assert built(f"gated_delta_net:{text}", 16) == wanted
+        assert cell("--model", f"gated_delta_net:{text}", "--width", "16") == wanted
 
 
-def test_a_hybrid_stack_is_configured():
-    config, folder = parse(["--model", "gru,attention:window=32", "--layers", "4", "--width", "16"])
-    stack = config.model
-    assert stack.layers == 4 and stack.models == (memcore.GRU(16), memcore.Attention(16, window=32))
-    assert "/" not in str(folder).removeprefix("runs/") and ":" not in str(folder)
-    assert parse(["--model", "5*lru,attention"])[0].model.layers == 6
-    assert parse(["--model", "gru:hidden_size=3"])[0].model.layers == 2
-    assert parse(["--model", "gru"])[0].model.layers == 2
-    with pytest.raises(
-        ValueError, match="layers is 3, expected 6 or more: the model names as many"
-    ):
-        parse(["--model", "5*lru,attention", "--layers", "3"])
+def test_fields_of_several_models():
+    text = "attention:heads=2,window=4, gru,lru:state_size=3"
+    assert split(text) == ["attention:heads=2,window=4", "gru", "lru:state_size=3"]
+    assert Options(models=text).names == split(text)
 
 
-@pytest.mark.backend("jax")
-def test_a_hybrid_stack_trains(capsys, tmp_path):
-    arguments = ["--model", "gru:hidden_size=8,attention:window=4", "--width", "8", "--steps", "2"]
-    small = ["--task", "parity", "--task-options.length", "5", "--evaluate-rows", "4"]
-    assert main(["train", *arguments, *small, "--out", str(tmp_path)]) == 0
-    assert "2 x gru, attention on parity" in capsys.readouterr().out
+def test_an_option_is_more_than_a_field_behind_the_name():
+    both = ("--model", "attention:heads=2,window=4", "--cell.window", "8")
+    assert cell(*both) == memcore.Attention(64, heads=2, window=8)
+
+
+@pytest.mark.parametrize("name", ["causal", "input_ndim", "in_features", "hidden"])
+def test_class_variables_are_no_options(name):
+    with pytest.raises(ValueError, match="for gru, expected FIELD=VALUE with one of hidden_size$"):
+        chosen(f"gru:{name}=3")
+
+
+@pytest.mark.parametrize("position", ["none", "None"])
+def test_none_in_both_spellings(position):
+    assert cell("--model", "attention", "--cell.position", position).position is None
+    assert cell("--model", "attention", f"--cell.position={position}").position is None
+    assert built(f"attention:position={position}", 64).position is None
+    assert parse(["--position", position])[0].model.position is None
+
+
+def test_the_width_is_that_of_the_state_too():
+    """As compare always had it."""
+    assert cell("--model", "gru", "--width", "32") == memcore.GRU(32, hidden_size=32)
+    assert cell("--model", "lru", "--width=32", "--cell.state-size", "8").state_size == 8
+    assert built("lstm", 32).hidden_size == 32 and built("lstm:hidden_size=3", 32).hidden_size == 3
+
+
+WRONG = {
+    "a class variable": ("gru:causal=false", "expected FIELD=VALUE with one of hidden_size"),
+    "a type": ("gru:hidden_size=many", "hidden_size is 'many', expected"),
+    "a value": ("gru:hidden_size=0", "hidden_size is 0"),
+    "heads": ("attention:heads=7", "heads is 7"),
+    "a name": ("gruu:hidden_size=3", "model is 'gruu'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("command", ["train", "compare", "bench"])
+def test_a_model_is_checked_before_anything_runs(case, command, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text, message = WRONG[case]
+    if command == "train":
+        with pytest.raises(ValueError, match=message):
+            parse(["--model", text])
+    elif command == "bench":
+        assert bench(["--model", text]) == 2 and message in capsys.readouterr().err
+    else:
+        assert compare(["--models", f"lru,{text}"]) == 2
+        assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

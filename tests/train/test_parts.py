@@ -1,13 +1,11 @@
 """The parts of training: loss, evaluation, optimizer, metrics, progress, learners."""
 
-import io
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from memcore.tasks import RepeatFirst
 from memcore.train.learners import make_learner, new_learner
@@ -17,7 +15,6 @@ from memcore.train.objective.optimizer import make_optimizer
 from memcore.train.runs.evaluation import evaluate
 from memcore.train.runs.metrics import Metrics
 from memcore.train.runs.pace import Pace
-from memcore.train.runs.progress import Display
 
 pytestmark = pytest.mark.backend("jax")
 
@@ -212,20 +209,6 @@ def test_the_pace_goes_on_where_it_was():
     steps, seconds = pace.timed
     assert steps == 2 and pace.mean == seconds / 2
     assert Pace(*pace.timed).mean == pace.mean
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_on_a_terminal_and_elsewhere(terminal):
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
-    with Display(console, steps=10, done=2, metric="accuracy") as display:
-        display.train(5, {"loss": 0.25, "accuracy": 0.5})
-        display.check(5, {"loss": 0.5, "accuracy": 0.75})
-    text = file.getvalue()
-    if terminal:
-        assert "loss 0.2500 accuracy 50.0% validation accuracy 75.0%" in text and "5/10" in text
-    else:
-        assert text == "step 5/10  validation loss 0.5000  accuracy 75.0%\n"
 
 
 def test_an_unknown_framework_is_refused():

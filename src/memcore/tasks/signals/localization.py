@@ -54,7 +54,7 @@ class Localization(Generated):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.length not in LENGTHS:
-            offered = ", ".join(f"{length:,}" for length in LENGTHS)
+            offered = ", ".join(map(str, LENGTHS))
             raise ValueError(f"length is {self.length}, expected one of {offered} steps")
         within("turn", self.turn, 0, math.pi, "radians")
 

@@ -10,12 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from memcore.cell import Model
 from memcore.tasks.base.checks import at_least
-from memcore.train.commands.compare.options import chosen
+from memcore.train.commands.models import built
+from memcore.train.runs.console import new_console
+from memcore.train.runs.tables import show
 
 PROG = "memcore bench"
 RUNS = 5
@@ -30,13 +30,13 @@ class Options:
     """
 
     model: str = "lru"
-    """Which one; fields behind its name, as in gated_delta_net:heads=2."""
+    """Which one; fields behind its name, as in gated_delta_net:heads=2,conv_size=2."""
     length: int = 1024
     """Time steps."""
     batch_size: int = 4
     """Sequences."""
     width: int = 64
-    """Width of the inputs."""
+    """Width of the inputs, and of the state where that is a vector."""
 
     def __post_init__(self) -> None:
         for name in ("length", "batch_size", "width"):
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 0, or 2 for bad arguments."""
     try:
         options = tyro.cli(Options, args=arguments, prog=PROG)
-        cls, fields = chosen(options.model)
-        model = cls(options.width, **fields)
+        model = built(options.model, options.width)
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    Console().print(table(options, measure(model, options)))
+    rows = [cells(options, row) for row in measure(model, options)]
+    show(new_console(), title(options), HEADERS, rows)
     return 0
 
 
@@ -112,32 +112,27 @@ def _median(f: Callable[..., Any], *args: Any) -> float:
     return statistics.median(seconds)
 
 
-def table(options: Options, rows: list[Row]) -> Table:
-    """The rows, with the tokens per second of a forward pass and its gradient."""
+HEADERS = (
+    "method", "forward, ms", "with gradient, ms", "tokens/s", "compile, s", "temporaries, MB", "failed",
+)  # fmt: skip
+
+
+def title(options: Options) -> str:
+    """What was timed, and where."""
     size = f"B={options.batch_size} T={options.length}, {options.width} wide"
-    result = Table(title=f"{options.model}, {size}, {jax.devices()[0].device_kind}")
-    heads = (
-        "forward, ms",
-        "with gradient, ms",
-        "tokens/s",
-        "compile, s",
-        "temporaries, MB",
-        "failed",
-    )
-    for header in ("method", *heads):
-        result.add_column(header, justify="left" if header in ("method", "failed") else "right")
-    for row in rows:
-        if row.reason:
-            result.add_row(row.method, *[""] * 5, row.reason)
-            continue
-        tokens = options.batch_size * options.length / row.gradient
-        result.add_row(
-            row.method,
-            f"{1e3 * row.forward:.1f}",
-            f"{1e3 * row.gradient:.1f}",
-            f"{tokens:,.0f}",
-            f"{row.compile_seconds:.1f}",
-            f"{row.temporaries / 1e6:.1f}",
-            "",
-        )
-    return result
+    return f"{options.model}, {size}, {jax.devices()[0].device_kind}"
+
+
+def cells(options: Options, row: Row) -> list[str]:
+    """A row as text, as `HEADERS` says; the tokens are those of a forward pass and its gradient."""
+    if row.reason:
+        return [row.method, *[""] * 5, row.reason]
+    return [
+        row.method,
+        f"{1e3 * row.forward:.1f}",
+        f"{1e3 * row.gradient:.1f}",
+        f"{options.batch_size * options.length / row.gradient:,.0f}",
+        f"{row.compile_seconds:.1f}",
+        f"{row.temporaries / 1e6:.1f}",
+        "",
+    ]

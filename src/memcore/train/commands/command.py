@@ -5,22 +5,26 @@ from collections.abc import Sequence
 
 from memcore.train.commands.parse import PROG, parse
 
-INTERRUPTED = 130
-
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code.
 
-    0 for a finished run, 130 for one that Ctrl-C or SIGTERM ended and that can go on, 2 for
-    arguments or data that are not as they should be.
+    0 for a finished run, 130 for one that Ctrl-C ended and 143 for one that SIGTERM ended, both of which
+    can go on, 2 for arguments or data that are not as they should be.
     """
     try:
         config, folder = parse(arguments)
         # After parsing: --help answers without loading jax and its company.
         from memcore.train.runs.loop import Training
 
-        summary = Training(config, folder).run()
+        training = Training(config, folder)
+        summary = training.run()
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    return INTERRUPTED if summary is None else 0
+    return interrupted(training.interrupted) if summary is None else 0
+
+
+def interrupted(number: int) -> int:
+    """The exit code of a process that a signal ended, as shells have it."""
+    return 128 + number

@@ -1,82 +1,98 @@
-"""Models as they are written on the command line: `gru`, `gru:hidden_size=32`, `5*lru,attention:window=64`.
+"""Models on the command line: `name:field=value,field=value`."""
 
-    MODEL  = PART{,PART}                         layer i of a stack takes part i, and again from the first
-    PART   = [COUNT*]NAME[:FIELD=VALUE{,FIELD=VALUE}]
-
-A piece between commas that holds = and no name before it belongs to the part before.
-"""
-
-import dataclasses
 import json
-from dataclasses import dataclass
-from typing import Any
+import re
+from dataclasses import fields
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from memcore.cell import Model
 from memcore.registry import lookup
+from memcore.tasks.base.checks import check_types
 
-WORDS = {"true": True, "false": False, "none": None}
+SIZES = {"hidden_size", "state_size"}
+"""Widths of a vector state, which are the width of the stack where nothing else is said."""
 
+COMMA = re.compile(r",(?![^\[]*\])")
+"""A comma that stands in no list."""
 
-@dataclass(frozen=True)
-class Part:
-    """`count` layers of the model `name`, with fields."""
-
-    count: int
-    name: str
-    fields: tuple[tuple[str, Any], ...]
-
-    def build(self, width: int) -> tuple[Model, ...]:
-        """The models of the layers, whose `in_features` is `width`."""
-        return self.count * (lookup(self.name)(width, **dict(self.fields)),)
+WORDS = {"True": True, "False": False, "None": None}
+"""Python's words beside JSON's."""
 
 
-def plain(text: str) -> bool:
-    """Whether this is one model's name, without anything else."""
-    return not set(text) & set(",:*=")
-
-
-def parts(text: str) -> tuple[Part, ...]:
-    """What a text names.
-
-    Raises ValueError for a name that is not registered, a field that the model does not have, or a count
-    that is no number above 0.
-    """
-    pieces: list[str] = []
-    for piece in text.split(","):
-        if pieces and "=" in piece and ":" not in piece:
-            pieces[-1] += f",{piece}"
+def split(text: str) -> list[str]:
+    """The models of a list with commas; a field with no name before it is the model's before it."""
+    models: list[str] = []
+    for part in COMMA.split(text):
+        if models and "=" in part.split(":")[0]:
+            models[-1] += f",{part.strip()}"
         else:
-            pieces.append(piece)
-    return tuple(map(_part, pieces))
+            models.append(part.strip())
+    return models
 
 
-def models(text: str, width: int) -> Model | tuple[Model, ...]:
-    """The models that a text names, one for each layer, of inputs `width` wide; one alone as itself."""
-    built = tuple(model for part in parts(text) for model in part.build(width))
-    return built[0] if len(built) == 1 else built
+def normal(text: str) -> str:
+    """A model's text with commas between its fields, where colons may stand as well."""
+    name, colon, rest = text.partition(":")
+    return name + colon + rest.replace(":", ",")
 
 
-def _part(piece: str) -> Part:
-    head, _, fields = piece.partition(":")
-    count, times, name = head.rpartition("*")
-    name = name.strip()
-    if times and not (count.strip().isdigit() and int(count) > 0):
-        raise ValueError(f"model has {head!r}, expected a number above 0 before the *, as in 5*lru")
-    known = [f.name for f in dataclasses.fields(lookup(name)) if f.name != "in_features"]
-    pairs = [_pair(name, pair, known) for pair in fields.split(",") if fields]
-    return Part(int(count or 1), name, tuple(pairs))
+def chosen(text: str, option: str = "model") -> tuple[type[Model], dict[str, Any]]:
+    """A model's class and fields from its text, the values as JSON or as text.
+
+    Raises ValueError naming the `option` for a name that is not registered, or a field that the model
+    does not have.
+    """
+    name, *rest = normal(text).split(":")
+    cls, found = lookup(name), {}
+    for pair in COMMA.split(rest[0]) if rest else []:
+        field, equals, value = pair.partition("=")
+        field = field.strip().replace("-", "_")
+        if not equals or field not in options(cls):
+            known = ", ".join(options(cls))
+            raise ValueError(
+                f"{option} has {pair!r} for {name}, expected FIELD=VALUE with one of {known}"
+            )
+        found[field] = _value(value.strip(), optional(cls, field))
+    return cls, found
 
 
-def _pair(name: str, text: str, known: list[str]) -> tuple[str, Any]:
-    field, equals, value = (word.strip() for word in text.partition("="))
-    field = field.replace("-", "_")
-    if not equals or field not in known:
-        raise ValueError(
-            f"model has {text!r} for {name}, expected FIELD=VALUE with one of {', '.join(known)}"
-        )
-    if value.lower() in WORDS:
-        return field, WORDS[value.lower()]
+def built(text: str, width: int, option: str = "model") -> Model:
+    """The model of a text for inputs of this width.
+
+    Raises ValueError naming the model for fields that make no sense.
+    """
+    cls, given = chosen(text, option)
     try:
-        return field, json.loads(value)
+        model = cls(width, **{**sizes(cls, width), **given})
+        check_types(model)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{text}: {error}") from error
+    return model
+
+
+def sizes(cls: type[Model], width: int) -> dict[str, int]:
+    """The fields of a model that are the width of the stack where nothing else is said."""
+    return {name: width for name in options(cls) if name in SIZES}
+
+
+def options(cls: type[Model]) -> list[str]:
+    """The fields of a model that can be said: all but the width of its inputs, and models within."""
+    known = [field for field in fields(cls) if not isinstance(field.default, Model)]
+    return [field.name for field in known if field.name != "in_features"]
+
+
+def optional(cls: type, field: str) -> bool:
+    """Whether a field may be None."""
+    return NoneType in get_args(get_type_hints(cls)[field])
+
+
+def _value(text: str, optional: bool) -> Any:
+    if optional and text == "none":
+        return None
+    if text in WORDS:
+        return WORDS[text]
+    try:
+        return json.loads(text)
     except json.JSONDecodeError:
-        return field, value
+        return text

@@ -13,6 +13,7 @@ class Names:
 
     task: str = "digits"
     model: str = "lru"
+    width: int = 64
     resume: Path | None = None
 
 
@@ -29,7 +30,8 @@ class Options:
     pack: int = 1
     """How many examples of the task share a row, each beginning with a start."""
     model: str = "lru"
-    """What learns it: a name, or the models of the layers in turn, as in 5*lru,attention:window=32."""
+    """What learns it; fields may stand behind its name, as in gru:hidden_size=32. Several are the models of
+    the layers in turn, as in 5*lru,attention:window=32."""
     framework: Framework = Config.framework
     """What wraps the model; the numbers are the same."""
     steps: int = Config.steps
@@ -41,7 +43,8 @@ class Options:
     precision: Precision = Config.precision
     """In which the model computes; parameters, states and the loss stay float32."""
     segment: int = Config.segment
-    """Time steps of a row per update, the state carried on (truncated backpropagation); 0: all."""
+    """Time steps of a row that an update sees, the state carried on (truncated backpropagation); 0: all.
+    Segments in which nothing is asked are passed over: they carry the state, and are no update."""
     patience: int = Config.patience
     """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
     evaluate_rows: int = Config.evaluate_rows
@@ -49,9 +52,9 @@ class Options:
     layers: int | None = None
     """Blocks of the residual stack; without it 2, or as many as the model names."""
     width: int = 64
-    """Width of the stack, and so of the model's inputs."""
-    position: Literal["learned", "none"] = "learned"
-    """Whether the stack adds the step's number since the last start, up to 1,024."""
+    """Width of the stack, and of the model's state where that is a vector."""
+    position: Literal["learned"] | None = "learned"
+    """Whether the stack adds the step's number since the last start, up to 1,024, or none."""
     validate_every: int = Config.validate_every
     """Steps between checks on the validation split."""
     checkpoint_every: int = Config.checkpoint_every

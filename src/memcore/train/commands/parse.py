@@ -5,7 +5,6 @@ The first reads the names of task and model; the second knows all their options.
 
 import dataclasses
 import inspect
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +13,11 @@ import tyro
 
 from memcore import tasks
 from memcore.cell import Model
-from memcore.registry import lookup, registry
+from memcore.registry import registry
 from memcore.tasks import Task
-from memcore.train.commands import models
+from memcore.tasks.base.checks import at_least, check_types
+from memcore.train.commands.hybrids import hybrid, is_hybrid
+from memcore.train.commands.models import chosen, normal, optional, sizes
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
@@ -36,17 +37,18 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
     )
     if names.resume is not None and "--help" not in others and "-h" not in others:
         return _resumed(names, others)
-    options: Any = tyro.cli(
-        options_of(names), args=arguments, prog=PROG, description=inspect.getdoc(Options)
-    )
-    return _config(options), options.out or _folder(options)
+    kind = options_of(names)
+    known = with_none(arguments, may_be_none(kind))
+    options: Any = tyro.cli(kind, args=known, prog=PROG, description=inspect.getdoc(Options))
+    return _config(options), options.out.expanduser() if options.out else _folder(options)
 
 
 def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
     assert names.resume is not None
     if others or names != Names(resume=names.resume):
         raise ValueError("--resume takes no other option: the run's folder has them all")
-    return RunFolder(names.resume).read_config(), names.resume
+    folder = names.resume.expanduser()
+    return RunFolder(folder).read_config(), folder
 
 
 def options_of(names: Names) -> type:
@@ -55,13 +57,20 @@ def options_of(names: Names) -> type:
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
         ("optimizer", tyro.conf.OmitArgPrefixes[OptimizerOptions], OptimizerOptions()),
+        *([] if is_hybrid(names.model) else _of_one_model(names)),
         ("task_options", task, task()),
     ]
-    if models.plain(names.model):
-        cell = _cell_options(lookup(names.model))
-        fields.append(("model", Literal[tuple(sorted(registry))], names.model))
-        fields.append(("cell", cell, cell()))
     return dataclasses.make_dataclass("Train", fields, bases=(Options,), frozen=True)
+
+
+def _of_one_model(names: Names) -> list[Any]:
+    """The options `model`, with the names as choices, and `cell`, its fields."""
+    model, given = chosen(names.model)
+    kind = _cell_options(model)
+    cell = kind(**{**sizes(model, names.width), **given})
+    check_types(cell)
+    choices = Literal[tuple(sorted({*registry, names.model}))]  # type: ignore[valid-type]
+    return [("model", choices, names.model), ("cell", kind, cell)]
 
 
 def _cell_options(model: type[Model]) -> type:
@@ -83,7 +92,36 @@ def _cell_options(model: type[Model]) -> type:
     )
 
 
+def may_be_none(kind: type) -> set[str]:
+    """The options of a class, those of the dataclasses in it too, that may be None."""
+    found = {f"--{name}" for name in _optional(kind)}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            found |= {f"--{field.name}.{name}" for name in _optional(field.type)}
+    return {name.replace("_", "-") for name in found}
+
+
+def _optional(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind) if optional(kind, field.name)]
+
+
+def with_none(arguments: Sequence[str], options: set[str]) -> list[str]:
+    """The arguments, with `none` as tyro's `None` behind these options."""
+    known, before = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if equals and value == "none" and name.replace("_", "-") in options:
+            argument = f"{name}=None"
+        elif argument == "none" and before.replace("_", "-") in options:
+            argument = "None"
+        known.append(argument)
+        before = argument
+    return known
+
+
 def _config(options: Any) -> Config:
+    for name in ("width", "pack"):
+        at_least(name, getattr(options, name), 1)
     model = _model(options)
     task = packed(options.task_options, options.pack)
     return Config(
@@ -92,7 +130,7 @@ def _config(options: Any) -> Config:
             task,
             model,
             layers=_layers(options.layers, model),
-            position=None if options.position == "none" else "learned",
+            position=options.position,
         ),
         framework=options.framework,
         steps=options.steps,
@@ -109,20 +147,21 @@ def _config(options: Any) -> Config:
 
 
 def _model(options: Any) -> Model | tuple[Model, ...]:
-    """The models of the layers, from the model's text or from its name and --cell.*."""
-    if not models.plain(options.model):
-        return models.models(options.model, options.width)
+    """The model of all layers, or those of the layers in turn."""
+    if is_hybrid(options.model):
+        return hybrid(options.model, options.width)
     fields = dataclasses.fields(options.cell)
-    chosen = {field.name: getattr(options.cell, field.name) for field in fields}
-    return lookup(options.model)(**{**chosen, "in_features": options.width})
+    said = {field.name: getattr(options.cell, field.name) for field in fields}
+    cls, _ = chosen(options.model)
+    return cls(**{**said, "in_features": options.width})
 
 
 def _layers(given: int | None, model: Model | tuple[Model, ...]) -> int:
     """How many blocks there are; ValueError where a model would have none."""
-    least = len(model) if isinstance(model, tuple) else 1
-    if given is not None and given < least:
-        raise ValueError(f"layers is {given}, expected {least} or more: the model names as many")
-    return given or max(2, least)
+    if given is None:
+        return max(2, len(model)) if isinstance(model, tuple) else 2
+    at_least("layers", given, len(model) if isinstance(model, tuple) else 1)
+    return given
 
 
 def packed(task: Task, pack: int) -> Task:
@@ -132,6 +171,6 @@ def packed(task: Task, pack: int) -> Task:
 
 
 def _folder(options: Any) -> Path:
-    model = re.sub(r"[^\w.=-]+", "+", options.model)
+    model = normal(options.model).translate(str.maketrans(":,*", "++x")).replace(" ", "")
     name = f"{options.task}-{model}-{options.framework}-{options.seed}"
     return Path("runs") / name

@@ -59,8 +59,9 @@ class Config:
     the validation split comes every `validate_every` steps, a checkpoint every
     `checkpoint_every` steps; the last step, early or not, has both.
 
-    With a `segment` above 0 a step sees that many time steps of the rows, and goes on from the state
-    that the step before left: truncated backpropagation through time. Evaluation streams in the same
+    A step is an update of the parameters. With a `segment` above 0 it sees that many time steps of the
+    rows, and goes on from the state that the segment before left: truncated backpropagation through time.
+    Segments in which nothing is asked carry the state on and are no step. Evaluation streams in the same
     segments. With a `patience` above 0 training ends after that many checks without a lower loss, with
     the parameters of the last step. With `evaluate_rows` above 0 only the first so many rows of a split
     are evaluated.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from memcore.train.objective.config import OptimizerOptions
@@ -14,16 +15,13 @@ NOISE_DECAY = 0.55
 
 
 def make_optimizer(
-    options: OptimizerOptions, steps: int, labels: Any, skip_nothing: bool = False, seed: int = 0
+    options: OptimizerOptions, steps: int, labels: Any, seed: int = 0
 ) -> optax.GradientTransformation:
-    """AdamW for `steps` steps.
+    """AdamW for `steps` updates.
 
     labels: `model.labels(params)`, a tree of names; trees that wrap the same parameters in the
-    same order (a module, a state) fit as well. With `skip_nothing` a step without any gradient, of a
-    segment in which nothing is asked, changes nothing and counts for nothing. `seed` is that of the noise.
+    same order (a module, a state) fit as well. `seed` is that of the noise.
     """
-    warmup = min(round(options.warmup * steps), steps - 1)
-    rate = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
 
     def labelled(name: str) -> Callable[[Any], Any]:
         return lambda params: _like(jax.tree.map(lambda label: label == name, labels), params)
@@ -35,7 +33,7 @@ def make_optimizer(
         optax.scale_by_adam(),
         optax.add_decayed_weights(options.weight_decay, labelled("matrix")),
         optax.masked(optax.scale(options.recurrence_rate), labelled("recurrence")),
-        optax.scale_by_learning_rate(rate),
+        optax.scale_by_learning_rate(schedule(options, steps)),
     )
 
     whole = averaged(adamw, options.average) if options.average else adamw
@@ -43,10 +41,22 @@ def make_optimizer(
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         # optax mixes counts and floats, which a program may have forbidden.
         with jax.numpy_dtype_promotion("standard"):
-            updates, after = whole.update(gradients, state, params)
-            return _kept(gradients, updates, state, after) if skip_nothing else (updates, after)
+            return whole.update(gradients, state, params)
 
     return optax.GradientTransformation(whole.init, update)
+
+
+def schedule(options: OptimizerOptions, steps: int) -> optax.Schedule:
+    """The learning rate by the number of updates before it, of `steps`."""
+    warmup = min(round(options.warmup * steps), steps - 1)
+    return optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
+
+
+def rates(options: OptimizerOptions, steps: int) -> list[float]:
+    """The learning rate of each of `steps` updates."""
+    with jax.numpy_dtype_promotion("standard"):
+        values = schedule(options, steps)(jnp.arange(steps))
+    return [float(rate) for rate in np.asarray(values)]
 
 
 def _noise(variance: float, seed: int) -> optax.GradientTransformation:
@@ -62,13 +72,6 @@ def _noise(variance: float, seed: int) -> optax.GradientTransformation:
         return gradients, state.count
 
     return optax.GradientTransformation(init, update)
-
-
-def _kept(gradients: Any, updates: Any, before: Any, after: Any) -> tuple[Any, Any]:
-    """No updates and the state before, where all gradients are zero."""
-    some = jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in jax.tree.leaves(gradients)]))
-    updates = jax.tree.map(lambda x: jnp.where(some, x, 0), updates)
-    return updates, jax.tree.map(lambda a, b: jnp.where(some, a, b), after, before)
 
 
 class Averaged(NamedTuple):

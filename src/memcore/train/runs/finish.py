@@ -1,7 +1,5 @@
 """The end of a run: test, model file, picture, summary."""
 
-import jax
-
 import memcore
 from memcore.train.learners import Learner
 from memcore.train.objective.config import Config
@@ -10,7 +8,7 @@ from memcore.train.runs.evaluation import evaluate
 from memcore.train.runs.files import beside
 from memcore.train.runs.folder import RunFolder
 from memcore.train.runs.metrics import Metrics
-from memcore.train.runs.report import Summary, describe, train_loss
+from memcore.train.runs.report import Summary, describe, sizes, train_loss
 
 
 def finish(
@@ -28,14 +26,14 @@ def finish(
     how = (config.batch_size, config.segment, config.evaluate_rows)
     test = evaluate(learner, config.task, "test", *how)
     params = learner.params
-    state = jax.eval_shape(lambda p: memcore.initial_state(config.model, p), params)
+    parameters, state_size = sizes(config.model, params)
     summary = Summary(
         task=config.task.title,
         model=describe(config.model),
         framework=config.framework,
         metric=metric,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
-        state_size=sum(leaf.size for leaf in jax.tree.leaves(state)),
+        parameters=parameters,
+        state_size=state_size,
         steps=steps,
         train_loss=train_loss(lines),
         validation_loss=checks[-1]["loss"],

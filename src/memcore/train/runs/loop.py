@@ -5,13 +5,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from memcore.tasks import batches
+from memcore.tasks import Batch, batches
 from memcore.tasks.base.streams import Segments, look
 from memcore.train.learners import Learner, average, new_learner
 from memcore.train.objective.config import Config
-from memcore.train.runs.checkpoints import Checkpoints
+from memcore.train.objective.optimizer import rates
+from memcore.train.runs.checkpoints import Checkpoints, Reached
+from memcore.train.runs.console import new_console
 from memcore.train.runs.evaluation import evaluate
 from memcore.train.runs.finish import finish
 from memcore.train.runs.folder import RunFolder
@@ -19,7 +22,7 @@ from memcore.train.runs.interrupt import Interrupts
 from memcore.train.runs.metrics import Metrics
 from memcore.train.runs.pace import Pace
 from memcore.train.runs.progress import Display
-from memcore.train.runs.report import Summary, table
+from memcore.train.runs.report import Summary, introduce, show
 
 
 def run(config: Config, out: str | Path, console: Console | None = None) -> Summary | None:
@@ -35,12 +38,15 @@ class Training:
     """A run about to start, or to go on.
 
     Raises FileExistsError where `out` holds another run, ValueError or FileNotFoundError where
-    the task's data is not as it should be, ImportError naming the extra of a missing framework.
+    the task's data is not as it should be, ImportError naming the extra of a missing framework,
+    BlockingIOError where another process trains in `out`.
     """
 
     def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
-        self.config, self.console = config, console or Console()
-        look(config.task, config.segment)
+        self.config, self.console = config, console or new_console()
+        self.interrupted = 0
+        """The signal that ended the run early."""
+        look(config.task, config.segment, config.evaluate_rows)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
         self.data: Any = (
             Segments(config.task, "train", size=config.segment, **how)
@@ -48,7 +54,9 @@ class Training:
             else batches(config.task, **how)
         )
         self.learner = new_learner(config)
+        self.rates = rates(config.optimizer, config.steps)
         self._average: Learner | None = None
+        self._tokens = 0
         self.folder = RunFolder(Path(out))
         self.folder.claim(config)
 
@@ -58,42 +66,61 @@ class Training:
             summary: Summary | None = Summary.read(self.folder.results)
             self._say(f"{self.folder.path} holds this run, finished; to train again, remove it")
         else:
-            summary = self._train()
+            with self.folder.held():
+                summary = self._train()
         if summary is not None:
-            self.console.print(table(summary))
+            show(self.console, summary)
             self._say(f"model, metrics and curves: {self.folder.path}")
         return summary
 
     def _train(self) -> Summary | None:
         config = self.config
-        checkpoints = Checkpoints(self.folder.checkpoints)
+        checkpoints = Checkpoints(self.folder.checkpoints, self._say)
         metrics = Metrics(self.folder.metrics, config.task.metric)
-        step, seconds, timed = checkpoints.restore(self.learner, self.data)
+        reached = checkpoints.restore(self.learner, self.data)
+        step = reached.step
         metrics.rewind(step)
+        introduce(self.console, config, self.learner.params, self.folder.path)
         if step:
             self._say(f"resuming {self.folder.path} after step {step}")
-        began, pace = time.monotonic() - seconds, Pace(*timed)
-        display = Display(self.console, config.steps, step, config.task.metric)
-        stop, ended = False, self._finished(step, metrics)
+        began, pace = time.monotonic() - reached.seconds, Pace(*reached.timed)
+        how = (config.steps, step, config.task.metric, reached.seconds)
+        display = Display(self.console, *how)
+        stop, ended = 0, self._finished(step, metrics)
         with Interrupts() as interrupts, display:
             while not (stop or ended):
-                step += 1
-                metrics.train(step, self.learner.step(next(self.data)))
-                pace.step()
-                self._look(step, metrics, display, pace)
-                stop, ended = interrupts.seen, self._finished(step, metrics)
-                if stop or ended or step % config.checkpoint_every == 0:
+                asked = self._update(next(self.data), step + 1, metrics)
+                if asked:
+                    step += 1
+                    pace.step()
+                    self._look(step, metrics, display, pace)
+                stop, ended = interrupts.seen, asked and self._finished(step, metrics)
+                if stop or ended or (asked and step % config.checkpoint_every == 0):
                     metrics.flush()
                     pace.pause()
-                    spent = time.monotonic() - began
-                    checkpoints.save(step, self.learner, self.data, spent, pace.timed)
+                    reached = Reached(step, time.monotonic() - began, pace.timed)
+                    checkpoints.save(reached, self.learner, self.data)
         checkpoints.close()
         if not ended:
             again = f"memcore train --resume {self.folder.path}"
             self._say(f"interrupted after step {step}; to go on: {again}")
+            self.interrupted = stop
             return None
         spent = time.monotonic() - began
         return finish(config, self._evaluated(), self.folder, step, spent, pace.mean)
+
+    def _update(self, batch: Batch, step: int, metrics: Metrics) -> bool:
+        """Step `step`, if something is asked in the batch; else the batch only carries the state on.
+
+        So every step is an update of the parameters, for the learning rate as for everything else.
+        """
+        self._tokens += batch["weights"].size
+        asked = bool(np.any(batch["weights"]))
+        if asked:
+            metrics.train(step, self.learner.step(batch))
+        elif self.learner.carry is not None:
+            self.learner.evaluate(batch)
+        return asked
 
     def _finished(self, step: int, metrics: Metrics) -> bool:
         """Whether all steps are done, or the last checks found no lower loss."""
@@ -109,7 +136,7 @@ class Training:
     def _look(self, step: int, metrics: Metrics, display: Display, pace: Pace) -> None:
         """Check on the validation split when it is time; show the training loss now and then."""
         if self._due(step):
-            metrics.flush()
+            display.train(step, metrics.flush(), self.rates[step - 1], self._tokens)
             pace.pause()
             config = self.config
             how = (config.batch_size, config.segment, config.evaluate_rows)
@@ -117,7 +144,7 @@ class Training:
             metrics.check(step, "validation", values)
             display.check(step, values)
         if display.stale():
-            display.train(step, metrics.flush())
+            display.train(step, metrics.flush(), self.rates[step - 1], self._tokens)
 
     def _evaluated(self) -> Learner:
         """The learner that is evaluated: this one, or one with its averaged parameters."""

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.table import Table
-
 from memcore.train.commands.compare.options import Entry
 from memcore.train.runs.files import beside, finite
 from memcore.train.runs.progress import shown
@@ -128,16 +126,6 @@ def headers(found: list[Row]) -> list[str]:
     """`HEADERS`, in which the test has the name of the rows' metric."""
     metric = next((row.metric for row in found if row.metric), "")
     return [f"{header} {metric}".strip() if header == "test" else header for header in HEADERS]
-
-
-def table(found: list[Row], title: str) -> Table:
-    """The rows on a terminal."""
-    result = Table(title=title)
-    for header in headers(found):
-        result.add_column(header, justify="left" if header in ("model", "failed") else "right")
-    for row in found:
-        result.add_row(*cells(row))
-    return result
 
 
 def markdown(found: list[Row]) -> str:
