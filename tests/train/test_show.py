@@ -119,6 +119,19 @@ def test_symbols_have_names_and_heads_stand_below_each_other():
     assert labels == ["input", "N = 2", "N = 3", "N = 4", "N = 5"]
 
 
+def test_many_numbers_are_an_image_with_gaps_where_nothing_is_asked():
+    from memcore.tasks.show import figure
+
+    numbers = np.random.RandomState(0).normal(size=(9, 5, 8))
+    task = tasks.ArrayTask(numbers, numbers, weights=np.tile([0, 1, 1, 1, 1], (9, 1)))
+    above, below, *_ = figure(task, "train", count=1).axes
+    (shown,) = below.images
+    row = task.source("train")[0]["targets"]
+    np.testing.assert_array_equal(shown.get_array()[:, 1:], row[1:].T)
+    assert shown.get_array().mask[:, 0].all() and not below.patches
+    assert not above.images[0].get_array().mask.any()
+
+
 def test_a_class_of_minus_100_is_not_asked_for():
     from memcore.tasks.show import figure
 

@@ -46,7 +46,7 @@ def numbers(
         )
         inside = axes.inset_axes((1.01, 0, 0.015, 1))
         axes.figure.colorbar(image, cax=inside).ax.tick_params(labelsize=7)
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     else:
         kept = np.where(shown[:, None], values, np.nan)
         drawn = axes.plot(seen.steps, kept, ".-", linewidth=0.8, markersize=3)
@@ -69,5 +69,6 @@ def _targets(axes: Axes, seen: Window, task: Task) -> None:
             axes.set_yticks(range(len(names)), paper.numbers_of(names, len(names)))
         else:
             axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    paper.ground(axes, seen)
+    if not axes.images:  # an image has gaps where nothing is asked
+        paper.ground(axes, seen)
     paper.times(axes, seen)

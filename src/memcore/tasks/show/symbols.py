@@ -47,8 +47,8 @@ def _line(axes: Axes, words: dict[str, list[str]], columns: int) -> None:
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(len(words) - 0.5, -0.5)
     for place, row in enumerate(words.values()):
+        weight = "bold" if place and max(map(len, row)) < 4 else "normal"
         for column, word in enumerate(row):
-            weight = "bold" if place and len(word) < 4 else "normal"
             axes.text(
                 column,
                 place,
