@@ -65,7 +65,8 @@ def test_every_model_makes_a_configuration():
     from memcore.train.objective.config import Config
 
     for name, model in registry.items():
-        config, folder = parse(["--model", name, "--width", "32", "--position", "none"])
+        plan = parse(["--model", name, "--width", "32", "--position", "none"])
+        config, folder = plan.config, plan.folder
         assert type(config.model.model) is model and config.model.model.in_features == 32
         assert name_of(config.model) == "residual_stack" and config.model.position is None
         assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config

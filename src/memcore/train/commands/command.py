@@ -13,11 +13,13 @@ def main(arguments: Sequence[str]) -> int:
     can go on, 2 for arguments or data that are not as they should be.
     """
     try:
-        config, folder = parse(arguments)
+        plan = parse(arguments)
         # After parsing: --help answers without loading jax and its company.
+        from memcore.train.runs.loggers import TensorBoard
         from memcore.train.runs.loop import Training
 
-        training = Training(config, folder)
+        loggers = [TensorBoard()] if plan.tensorboard else []
+        training = Training(plan.config, plan.folder, loggers=loggers)
         summary = training.run()
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from memcore.train.objective.config import Config, Framework, Precision
+from memcore.train.objective.config import Config, Framework, Monitor, Precision
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,7 @@ class Names:
     model: str = "lru"
     width: int = 64
     resume: Path | None = None
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Options:
     """Time steps of a row that an update sees, the state carried on (truncated backpropagation); 0: all.
     Segments in which nothing is asked are passed over: they carry the state, and are no update."""
     patience: int = Config.patience
-    """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
+    """Checks that are no better than the best one that end the training; 0: none."""
+    monitor: Monitor = Config.monitor
+    """What the best check is judged by, whose parameters are kept and tested: the validation loss, or the
+    task's metric."""
     evaluate_rows: int = Config.evaluate_rows
     """How many rows of a split are evaluated, the first ones; 0: all."""
     layers: int = 2
@@ -58,6 +62,8 @@ class Options:
     """Steps between checks on the validation split."""
     checkpoint_every: int = Config.checkpoint_every
     """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run's folder."""
     out: Path | None = None
     """Folder of the run; without it, runs/TASK-MODEL-FRAMEWORK-SEED."""
     resume: Path | None = None

@@ -25,8 +25,17 @@ from memcore.train.runs.folder import RunFolder
 PROG = "memcore train"
 
 
-def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
-    """The configuration and the folder that the arguments ask for.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the arguments ask for: a run, its folder, and whether TensorBoard is told."""
+
+    config: Config
+    folder: Path
+    tensorboard: bool = False
+
+
+def parse(arguments: Sequence[str]) -> Plan:
+    """What the arguments ask for.
 
     Prints and exits (SystemExit) for --help and for what tyro does not understand. Raises
     ValueError for options that make no sense, FileNotFoundError for a --resume without a run.
@@ -39,15 +48,16 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
     kind = _options(names)
     known = with_none(arguments, may_be_none(kind))
     options: Any = tyro.cli(kind, args=known, prog=PROG, description=inspect.getdoc(Options))
-    return _config(options), options.out.expanduser() if options.out else _folder(options)
+    folder = options.out.expanduser() if options.out else _folder(options)
+    return Plan(_config(options), folder, options.tensorboard)
 
 
-def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
+def _resumed(names: Names, others: list[str]) -> Plan:
     assert names.resume is not None
-    if others or names != Names(resume=names.resume):
+    if others or names != Names(resume=names.resume, tensorboard=names.tensorboard):
         raise ValueError("--resume takes no other option: the run's folder has them all")
     folder = names.resume.expanduser()
-    return RunFolder(folder).read_config(), folder
+    return Plan(RunFolder(folder).read_config(), folder, names.tensorboard)
 
 
 def _options(names: Names) -> type:
@@ -135,6 +145,7 @@ def _config(options: Any) -> Config:
         precision=options.precision,
         segment=options.segment,
         patience=options.patience,
+        monitor=options.monitor,
         evaluate_rows=options.evaluate_rows,
         optimizer=options.optimizer,
         validate_every=options.validate_every,

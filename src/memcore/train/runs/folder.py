@@ -50,7 +50,8 @@ class RunFolder:
         return lock.held(self.path)
 
     def _compare(self, config: Config) -> None:
-        there, here = read_json(self.config), config.to_json()
+        # A run of an older version lacks options that have come since: it has their defaults.
+        there, here = self.read_config().to_json(), config.to_json()
         if there != here:
             raise FileExistsError(
                 f"{self.path} holds another run: {difference(there, here)}; "

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from memcore import tasks
 from memcore.tasks import Task
@@ -19,6 +18,7 @@ from memcore.tasks.base.streams import look, rows_of
 from memcore.train.commands.command import interrupted
 from memcore.train.commands.compare.options import Entry, Options, entries, parameters
 from memcore.train.commands.compare.picture import draw
+from memcore.train.commands.compare.progress import Follow
 from memcore.train.commands.compare.results import (
     RESULTS,
     Outcome,
@@ -33,6 +33,7 @@ from memcore.train.runs.console import new_console
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
 from memcore.train.runs.lock import held
+from memcore.train.runs.loggers import Logger
 from memcore.train.runs.loop import Training
 from memcore.train.runs.progress import shown
 from memcore.train.runs.tables import show
@@ -110,6 +111,8 @@ def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     runs: list[Any] = []
     if path.exists():
         there, runs = _read(path)
+        # A comparison of an older version lacks options that have come since: it has their defaults.
+        there = {**Options().settings(task), **there}
         if there != json.loads(json.dumps(here)):
             raise FileExistsError(
                 f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
@@ -155,16 +158,15 @@ def compare(options: Options, planned: list[Entry], console: Console) -> int:
 def _compare(options: Options, planned: list[Entry], console: Console) -> int:
     title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
     outcomes, stopped = list[Outcome](), 0
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=len(planned))
+    follow = Follow(console, len(planned), options.steps)
+    with follow.bar:
         for entry in planned:
-            progress.update(bar, description=f"{entry.label}, seed {entry.seed}")
-            outcome = attempt(entry)
+            follow.begin(len(outcomes), f"{entry.label}, seed {entry.seed}")
+            outcome = attempt(entry, follow)
             if isinstance(outcome, int):
                 stopped = outcome
                 break
             outcomes.append(outcome)
-            progress.advance(bar)
             write(rows(outcomes), options.folder)
             draw(outcomes, rows(outcomes), title, options.folder / "curves.png")
             if not console.is_terminal:
@@ -180,13 +182,14 @@ def _compare(options: Options, planned: list[Entry], console: Console) -> int:
     return 0 if any(row.mean is not None for row in rows(outcomes)) else FAILED
 
 
-def attempt(entry: Entry) -> Outcome | int:
+def attempt(entry: Entry, follow: Logger) -> Outcome | int:
     """A run from its beginning, from where it was, or as it ended; the signal that ended it early.
 
     Whatever goes wrong with one model is said in its row, and the others go on.
     """
     try:
-        training = Training(entry.build(), entry.folder, Console(file=io.StringIO()))
+        silent = Console(file=io.StringIO())
+        training = Training(entry.build(), entry.folder, silent, [follow])
         summary = training.run()
     except Exception as error:
         return Outcome(entry, reason=f"{type(error).__name__}: {error}".splitlines()[0][:200])
@@ -199,14 +202,3 @@ def _line(outcome: Outcome, number: int, of: int) -> str:
     if summary is None:
         return head + outcome.reason
     return head + f"test {summary.metric} {shown(summary.metric, summary.test_metric)}"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
