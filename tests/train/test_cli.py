@@ -70,7 +70,7 @@ def test_every_model_makes_a_configuration():
         assert type(config.model.model) is model and config.model.model.in_features == 32
         assert name_of(config.model) == "residual_stack" and config.model.position is None
         assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
-        assert str(folder) == f"runs/digits-{name}-core-0"
+        assert str(folder) == f"runs/digits-{name}-core-0/1"
 
 
 def test_version(capsys):
@@ -191,7 +191,7 @@ def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     monkeypatch.chdir(tmp_path)
     stop_after(2)
     assert main(SMALL) == 130
-    folder = "runs/repeat_first-gru-core-0"
+    folder = "runs/repeat_first-gru-core-0/1"
     assert f"memcore train --resume {folder}" in capsys.readouterr().out
     assert main(["train", "--resume", folder]) == 0
     printed = capsys.readouterr().out
@@ -199,7 +199,7 @@ def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     results = json.loads((tmp_path / folder / "results.json").read_text())
     assert results["steps"] == 3
 
-    assert main([*SMALL, "--position", "none"]) == 2
+    assert main([*SMALL, "--position", "none", "--out", folder]) == 2
     assert "holds another run: model.position is 'learned' there" in capsys.readouterr().err
 
 

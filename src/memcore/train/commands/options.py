@@ -14,7 +14,9 @@ class Names:
     task: str = "digits"
     model: str = "lru"
     width: int = 64
+    config: Path | None = None
     resume: Path | None = None
+    steps: int | None = None
     tensorboard: bool = False
 
 
@@ -65,6 +67,13 @@ class Options:
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run's folder."""
     out: Path | None = None
-    """Folder of the run; without it, runs/TASK-MODEL-FRAMEWORK-SEED."""
+    """Folder of the run; without it, a new one in runs/TASK-MODEL-FRAMEWORK-SEED."""
+    config: Path | None = None
+    """File of a configuration, YAML or JSON as a run's config.json; other options change it."""
+    init: Path | None = None
+    """Begin with the parameters of the finished run in this folder."""
+    sweep: tuple[str, ...] = ()
+    """Train with each of several values of an option, as in optimizer.learning-rate=1e-3,3e-3; of several
+    options with each combination. Ends in the table of compare."""
     resume: Path | None = None
-    """Go on with the run in this folder; takes no other option."""
+    """Go on with the run in this folder; with --steps, to more steps than it had."""

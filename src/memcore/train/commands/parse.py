@@ -16,6 +16,7 @@ from memcore.cell import Model
 from memcore.registry import registry
 from memcore.tasks import Task
 from memcore.tasks.base.checks import at_least, check_types
+from memcore.train.commands.base import STACK, read, stack, values
 from memcore.train.commands.models import chosen, normal, optional, sizes
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
@@ -27,11 +28,12 @@ PROG = "memcore train"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the arguments ask for: a run, its folder, and whether TensorBoard is told."""
+    """What the arguments ask for: a run, its folder, whether TensorBoard is told, and what is varied."""
 
     config: Config
     folder: Path
     tensorboard: bool = False
+    sweep: tuple[str, ...] = ()
 
 
 def parse(arguments: Sequence[str]) -> Plan:
@@ -45,33 +47,66 @@ def parse(arguments: Sequence[str]) -> Plan:
     )
     if names.resume is not None and "--help" not in others and "-h" not in others:
         return _resumed(names, others)
-    kind = _options(names)
+    base = names.config and read(names.config.expanduser())
+    said = values(base, {*Options.__dataclass_fields__, "optimizer"})
+    if base is not None:  # what the arguments do not say is said by the file
+        first = {name: said[name] for name in ("task", "model", "width") if name in said}
+        names, _ = tyro.cli(
+            Names,
+            args=arguments,
+            default=Names(**first),
+            return_unknown_args=True,
+            add_help=False,
+            prog=PROG,
+        )
+    kind = _options(names, said)
     known = with_none(arguments, may_be_none(kind))
-    options: Any = tyro.cli(kind, args=known, prog=PROG, description=inspect.getdoc(Options))
+    scalars = set(said) & set(Options.__dataclass_fields__) - {"task", "model"}
+    begin = kind(**{name: said[name] for name in scalars})
+    options: Any = tyro.cli(
+        kind, args=known, default=begin, prog=PROG, description=inspect.getdoc(Options)
+    )
+    other = names.model != said.get("model", Names.model)
+    changed = other or any(getattr(options, name) != getattr(begin, name) for name in STACK)
     folder = options.out.expanduser() if options.out else _folder(options)
-    return Plan(_config(options), folder, options.tensorboard)
+    return Plan(_config(options, base, changed), folder, options.tensorboard, options.sweep)
 
 
 def _resumed(names: Names, others: list[str]) -> Plan:
     assert names.resume is not None
-    if others or names != Names(resume=names.resume, tensorboard=names.tensorboard):
-        raise ValueError("--resume takes no other option: the run's folder has them all")
+    may = {name: getattr(names, name) for name in ("resume", "steps", "tensorboard")}
+    if others or names != Names(**may):
+        raise ValueError(
+            "--resume takes no other option but --steps: the run's folder has them all"
+        )
     folder = names.resume.expanduser()
+    if names.steps is not None:
+        RunFolder(folder).extend(names.steps)
     return Plan(RunFolder(folder).read_config(), folder, names.tensorboard)
 
 
-def _options(names: Names) -> type:
-    """`Options` with the names as choices, and the fields of the named task and model."""
+def _options(names: Names, said: dict[str, Any]) -> type:
+    """`Options` with the names as choices, and the fields of the named task and model.
+
+    The defaults are what a configuration has `said` of the same task and model.
+    """
     model, given = chosen(names.model)
     task, kind = tasks.task_class(names.task), _cell_options(model)
-    cell = kind(**{**sizes(model, names.width), **given})
+    same = said.get("cell") if type(said.get("cell")) is model else None
+    before = sizes(model, names.width) if same is None else _fields(same)
+    cell = kind(**{**before, **given, "in_features": 0})
     check_types(cell)
+    task_options = said["task_options"] if said.get("task") == names.task else task()
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
         ("model", Literal[tuple(sorted({*registry, names.model}))], names.model),
-        ("optimizer", tyro.conf.OmitArgPrefixes[OptimizerOptions], OptimizerOptions()),
+        (
+            "optimizer",
+            tyro.conf.OmitArgPrefixes[OptimizerOptions],
+            said.get("optimizer", OptimizerOptions()),
+        ),
         ("cell", kind, cell),
-        ("task_options", task, task()),
+        ("task_options", task, task_options),
     ]
     return dataclasses.make_dataclass("Train", fields, bases=(Options,), frozen=True)
 
@@ -122,22 +157,20 @@ def with_none(arguments: Sequence[str], options: set[str]) -> list[str]:
     return known
 
 
-def _config(options: Any) -> Config:
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _config(options: Any, base: Config | None, changed: bool) -> Config:
     for name in ("width", "layers", "pack"):
         at_least(name, getattr(options, name), 1)
-    fields = dataclasses.fields(options.cell)
-    said = {field.name: getattr(options.cell, field.name) for field in fields}
     cls, _ = chosen(options.model)
-    model = cls(**{**said, "in_features": options.width})
+    model = cls(**{**_fields(options.cell), "in_features": options.width})
     task = packed(options.task_options, options.pack)
+    made = network(task, model, layers=options.layers, position=options.position)
     return Config(
         task=task,
-        model=network(
-            task,
-            model,
-            layers=options.layers,
-            position=options.position,
-        ),
+        model=stack(base, changed, task, made),
         framework=options.framework,
         steps=options.steps,
         batch_size=options.batch_size,
@@ -150,6 +183,7 @@ def _config(options: Any) -> Config:
         optimizer=options.optimizer,
         validate_every=options.validate_every,
         checkpoint_every=options.checkpoint_every,
+        init=options.init and str(options.init.expanduser().absolute()),
     )
 
 
@@ -162,4 +196,10 @@ def packed(task: Task, pack: int) -> Task:
 def _folder(options: Any) -> Path:
     model = normal(options.model).replace(":", "+").replace(",", "+")
     name = f"{options.task}-{model}-{options.framework}-{options.seed}"
-    return Path("runs") / name
+    return unused(Path("runs") / name)
+
+
+def unused(folder: Path) -> Path:
+    """The first of the folders 1, 2, ... in this one that no run has had."""
+    numbers = [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    return folder / str(max(numbers, default=0) + 1)

@@ -100,6 +100,8 @@ class Config:
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     validate_every: int = 100
     checkpoint_every: int = 200
+    init: str | None = None
+    """The folder of the run whose parameters this one begins with."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
@@ -150,7 +152,8 @@ class Config:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Config":
-        """The configuration that `to_json` gave."""
+        """The configuration that `to_json` gave; what is missing beside task and model has its default."""
+        values = completed(values)
         return cls(
             **{
                 **values,
@@ -159,3 +162,12 @@ class Config:
                 "optimizer": OptimizerOptions(**values["optimizer"]),
             }
         )
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """The JSON of a configuration with the defaults of what it lacks, as those of older versions do."""
+    if not isinstance(values, dict):
+        raise TypeError(f"{values!r} is no object")
+    known = [name for name in Config.__dataclass_fields__ if hasattr(Config, name)]
+    optimizer = {**asdict(OptimizerOptions()), **values.get("optimizer", {})}
+    return {**{name: getattr(Config, name) for name in known}, **values, "optimizer": optimizer}

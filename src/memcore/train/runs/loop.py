@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 
+import memcore
 from memcore.tasks import batches
 from memcore.tasks.base.streams import Segments, look
 from memcore.train.learners import new_learner
 from memcore.train.objective.config import Config
 from memcore.train.runs.console import new_console
-from memcore.train.runs.folder import RunFolder
+from memcore.train.runs.folder import RunFolder, difference
 from memcore.train.runs.loggers import Logger
 from memcore.train.runs.report import Summary, show
 from memcore.train.runs.sitting import Sitting
@@ -57,8 +59,8 @@ class Training:
             if config.segment
             else batches(config.task, **how)
         )
-        self.learner = new_learner(config)
         self.folder = RunFolder(Path(out))
+        self.learner = new_learner(config, self._given())
         self.folder.claim(config)
 
     def run(self) -> Summary | None:
@@ -75,6 +77,28 @@ class Training:
             show(self.console, summary)
             self.say(f"model, metrics and curves: {self.folder.path}")
         return summary
+
+    def _given(self) -> Any:
+        """The parameters of another run, if this one begins with them; None where it has begun already.
+
+        Raises FileNotFoundError where that run has no model, ValueError where it is of another shape.
+        """
+        if self.config.init is None or any(self.folder.checkpoints.glob("[0-9]*")):
+            return None
+        path = RunFolder(Path(self.config.init)).model
+        if not path.exists():
+            raise FileNotFoundError(
+                f"init is {self.config.init}, expected a finished run: no {path.name}"
+            )
+        _, params = memcore.load(path)
+        wanted = jax.eval_shape(self.config.model.init, jax.random.key(0))
+        shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (params, wanted)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"init is {self.config.init}, expected a model of the same parameters: "
+                f"{difference(*shapes)}"
+            )
+        return jax.tree.map(jax.numpy.asarray, params)
 
     def say(self, text: str) -> None:
         """Print a line."""
