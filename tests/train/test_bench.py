@@ -1,5 +1,8 @@
 """`memcore bench`: a row for each method."""
 
+import csv
+import json
+
 import pytest
 
 import memcore
@@ -10,7 +13,7 @@ pytestmark = pytest.mark.backend("jax")
 
 def test_every_method_has_a_row():
     model, options = memcore.LRU(3, state_size=4), Options(length=5, batch_size=2, width=3)
-    rows = measure(model, options)
+    rows = list(measure(model, options))
     assert [row.method for row in rows] == ["auto", *model.methods]
     for row in rows:
         assert not row.reason and row.forward > 0 and row.gradient > 0 and row.compile_seconds > 0
@@ -22,8 +25,24 @@ def test_a_method_that_fails_is_a_row(monkeypatch):
         raise RuntimeError("no step")
 
     monkeypatch.setattr(memcore.GRU, "project", broken)
-    rows = measure(memcore.GRU(3, hidden_size=2), Options(length=4, batch_size=1, width=3))
+    rows = list(measure(memcore.GRU(3, hidden_size=2), Options(length=4, batch_size=1, width=3)))
     assert all(row.reason == "RuntimeError: no step" for row in rows)
+
+
+def test_rows_are_printed_as_they_come_and_written(tmp_path, capsys):
+    small = ["--length", "4", "--batch-size", "1", "--width", "4", "--model", "gru"]
+    assert main([*small, "--out", str(tmp_path / "timed")]) == 0
+    methods = ["auto", *memcore.GRU(4).methods]
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in printed[: len(methods)]] == methods
+    found = json.loads((tmp_path / "timed" / "bench.json").read_text())
+    assert [row["method"] for row in found] == methods
+    assert all(
+        row["model"] == "gru" and row["length"] == 4 and row["gradient"] > 0 for row in found
+    )
+    with (tmp_path / "timed" / "bench.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["forward"]) for row in rows] == [row["forward"] for row in found]
 
 
 def test_the_command(capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from memcore.cli import main
 from memcore.train import run
-from train.small import small_config
+from train.small import assert_same, small_config
 
 pytestmark = [
     pytest.mark.backend("jax"),
@@ -68,8 +68,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before(
     assert "Traceback" not in capfd.readouterr().err
     assert steps(interrupted) == [4, 6, 8]
     run(config(), tmp_path / "whole", console)
-    for name in ("metrics.jsonl", "model.safetensors"):
-        assert (interrupted / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert_same(interrupted, tmp_path / "whole")
 
 
 def test_where_all_are_damaged_a_line_says_what_to_do(interrupted, capsys):

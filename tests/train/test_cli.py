@@ -65,11 +65,12 @@ def test_every_model_makes_a_configuration():
     from memcore.train.objective.config import Config
 
     for name, model in registry.items():
-        config, folder = parse(["--model", name, "--width", "32", "--position", "none"])
+        plan = parse(["--model", name, "--width", "32", "--position", "none"])
+        config, folder = plan.config, plan.folder
         assert type(config.model.model) is model and config.model.model.in_features == 32
         assert name_of(config.model) == "residual_stack" and config.model.position is None
         assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
-        assert str(folder) == f"runs/digits-{name}-core-0"
+        assert str(folder) == f"runs/digits-{name}-core-0/1"
 
 
 def test_version(capsys):
@@ -88,7 +89,7 @@ ERRORS = {
     "command": (["trian"], "unknown command 'trian'; did you mean train?"),
     "model": (["train", "--model", "grru"], "model is 'grru'"),
     "task": (["train", "--task", "digit"], "unknown task 'digit'; did you mean digits?"),
-    "resume and others": (["train", "--resume", "x", "--steps", "3"], "takes no other option"),
+    "resume and others": (["train", "--resume", "x", "--seed", "3"], "takes no other option"),
     "no run": (["train", "--resume", "nowhere"], "nowhere holds no run"),
     "cell": (["train", "--model", "gru", "--cell.hidden-size", "0"], "hidden_size is 0"),
     "steps": (["train", "--steps", "0"], "steps is 0, expected 1 or more"),
@@ -190,7 +191,7 @@ def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     monkeypatch.chdir(tmp_path)
     stop_after(2)
     assert main(SMALL) == 130
-    folder = "runs/repeat_first-gru-core-0"
+    folder = "runs/repeat_first-gru-core-0/1"
     assert f"memcore train --resume {folder}" in capsys.readouterr().out
     assert main(["train", "--resume", folder]) == 0
     printed = capsys.readouterr().out
@@ -198,7 +199,7 @@ def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     results = json.loads((tmp_path / folder / "results.json").read_text())
     assert results["steps"] == 3
 
-    assert main([*SMALL, "--position", "none"]) == 2
+    assert main([*SMALL, "--position", "none", "--out", folder]) == 2
     assert "holds another run: model.position is 'learned' there" in capsys.readouterr().err
 
 

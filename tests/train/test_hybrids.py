@@ -1,5 +1,7 @@
 """Hybrid stacks on the command line."""
 
+import json
+
 import pytest
 
 import memcore
@@ -39,16 +41,16 @@ def test_what_makes_no_sense_is_named(text, message):
 
 
 def test_a_hybrid_stack_is_configured():
-    config, folder = parse(["--model", "gru,attention:window=32", "--layers", "4", "--width", "16"])
-    stack = config.model
+    plan = parse(["--model", "gru,attention:window=32", "--layers", "4", "--width", "16"])
+    stack, folder = plan.config.model, plan.folder
     assert stack.layers == 4 and stack.models == (
         memcore.GRU(16, hidden_size=16),
         memcore.Attention(16, window=32),
     )
-    assert "/" not in str(folder).removeprefix("runs/") and ":" not in str(folder)
-    assert parse(["--model", "5*lru,attention"])[0].model.layers == 6
-    assert parse(["--model", "gru:hidden_size=3"])[0].model.layers == 2
-    assert parse(["--model", "gru"])[0].model.layers == 2
+    assert folder.parts[1] == "digits-gru+attention+window=32-core-0"
+    assert parse(["--model", "5*lru,attention"]).config.model.layers == 6
+    assert parse(["--model", "gru:hidden_size=3"]).config.model.layers == 2
+    assert parse(["--model", "gru"]).config.model.layers == 2
     with pytest.raises(ValueError, match="layers is 3, expected 6 or more"):
         parse(["--model", "5*lru,attention", "--layers", "3"])
 
@@ -59,3 +61,14 @@ def test_a_hybrid_stack_trains(capsys, tmp_path):
     small = ["--task", "parity", "--task-options.length", "5", "--evaluate-rows", "4"]
     assert main(["train", *arguments, *small, "--out", str(tmp_path)]) == 0
     assert "2 x gru, attention on parity" in capsys.readouterr().out
+
+
+@pytest.mark.backend("jax")
+def test_a_configuration_of_a_hybrid_stack_is_taken_up(tmp_path):
+    plan = parse(["--model", "2*gru,attention:window=4", "--width", "8"])
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(plan.config.to_json()))
+    same = parse(["--config", str(path), "--steps", "3"]).config
+    assert same.model == plan.config.model and same.steps == 3
+    other = parse(["--config", str(path), "--model", "gru,3*lru", "--layers", "4"]).config
+    assert [type(model).__name__ for model in other.model.models] == ["GRU", "LRU", "LRU", "LRU"]

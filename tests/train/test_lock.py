@@ -77,7 +77,7 @@ def test_nobody_else_enters_while_a_run_trains(config, tmp_path, console, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("memcore.train.runs.loop.finish", there)
+        patch.setattr("memcore.train.runs.sitting.finish", there)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "run", console)
     assert run(config, tmp_path / "run", console) is not None

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.backend("jax")
 
 def cell(*arguments: str) -> memcore.Model:
     """The model in the stack of `memcore train`."""
-    return parse(list(arguments))[0].model.models[0]
+    return parse(list(arguments)).config.model.models[0]
 
 
 def test_fields_stand_behind_a_name():
@@ -46,7 +46,7 @@ def test_none_in_both_spellings(position):
     assert cell("--model", "attention", "--cell.position", position).position is None
     assert cell("--model", "attention", f"--cell.position={position}").position is None
     assert built(f"attention:position={position}", 64).position is None
-    assert parse(["--position", position])[0].model.position is None
+    assert parse(["--position", position]).config.model.position is None
 
 
 def test_the_width_is_that_of_the_state_too():

@@ -186,12 +186,13 @@ def test_labels_fit_a_tree_that_wraps_the_parameters():
 
 
 def test_metrics_rewind_and_leave_out_a_line_cut_off(tmp_path):
-    metrics = Metrics(tmp_path / "metrics.jsonl", "accuracy")
+    metrics = Metrics(tmp_path / "metrics.jsonl", "accuracy", [0.1, 0.2, 0.3, 0.4])
     assert metrics.read() == [] and metrics.flush() == {}
+    norms = {"gradient_norm": 3.0, "update_norm": 0.25}
     for step in range(1, 5):
-        metrics.train(step, {"loss": 2.0 * step, "score": 1.0, "weight": 2.0})
+        metrics.train(step, {"loss": 2.0 * step, "score": 1.0, "weight": 2.0, **norms})
     metrics.check(4, "validation", {"loss": 0.5, "accuracy": 1.0})
-    assert metrics.flush() == {"loss": 4.0, "accuracy": 0.5}
+    assert metrics.flush() == {"loss": 4.0, "accuracy": 0.5, "learning_rate": 0.4, **norms}
     with metrics.path.open("a") as file:
         file.write('{"step": 5, "spl')
     metrics.rewind(3)

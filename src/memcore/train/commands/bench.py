@@ -1,10 +1,12 @@
 """`memcore bench`: how long a model takes, by method of execution."""
 
+import csv
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +17,7 @@ from memcore.cell import Model
 from memcore.tasks.base.checks import at_least
 from memcore.train.commands.models import built
 from memcore.train.runs.console import new_console
+from memcore.train.runs.files import beside, write_json
 from memcore.train.runs.tables import show
 
 PROG = "memcore bench"
@@ -37,6 +40,8 @@ class Options:
     """Sequences."""
     width: int = 64
     """Width of the inputs, and of the state where that is a vector."""
+    out: Path | None = None
+    """Folder for the rows as bench.csv and bench.json; without it they are printed alone."""
 
     def __post_init__(self) -> None:
         for name in ("length", "batch_size", "width"):
@@ -63,17 +68,37 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    rows = [cells(options, row) for row in measure(model, options)]
-    show(new_console(), title(options), HEADERS, rows)
+    console, rows = new_console(), list[Row]()
+    for row in measure(model, options):
+        rows.append(row)
+        said = row.reason or f"{1e3 * row.gradient:.1f} ms with gradient"
+        console.print(f"{row.method}: {said}", highlight=False, soft_wrap=True)
+    show(console, title(options), HEADERS, [cells(options, row) for row in rows])
+    if options.out:
+        write(options, rows, options.out.expanduser())
     return 0
 
 
-def measure(model: Model, options: Options) -> list[Row]:
-    """A row for each method of the model."""
+def write(options: Options, rows: list[Row], folder: Path) -> None:
+    """The rows as CSV and JSON, each with what was timed and where; times in seconds."""
+    where = {**asdict(options), "device": jax.devices()[0].device_kind}
+    del where["out"]
+    values = [{**where, **asdict(row)} for row in rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "bench.json", values)
+    with beside(folder / "bench.csv") as draft, draft.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(values[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(values)
+
+
+def measure(model: Model, options: Options) -> Iterator[Row]:
+    """A row for each method of the model, as it is measured."""
     params = jax.jit(model.init)(jax.random.key(0))
     shape = (options.batch_size, options.length, options.width)
     xs = jax.random.normal(jax.random.key(1), shape)
-    return [_row(model, params, xs, method) for method in ("auto", *model.methods)]
+    for method in ("auto", *model.methods):
+        yield _row(model, params, xs, method)
 
 
 def _row(model: Model, params: Any, xs: Any, method: str) -> Row:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from memcore.train.commands.parse import PROG, parse
+from memcore.train.runs.interrupt import exit_code
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -13,18 +14,18 @@ def main(arguments: Sequence[str]) -> int:
     can go on, 2 for arguments or data that are not as they should be.
     """
     try:
-        config, folder = parse(arguments)
+        plan = parse(arguments)
         # After parsing: --help answers without loading jax and its company.
+        from memcore.train.commands.sweep import sweep
+        from memcore.train.runs.loggers import TensorBoard
         from memcore.train.runs.loop import Training
 
-        training = Training(config, folder)
+        if plan.sweep:
+            return sweep(arguments, plan)
+        loggers = [TensorBoard()] if plan.tensorboard else []
+        training = Training(plan.config, plan.folder, loggers=loggers)
         summary = training.run()
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    return interrupted(training.interrupted) if summary is None else 0
-
-
-def interrupted(number: int) -> int:
-    """The exit code of a process that a signal ended, as shells have it."""
-    return 128 + number
+    return exit_code(training.interrupted) if summary is None else 0

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from memcore.train.objective.config import Config, Framework, Precision
+from memcore.train.objective.config import Config, Framework, Monitor, Precision
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,10 @@ class Names:
     task: str = "digits"
     model: str = "lru"
     width: int = 64
+    config: Path | None = None
     resume: Path | None = None
+    steps: int | None = None
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,10 @@ class Options:
     """Time steps of a row that an update sees, the state carried on (truncated backpropagation); 0: all.
     Segments in which nothing is asked are passed over: they carry the state, and are no update."""
     patience: int = Config.patience
-    """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
+    """Checks that are no better than the best one that end the training; 0: none."""
+    monitor: Monitor = Config.monitor
+    """What the best check is judged by, whose parameters are kept and tested: the validation loss, or the
+    task's metric."""
     evaluate_rows: int = Config.evaluate_rows
     """How many rows of a split are evaluated, the first ones; 0: all."""
     layers: int | None = None
@@ -59,7 +65,16 @@ class Options:
     """Steps between checks on the validation split."""
     checkpoint_every: int = Config.checkpoint_every
     """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run's folder."""
     out: Path | None = None
-    """Folder of the run; without it, runs/TASK-MODEL-FRAMEWORK-SEED."""
+    """Folder of the run; without it, a new one in runs/TASK-MODEL-FRAMEWORK-SEED."""
+    config: Path | None = None
+    """File of a configuration, YAML or JSON as a run's config.json; other options change it."""
+    init: Path | None = None
+    """Begin with the parameters of the finished run in this folder."""
+    sweep: tuple[str, ...] = ()
+    """Train with each of several values of an option, as in optimizer.learning-rate=1e-3,3e-3; of several
+    options with each combination. Ends in the table of compare."""
     resume: Path | None = None
-    """Go on with the run in this folder; takes no other option."""
+    """Go on with the run in this folder; with --steps, to more steps than it had."""

@@ -43,9 +43,10 @@ def make_learner(
     return getattr(module, CLASSES[framework])(model, params, optimizer, objective)
 
 
-def new_learner(config: Config) -> Learner:
-    """A learner with the initial parameters of a configuration: the same in every framework."""
-    params = _init(jax.random.key(config.seed), model=config.model)
+def new_learner(config: Config, params: Any = None) -> Learner:
+    """A learner with these parameters, or a configuration's initial ones: the same in every framework."""
+    if params is None:
+        params = _init(jax.random.key(config.seed), model=config.model)
     seed = config.seed if config.optimizer.noise else 0
     optimizer = _optimizer(config.model, config.optimizer, config.steps, seed)
     objective = Objective(config.task.loss, config.precision)

@@ -1,5 +1,7 @@
 """What is minimised and what is reported, as sums, so that batches of any size add up exactly."""
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -95,3 +97,14 @@ class Objective:
         total = self.sums(outputs, batch["targets"], batch["weights"])
         counted = jnp.where(total["weight"] > 0, total["weight"], 1.0)
         return total["loss"] / counted, (total, None if carry is None else after)
+
+
+def norms(gradients: Any, before: Any, after: Any) -> Sums:
+    """The norms of an update's gradient, and of the change of the parameters; trees of the same leaves."""
+    changes = [b - a for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
+    return {"gradient_norm": _norm(gradients), "update_norm": _norm(changes)}
+
+
+def _norm(tree: Any) -> jax.Array:
+    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(functools.reduce(operator.add, squares))

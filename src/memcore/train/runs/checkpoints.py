@@ -1,7 +1,7 @@
 """Checkpoints through orbax: all that a run needs to go on exactly."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ KEPT = 3
 
 @dataclass(frozen=True)
 class Reached:
-    """How far a run has come: the step, and the seconds until then; how many steps took how long."""
+    """How far a run has come: the step, and the seconds until then; how many steps took how long; the step of
+    the best check, and its value."""
 
     step: int = 0
     seconds: float = 0.0
     timed: tuple[int, float] = (0, 0.0)
+    best: tuple[int, float] | None = None
 
 
 class Checkpoints:
@@ -41,14 +43,14 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def save(self, reached: Reached, learner: Learner, data: Any) -> None:
-        """Take a checkpoint; those that are older than the last `KEPT` are removed afterwards.
+        """Take a checkpoint; those older than the last `KEPT` are removed afterwards, all but the best one.
 
         One of this step that is there already stays: after it came no update, only segments that are read
         again.
         """
         if reached.step == self._manager.latest_step():
             return
-        position = {"data": data.get_state(), "seconds": reached.seconds, "timed": reached.timed}
+        position = {**asdict(reached), "data": data.get_state()}
         self._manager.save(
             reached.step,
             args=ocp.args.Composite(
@@ -57,7 +59,8 @@ class Checkpoints:
             ),
         )
         for step in sorted(self._manager.all_steps())[:-KEPT]:
-            self._manager.delete(step)
+            if reached.best is None or step != reached.best[0]:
+                self._manager.delete(step)
 
     def restore(self, learner: Learner, data: Any) -> Reached:
         """Put learner and iterator where the newest readable checkpoint left them.
@@ -78,6 +81,10 @@ class Checkpoints:
             )
         return Reached()
 
+    def use(self, step: int, learner: Learner) -> bool:
+        """Put the learner where a checkpoint left it; False, and nothing is changed, where it is damaged."""
+        return self._read(step, learner, _Nowhere()) is not None
+
     def _read(self, step: int, learner: Learner, data: Any) -> Reached | None:
         """Learner and iterator from one checkpoint; None, and nothing is changed, where it is damaged."""
         wanted = ocp.args.Composite(
@@ -86,16 +93,25 @@ class Checkpoints:
         )
         try:
             found = self._manager.restore(step, args=wanted)
-            steps, seconds = found.position["timed"]
-            reached = Reached(step, found.position["seconds"], (steps, seconds))
-            position = found.position["data"]
+            position = found.position
+            timed, best = position["timed"], position.get("best")
+            best = best and (best[0], best[1])
+            reached = Reached(step, position["seconds"], (timed[0], timed[1]), best)
+            place = position["data"]
         except Exception as error:  # orbax and what it stands on have many kinds
             reason = str(error).strip().partition("\n")[0][:100] or type(error).__name__
             self._say(f"checkpoint {step} in {self._folder} is damaged: {reason}")
             return None
         learner.state, learner.carry = refill((learner.state, learner.carry), found.state)
-        data.set_state(position)
+        data.set_state(place)
         return reached
 
     def close(self) -> None:
         self._manager.close()
+
+
+class _Nowhere:
+    """Data whose place does not matter: no batch is read any more."""
+
+    def set_state(self, state: Any) -> None:
+        pass

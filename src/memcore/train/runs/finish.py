@@ -15,14 +15,18 @@ def finish(
     config: Config,
     learner: Learner,
     folder: RunFolder,
-    steps: int,
+    steps: tuple[int, int],
     seconds: float,
     step_seconds: float | None,
 ) -> Summary:
-    """Write the results of a trained learner into its folder; the summary last of all."""
+    """Write the results of a trained learner into its folder; the summary last of all.
+
+    steps: how many were trained, and after which one the learner is as it is.
+    """
     metric = config.task.metric
     lines = Metrics(folder.metrics, metric).read()
-    checks = [line for line in lines if line["split"] == "validation"]
+    checks = {line["step"]: line for line in lines if line["split"] == "validation"}
+    check = checks[steps[1]]
     how = (config.batch_size, config.segment, config.evaluate_rows)
     test = evaluate(learner, config.task, "test", *how)
     params = learner.params
@@ -34,14 +38,18 @@ def finish(
         metric=metric,
         parameters=parameters,
         state_size=state_size,
-        steps=steps,
+        steps=steps[0],
         train_loss=train_loss(lines),
-        validation_loss=checks[-1]["loss"],
-        validation_metric=checks[-1][metric],
+        validation_loss=check["loss"],
+        validation_metric=check[metric],
         test_loss=test["loss"],
         test_metric=test[metric],
         seconds=seconds,
         step_seconds=step_seconds,
+        best_step=steps[1],
+        seed=config.seed,
+        version=memcore.__version__,
+        config=config.to_json(),
     )
     with beside(folder.model) as draft:
         memcore.save(draft, config.model, params)

@@ -1,12 +1,13 @@
 """The folder of a run, and the rules for entering one."""
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memcore.train.objective.config import Config
+from memcore.train.objective.config import Config, completed
 from memcore.train.runs import lock
-from memcore.train.runs.files import drafts, read_json, write_json
+from memcore.train.runs.files import drafts, read_json, read_yaml, write_json
 
 
 class RunFolder:
@@ -50,7 +51,7 @@ class RunFolder:
         return lock.held(self.path)
 
     def _compare(self, config: Config) -> None:
-        there, here = read_json(self.config), config.to_json()
+        there, here = completed(read_json(self.config)), config.to_json()
         if there != here:
             raise FileExistsError(
                 f"{self.path} holds another run: {difference(there, here)}; "
@@ -64,10 +65,30 @@ class RunFolder:
         """
         if not self.config.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config.name}")
-        try:
-            return Config.from_json(read_json(self.config))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{self.config} is not the configuration of a run: {error}") from error
+        return read_config(self.config)
+
+    def extend(self, steps: int) -> None:
+        """Let the run that is here go on to so many steps; its results are those of the fewer no more.
+
+        Raises ValueError where it has as many already.
+        """
+        config = self.read_config()
+        if steps <= config.steps:
+            raise ValueError(
+                f"steps is {steps}, expected more than the {config.steps} of {self.path}"
+            )
+        with self.held():
+            self.results.unlink(missing_ok=True)
+            write_json(self.config, replace(config, steps=steps).to_json())
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a file; ValueError naming it where it is broken."""
+    values = read_yaml(path) if path.suffix in (".yaml", ".yml") else read_json(path)
+    try:
+        return Config.from_json(values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the configuration of a run: {error}") from error
 
 
 def holds_other_things(path: Path, first: str) -> bool:

@@ -29,3 +29,8 @@ class Interrupts:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.seen = number
         self.__exit__()
+
+
+def exit_code(number: int) -> int:
+    """The exit code of a process that a signal ended, as shells have it."""
+    return 128 + number

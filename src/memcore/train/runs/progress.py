@@ -27,8 +27,10 @@ class Display:
         self._shown = time.monotonic()
         self._began = self._shown - seconds
         self._first: tuple[int, int, float] | None = None
-        self._last, self._check = "", ""
-        self._bar = _Bar(console, steps, done)
+        self._last, self._check, self._time = "", "", ""
+        self.throughput: dict[str, float] = {}
+        """Tokens per second, as metrics have it; empty until a second step is shown."""
+        self._bar = Bar(console, steps, done)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -56,13 +58,16 @@ class Display:
             self._first = step, tokens, now
         first, before, since = self._first
         steps, seconds = step - first, now - since
-        text = (
-            f"loss {values['loss']:.4f}  {self._value(values)}  rate {rate:.3g}" if values else ""
-        )
+        parts = [f"loss {values['loss']:.4f}", self._value(values), f"rate {rate:.3g}"]
+        left = None
         if steps and seconds:
-            text += f"  {steps / seconds:,.1f} steps/s  {(tokens - before) / seconds:,.0f} tokens/s"
-        self._last, left = text, (self._steps - step) * seconds / steps if steps else None
-        self._time = f"{_clock(now - self._began)} elapsed, {_clock(left)} left"
+            tokens_per_second = (tokens - before) / seconds
+            self.throughput = {"tokens_per_second": tokens_per_second}
+            left = (self._steps - step) * seconds / steps
+            speed = f"{steps / seconds:,.1f} steps/s", f"{tokens_per_second:,.0f} tokens/s"
+            parts.extend(speed)
+        self._last = "  ".join(parts)
+        self._time = f"{clock(now - self._began)} elapsed, {clock(left)} left"
         self._bar.show(step, self._time, [self._last, self._check])
 
     def check(self, step: int, values: dict[str, float]) -> None:
@@ -77,7 +82,7 @@ class Display:
         return f"{self._metric} {shown(self._metric, values[self._metric])}"
 
 
-class _Bar(Progress):
+class Bar(Progress):
     """A line of step, bar and time, and beneath it whatever there is to say, on as many lines as it needs."""
 
     def __init__(self, console: Console, steps: int, done: int) -> None:
@@ -102,7 +107,7 @@ class _Bar(Progress):
         yield from map(Text, self._lines)
 
 
-def _clock(seconds: float | None) -> str:
+def clock(seconds: float | None) -> str:
     """Seconds as 0:01:05."""
     return "-:--:--" if seconds is None else str(timedelta(seconds=round(seconds)))
 

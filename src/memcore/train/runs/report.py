@@ -41,10 +41,22 @@ class Summary:
     """Training time, checks and compilation included, over all its sittings."""
     step_seconds: float | None
     """Mean time of a training step, without compilation and checks; None where none was timed."""
+    best_step: int | None = None
+    """After which step the tested parameters were; None for runs of older versions: after the last."""
+    seed: int | None = None
+    version: str | None = None
+    """Of memcore."""
+    config: dict[str, Any] | None = None
+    """The configuration, as in `config.json`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of what JSON knows; numbers that are not finite are None."""
+        values: dict[str, Any] = finite(asdict(self))
+        return values
 
     def write(self, path: Path) -> None:
-        """Write the summary as JSON; numbers that are not finite as null."""
-        write_json(path, finite(asdict(self)))
+        """Write the summary as JSON."""
+        write_json(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> "Summary":
@@ -61,7 +73,7 @@ def show(console: Console, summary: Summary) -> None:
         "framework": summary.framework,
         "parameters": f"{summary.parameters:,}",
         "state": f"{summary.state_size:,}",
-        "steps": f"{summary.steps:,}",
+        "steps": f"{summary.steps:,}, best after {summary.best_step or summary.steps:,}",
         "train loss": "-" if summary.train_loss is None else f"{summary.train_loss:.4f}",
         validation: shown(summary.metric, summary.validation_metric),
         test: shown(summary.metric, summary.test_metric),

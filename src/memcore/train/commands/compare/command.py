@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -11,34 +10,21 @@ from typing import Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from memcore import tasks
 from memcore.tasks import Task
 from memcore.tasks.base.streams import look, rows_of
-from memcore.train.commands.command import interrupted
+from memcore.train.commands.compare import runs
 from memcore.train.commands.compare.options import Entry, Options, entries, parameters
-from memcore.train.commands.compare.picture import draw
-from memcore.train.commands.compare.results import (
-    RESULTS,
-    Outcome,
-    cells,
-    headers,
-    rows,
-    write,
-)
+from memcore.train.commands.compare.results import RESULTS
 from memcore.train.commands.models import normal
 from memcore.train.commands.parse import packed
 from memcore.train.runs.console import new_console
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
 from memcore.train.runs.lock import held
-from memcore.train.runs.loop import Training
-from memcore.train.runs.progress import shown
-from memcore.train.runs.tables import show
 
 PROG = "memcore compare"
-FAILED = 1
 COMPARISON = "comparison.json"
 
 
@@ -107,9 +93,11 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
 def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     folder, here = options.folder, options.settings(task)
     path = folder / COMPARISON
-    runs: list[Any] = []
+    keys: list[Any] = []
     if path.exists():
-        there, runs = _read(path)
+        there, keys = _read(path)
+        # A comparison of an older version lacks options that have come since: it has their defaults.
+        there = {**json.loads(json.dumps(Options().settings(task))), **there}
         if there != json.loads(json.dumps(here)):
             raise FileExistsError(
                 f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
@@ -117,7 +105,7 @@ def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
             )
     known = [
         Entry(normal(model), position, rate, seed, options, task)
-        for model, position, rate, seed in runs
+        for model, position, rate, seed in keys
     ]
     known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
     keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
@@ -148,65 +136,5 @@ def compare(options: Options, planned: list[Entry], console: Console) -> int:
 
     Raises BlockingIOError where another process trains in the folder.
     """
-    with held(options.folder):
-        return _compare(options, planned, console)
-
-
-def _compare(options: Options, planned: list[Entry], console: Console) -> int:
     title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
-    outcomes, stopped = list[Outcome](), 0
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=len(planned))
-        for entry in planned:
-            progress.update(bar, description=f"{entry.label}, seed {entry.seed}")
-            outcome = attempt(entry)
-            if isinstance(outcome, int):
-                stopped = outcome
-                break
-            outcomes.append(outcome)
-            progress.advance(bar)
-            write(rows(outcomes), options.folder)
-            draw(outcomes, rows(outcomes), title, options.folder / "curves.png")
-            if not console.is_terminal:
-                line = _line(outcome, len(outcomes), len(planned))
-                console.print(line, highlight=False, soft_wrap=True)
-    if outcomes:
-        found = rows(outcomes)
-        show(console, title, headers(found), [cells(row) for row in found])
-        console.print(f"table, CSV, JSON and picture: {options.folder}", highlight=False)
-    if stopped:
-        console.print("interrupted; the same command goes on", highlight=False)
-        return interrupted(stopped)
-    return 0 if any(row.mean is not None for row in rows(outcomes)) else FAILED
-
-
-def attempt(entry: Entry) -> Outcome | int:
-    """A run from its beginning, from where it was, or as it ended; the signal that ended it early.
-
-    Whatever goes wrong with one model is said in its row, and the others go on.
-    """
-    try:
-        training = Training(entry.build(), entry.folder, Console(file=io.StringIO()))
-        summary = training.run()
-    except Exception as error:
-        return Outcome(entry, reason=f"{type(error).__name__}: {error}".splitlines()[0][:200])
-    return training.interrupted if summary is None else Outcome(entry, summary)
-
-
-def _line(outcome: Outcome, number: int, of: int) -> str:
-    entry, summary = outcome.entry, outcome.summary
-    head = f"{number}/{of}  {entry.label}, seed {entry.seed}, rate {entry.learning_rate:g}: "
-    if summary is None:
-        return head + outcome.reason
-    return head + f"test {summary.metric} {shown(summary.metric, summary.test_metric)}"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    return runs.compare(options.folder, title, options.steps, planned, console)

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import tyro
 
 from memcore.cell import Model
 from memcore.compose import ResidualStack
@@ -16,7 +17,21 @@ from memcore.tasks.base.checks import at_least
 from memcore.tasks.base.registry import to_config
 from memcore.train.commands.models import built, chosen, normal, split
 from memcore.train.commands.stack import network
-from memcore.train.objective.config import Config, Framework, OptimizerOptions, Precision
+from memcore.train.objective.config import (
+    Config,
+    Framework,
+    Monitor,
+    OptimizerOptions,
+    Precision,
+)
+
+
+@dataclass(frozen=True)
+class SharedOptimizer(OptimizerOptions):
+    """The optimizer of all runs; the learning rates are an option of their own."""
+
+    learning_rate: tyro.conf.Suppress[float] = OptimizerOptions.learning_rate
+
 
 GRAIN = 16
 """Widths are multiples of this, so that heads divide them."""
@@ -62,7 +77,10 @@ class Options:
     segment: int = Config.segment
     """Time steps of a row that an update sees, the state carried on; 0: all."""
     patience: int = Config.patience
-    """Checks without a lower validation loss that end a run, with its last parameters; 0: none."""
+    """Checks that are no better than the best one that end a run; 0: none."""
+    monitor: Monitor = Config.monitor
+    """What the best check is judged by: the validation loss, or the task's metric."""
+    optimizer: tyro.conf.OmitArgPrefixes[SharedOptimizer] = field(default_factory=SharedOptimizer)
     evaluate_rows: int = Config.evaluate_rows
     """How many rows of a split are evaluated, the first ones; 0: all."""
     validate_every: int = Config.validate_every
@@ -107,7 +125,7 @@ class Options:
         values = {name: getattr(self, name) for name in Options.__dataclass_fields__}
         for name in ("models", "seeds", "positions", "learning_rates", "out"):
             del values[name]
-        return {**values, "task": to_config(task)}
+        return {**values, "optimizer": asdict(self.optimizer), "task": to_config(task)}
 
 
 @dataclass(frozen=True)
@@ -137,6 +155,7 @@ class Entry:
     def build(self) -> Config:
         """The configuration of the run."""
         options = self.options
+        shared = {**asdict(options.optimizer), "learning_rate": self.learning_rate}
         return Config(
             task=self.task,
             model=self._stack(),
@@ -148,7 +167,8 @@ class Entry:
             segment=options.segment,
             patience=options.patience,
             evaluate_rows=options.evaluate_rows,
-            optimizer=replace(OptimizerOptions(), learning_rate=self.learning_rate),
+            monitor=options.monitor,
+            optimizer=OptimizerOptions(**shared),
             validate_every=options.validate_every,
             checkpoint_every=max(options.validate_every, options.steps),
         )

@@ -8,11 +8,32 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
-from memcore.train.commands.compare.options import Entry
+from memcore.train.objective.config import Config
 from memcore.train.runs.files import beside, finite
 from memcore.train.runs.progress import shown
 from memcore.train.runs.report import Summary
+
+
+class Entry(Protocol):
+    """A run: the row that it belongs to, what it varies, and where it lives; `build` may raise."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    def build(self) -> Config:
+        """The configuration of the run."""
+        ...
 
 
 @dataclass(frozen=True)
