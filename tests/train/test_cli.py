@@ -89,7 +89,7 @@ ERRORS = {
     "command": (["trian"], "unknown command 'trian'; did you mean train?"),
     "model": (["train", "--model", "grru"], "model is 'grru'"),
     "task": (["train", "--task", "digit"], "unknown task 'digit'; did you mean digits?"),
-    "resume and others": (["train", "--resume", "x", "--steps", "3"], "takes no other option"),
+    "resume and others": (["train", "--resume", "x", "--seed", "3"], "takes no other option"),
     "no run": (["train", "--resume", "nowhere"], "nowhere holds no run"),
     "cell": (["train", "--model", "gru", "--cell.hidden-size", "0"], "hidden_size is 0"),
     "steps": (["train", "--steps", "0"], "steps is 0, expected 1 or more"),
