@@ -156,6 +156,16 @@ def test_a_sweep_ends_in_a_table(tmp_path, capsys):
     assert "holds another sweep: sweep is" in capsys.readouterr().err
 
 
+def test_an_interrupted_sweep_goes_on(tmp_path, capsys, stop_after):
+    values = small("--sweep", "seed=0,1", "--out", str(tmp_path / "swept"))
+    stop_after(5)
+    assert main(values) == 130
+    assert f"goes on (--out {tmp_path / 'swept'})" in capsys.readouterr().out
+    assert main(values) == 0
+    [row] = json.loads((tmp_path / "swept" / "results.json").read_text())
+    assert (row["model"], row["seeds"]) == ("all", 2)
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [

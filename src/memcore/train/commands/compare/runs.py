@@ -54,7 +54,8 @@ def _ended(
         show(console, title, headers(found), [cells(row) for row in found])
         console.print(f"table, CSV, JSON and picture: {folder}", highlight=False, soft_wrap=True)
     if stopped:
-        console.print("interrupted; the same command goes on", highlight=False)
+        again = f"interrupted; the same command goes on (--out {folder})"
+        console.print(again, highlight=False, soft_wrap=True)
         return exit_code(stopped)
     return 0 if any(row.mean is not None for row in found) else FAILED
 
