@@ -43,9 +43,7 @@ def train(case: Case, framework: str) -> Run:
     """`STEPS` steps of a learner from the case's initial parameters, on its batches."""
     model = case.network
     params = jax.jit(model.init)(jax.random.key(0))
-    optimizer = make_optimizer(
-        OptimizerOptions(), STEPS, model.labels(params), skip_nothing=bool(case.segment)
-    )
+    optimizer = make_optimizer(OptimizerOptions(), STEPS, model.labels(params))
     learner = make_learner(framework, model, params, remember(optimizer), Objective(case.task.loss))
     if case.segment:
         learner.carry = memcore.initial_state(model, params, (BATCH,))

@@ -112,7 +112,7 @@ def test_the_numbers_are_the_same_on_every_machine():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"length": 50}, "length is 50, expected one of 20, 100, 1,000 steps"),
+        ({"length": 50}, "length is 50, expected one of 20, 100, 1000 steps"),
         ({"turn": 4.0}, "turn is 4.0, expected 0 to 3.14"),
         ({"seed": -1}, "seed is -1, expected 0 or more"),
     ],

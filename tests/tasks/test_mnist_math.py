@@ -171,7 +171,7 @@ def test_another_seed_and_another_index_give_another_row():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"count": 7}, "count is 7, expected one of 5, 100, 1,000, 10,000, 1,000,000 images"),
+        ({"count": 7}, "count is 7, expected one of 5, 100, 1000, 10000, 1000000 images"),
         ({"seed": -1}, "seed is -1, expected 0 or more"),
         ({"images": "x"}, "images is 'x', expected one of auto, mnist, digits"),
     ],

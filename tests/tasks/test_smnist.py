@@ -73,6 +73,19 @@ def test_the_title_says_which_images_they_are(mnist_folder, monkeypatch, name):
     assert tasks.make(name).title == f"{name} (MNIST)"
     assert tasks.make(name, images="digits").title == f"{name} (8x8 digits)"
     assert tasks.make("digits").title == "digits"
+    of_t10k = tasks.make(name, folder=str(mnist_folder), from_t10k=True)
+    assert of_t10k.title == f"{name} (MNIST's t10k)"
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_file_names_with_a_dot(tmp_path, suffix):
+    """`t10k-images.idx3-ubyte`, as many copies of MNIST have them."""
+    write_part(tmp_path, "t10k", 100, suffix)
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.replace("-idx", ".idx")))
+    assert len(SMNIST(folder=str(tmp_path)).source("test")) == 100
+    with pytest.raises(FileNotFoundError, match="from_t10k"):
+        SMNIST(folder=str(tmp_path)).source("train")
 
 
 def test_t10k_files_alone_serve_to_evaluate(tmp_path):

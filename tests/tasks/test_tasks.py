@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from memcore import tasks
+from tasks import own_data
 
 pytestmark = pytest.mark.requires("grain", "sklearn")
 
@@ -23,8 +24,9 @@ SMALL = {
 
 
 @pytest.fixture(params=sorted(tasks.tasks))
-def task(request: pytest.FixtureRequest, mnist_folder, text_file):
-    options = dict(SMALL.get(request.param, {}))
+def task(request: pytest.FixtureRequest, mnist_folder, text_file, tmp_path, monkeypatch):
+    options = own_data.options(request.param, tmp_path, monkeypatch)
+    options.update(SMALL.get(request.param, {}))
     if request.param == "smnist":
         options["folder"] = str(mnist_folder)
     if request.param == "text":
@@ -209,7 +211,7 @@ def test_an_unknown_split_is_refused(task):
 def test_an_unknown_task_is_answered_with_the_nearest_names():
     with pytest.raises(ValueError, match="unknown task 'digit'; did you mean digits"):
         tasks.make("digit")
-    with pytest.raises(ValueError, match=r"unknown task 'xyz' \(tasks: a5, copy, "):
+    with pytest.raises(ValueError, match=r"unknown task 'xyz' \(tasks: a5, array, copy, "):
         tasks.make("xyz")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -64,11 +65,12 @@ def test_every_model_makes_a_configuration():
     from memcore.train.objective.config import Config
 
     for name, model in registry.items():
-        config, folder = parse(["--model", name, "--width", "32", "--position", "none"])
+        plan = parse(["--model", name, "--width", "32", "--position", "none"])
+        config, folder = plan.config, plan.folder
         assert type(config.model.model) is model and config.model.model.in_features == 32
         assert name_of(config.model) == "residual_stack" and config.model.position is None
         assert Config.from_json(json.loads(json.dumps(config.to_json()))) == config
-        assert str(folder) == f"runs/digits-{name}-core-0"
+        assert str(folder) == f"runs/digits-{name}-core-0/1"
 
 
 def test_version(capsys):
@@ -87,10 +89,13 @@ ERRORS = {
     "command": (["trian"], "unknown command 'trian'; did you mean train?"),
     "model": (["train", "--model", "grru"], "model is 'grru'"),
     "task": (["train", "--task", "digit"], "unknown task 'digit'; did you mean digits?"),
-    "resume and others": (["train", "--resume", "x", "--steps", "3"], "takes no other option"),
+    "resume and others": (["train", "--resume", "x", "--seed", "3"], "takes no other option"),
     "no run": (["train", "--resume", "nowhere"], "nowhere holds no run"),
     "cell": (["train", "--model", "gru", "--cell.hidden-size", "0"], "hidden_size is 0"),
     "steps": (["train", "--steps", "0"], "steps is 0, expected 1 or more"),
+    "width": (["train", "--width", "0"], "memcore train: width is 0, expected 1 or more"),
+    "layers": (["train", "--layers", "0"], "memcore train: layers is 0, expected 1 or more"),
+    "pack": (["train", "--pack", "0"], "memcore train: pack is 0, expected 1 or more"),
     "tokens in a stack": (
         ["train", "--model", "residual_stack", "--cell.tokens"],
         "model reads tokens, expected models of vectors in a stack",
@@ -131,6 +136,10 @@ REFUSED = {
         "symbols is 1, expected at least 2",
     ),
     "optimizer": (["train", "--clip", "0"], "clip is 0.0, expected more than 0"),
+    "a count": (
+        ["train", "--task", "mnist_math", "--task-options.count", "7"],
+        "expected one of 5, 100, 1000,",
+    ),
 }
 
 
@@ -152,11 +161,37 @@ def test_a_stack_in_the_stack(capsys, tmp_path):
 
 
 @pytest.mark.backend("jax")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_exit_code_is_that_of_the_signal(capsys, tmp_path, stop_after, number, code):
+    compare = [
+        *("compare", "--task", "repeat_first", "--models", "gru", "--positions", "none"),
+        *("--width", "8", "--layers", "1", "--steps", "3"),
+    ]
+    for name, arguments in (("train", SMALL), ("compare", compare)):
+        stop_after(2, number)
+        assert main([*arguments, "--out", str(tmp_path / name)]) == code
+    assert "interrupted; the same command goes on" in capsys.readouterr().out
+
+
+@pytest.mark.backend("jax")
+def test_a_folder_from_home(capsys, tmp_path, monkeypatch, stop_after):
+    """Shells leave the `~` of `--out=~/x` to the program."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    stop_after(2)
+    assert main([*SMALL, "--out=~/run"]) == 130
+    assert main(["train", "--resume=~/run"]) == 0
+    small = ["--task", "repeat_first", "--models", "gru", "--positions", "none", "--steps", "1"]
+    assert main(["compare", *small, "--out=~/compared"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["compared", "run"]
+
+
+@pytest.mark.backend("jax")
 def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     monkeypatch.chdir(tmp_path)
     stop_after(2)
     assert main(SMALL) == 130
-    folder = "runs/repeat_first-gru-core-0"
+    folder = "runs/repeat_first-gru-core-0/1"
     assert f"memcore train --resume {folder}" in capsys.readouterr().out
     assert main(["train", "--resume", folder]) == 0
     printed = capsys.readouterr().out
@@ -164,7 +199,7 @@ def test_train_interrupt_and_resume(capsys, tmp_path, monkeypatch, stop_after):
     results = json.loads((tmp_path / folder / "results.json").read_text())
     assert results["steps"] == 3
 
-    assert main([*SMALL, "--position", "none"]) == 2
+    assert main([*SMALL, "--position", "none", "--out", folder]) == 2
     assert "holds another run: model.position is 'learned' there" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import signal
 
 import jax
 import numpy as np
@@ -135,6 +136,7 @@ def test_the_same_command_goes_on(tmp_path, monkeypatch):
     def interrupted(self):
         nonlocal count
         count += 1
+        self.interrupted = signal.SIGINT
         return None if count == 2 else plain(self)
 
     with monkeypatch.context() as patch:

@@ -56,9 +56,10 @@ def test_a_broken_configuration_is_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match=r"config\.json is not JSON"):
         RunFolder(tmp_path).read_config()
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run"):
-        RunFolder(tmp_path).read_config()
+    for content in ("{}", "[]", "3"):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match=r"config\.json is not the configuration of a run"):
+            RunFolder(tmp_path).read_config()
 
 
 def test_the_first_difference_in_words():
@@ -85,3 +86,19 @@ def test_positions_are_those_of_one_example_and_at_most_1024():
     long = [stack(tasks.make("mnist_math", images="digits", count=n)) for n in (100, 10_000)]
     assert [model.max_length for model in long] == [1_024, 1_024]
     assert parameters(long[0]) == parameters(long[1]) < 2 * 1_024 * 4
+
+
+def test_a_run_of_an_older_version_is_still_this_run(config, tmp_path):
+    """Its file lacks the options that have come since; it need not know the task by its name."""
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(config)
+    values = read_json(folder.config)
+    for name in ("monitor", "init"):
+        del values[name]
+    for name in ("optimizer", "schedule", "accumulate"):
+        del values["optimizer"][name]
+    write_json(folder.config, values)
+    folder.claim(config)
+    assert folder.read_config() == config
+    with pytest.raises(FileExistsError, match="seed is 0 there, 1 here"):
+        folder.claim(replace(config, seed=1))

@@ -1,7 +1,6 @@
 """The loop: what a run leaves behind, and that an interrupted one ends like any other."""
 
 import io
-import json
 import signal
 from dataclasses import replace
 
@@ -14,23 +13,9 @@ import memcore
 from memcore.train import run
 from memcore.train.runs.checkpoints import Checkpoints
 from memcore.train.runs.report import Summary
-from train.small import small_config
+from train.small import assert_same, lines, small_config
 
 pytestmark = [pytest.mark.backend("jax"), pytest.mark.requires("optax", "grain", "orbax")]
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def assert_same_run(one, other):
-    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
-    (model, params), (same, others) = (
-        memcore.load(one / "model.safetensors"),
-        memcore.load(other / "model.safetensors"),
-    )
-    assert model == same
-    jax.tree.map(np.testing.assert_array_equal, params, others)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +72,7 @@ def test_an_interrupted_run_goes_on_exactly(
 
     assert run(config, tmp_path / "run", console) is not None
     assert f"after step {step}" in console.export_text()
-    assert_same_run(whole, tmp_path / "run")
+    assert_same(whole, tmp_path / "run")
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(
@@ -95,8 +80,8 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
 ):
     plain = Checkpoints.save
 
-    def killed(self, step, *others):
-        plain(self, step, *others)
+    def killed(self, *others):
+        plain(self, *others)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -106,7 +91,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(
     with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "split": "train", "loss": 1.0, "accuracy": 0.0}\n{"step": 6, "sp')
     run(config, tmp_path / "run", console)
-    assert_same_run(whole, tmp_path / "run")
+    assert_same(whole, tmp_path / "run")
 
 
 def test_a_run_killed_before_its_first_checkpoint_begins_again(config, whole, tmp_path, console):
@@ -114,7 +99,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_again(config, whole, tm
     (tmp_path / "run" / "config.json").write_bytes((whole / "config.json").read_bytes())
     (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "split": "train"}\n')
     run(config, tmp_path / "run", console)
-    assert_same_run(whole, tmp_path / "run")
+    assert_same(whole, tmp_path / "run")
 
 
 def test_a_run_killed_after_its_last_step_knows_its_pace(
@@ -124,11 +109,11 @@ def test_a_run_killed_after_its_last_step_knows_its_pace(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("memcore.train.runs.loop.finish", killed)
+        patch.setattr("memcore.train.runs.sitting.finish", killed)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "run", console)
     assert run(config, tmp_path / "run", console).step_seconds > 0
-    assert_same_run(whole, tmp_path / "run")
+    assert_same(whole, tmp_path / "run")
 
 
 def test_a_finished_run_is_not_trained_again(config, tmp_path, console, monkeypatch):

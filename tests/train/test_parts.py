@@ -1,13 +1,11 @@
 """The parts of training: loss, evaluation, optimizer, metrics, progress, learners."""
 
-import io
 import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rich.console import Console
 
 from memcore.tasks import RepeatFirst
 from memcore.train.learners import make_learner, new_learner
@@ -17,7 +15,6 @@ from memcore.train.objective.optimizer import make_optimizer
 from memcore.train.runs.evaluation import evaluate
 from memcore.train.runs.metrics import Metrics
 from memcore.train.runs.pace import Pace
-from memcore.train.runs.progress import Display
 
 pytestmark = pytest.mark.backend("jax")
 
@@ -60,6 +57,37 @@ def test_the_other_losses():
     assert float(total["score"]) == float(total["loss"])
     with pytest.raises(ValueError, match="loss is 'hinge', expected one of cross_entropy"):
         Objective("hinge")
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_hinge"])
+@pytest.mark.parametrize("label", [-100, 255, -1])
+def test_a_class_that_is_not_asked_for_weighs_nothing(loss, label):
+    """Labels and outputs of weight zero change neither the sums nor a gradient, whatever they are."""
+    random = np.random.RandomState(0)
+    outputs = random.normal(size=(1, 4, 3)).astype(np.float32)
+    targets, weights = np.array([[1, 2, 0, 1]], np.int32), np.array([[1, 1, 0, 0]], np.float32)
+    spoilt = np.where(weights[..., None] > 0, outputs, np.nan).astype(np.float32)
+    labels = np.where(weights > 0, targets, label).astype(np.int32)
+    # Only -100 is left out by itself; another label needs the weight.
+    given = np.ones_like(weights) if label == -100 else weights
+    value = lambda outputs, *others: Objective(loss).sums(outputs, *others)["loss"]  # noqa: E731
+    expected = value(jnp.asarray(outputs[:, :2]), targets[:, :2], weights[:, :2])
+    total = Objective(loss).sums(jnp.asarray(spoilt), labels, given)
+    assert float(total["loss"]) == pytest.approx(float(expected), rel=1e-6)
+    assert float(total["weight"]) == 2
+    gradient = jax.grad(value)(jnp.asarray(spoilt), labels, given)
+    assert np.isfinite(gradient).all() and not gradient[0, 2:].any() and gradient[0, :2].any()
+
+
+@pytest.mark.parametrize("loss", ["mse", "pose"])
+def test_numbers_of_weight_zero_may_be_anything(loss):
+    random = np.random.RandomState(0)
+    outputs, targets = random.normal(size=(2, 1, 3, 9)).astype(np.float32)
+    weights = np.array([[1, 0, 1]], np.float32)
+    expected = Objective(loss).sums(jnp.asarray(outputs), targets, weights)
+    outputs[0, 1], targets[0, 1] = np.nan, np.inf
+    total = Objective(loss).sums(jnp.asarray(outputs), targets, weights)
+    assert float(total["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-6)
 
 
 def test_the_pose_loss_is_angle_and_distance():
@@ -158,12 +186,13 @@ def test_labels_fit_a_tree_that_wraps_the_parameters():
 
 
 def test_metrics_rewind_and_leave_out_a_line_cut_off(tmp_path):
-    metrics = Metrics(tmp_path / "metrics.jsonl", "accuracy")
+    metrics = Metrics(tmp_path / "metrics.jsonl", "accuracy", [0.1, 0.2, 0.3, 0.4])
     assert metrics.read() == [] and metrics.flush() == {}
+    norms = {"gradient_norm": 3.0, "update_norm": 0.25}
     for step in range(1, 5):
-        metrics.train(step, {"loss": 2.0 * step, "score": 1.0, "weight": 2.0})
+        metrics.train(step, {"loss": 2.0 * step, "score": 1.0, "weight": 2.0, **norms})
     metrics.check(4, "validation", {"loss": 0.5, "accuracy": 1.0})
-    assert metrics.flush() == {"loss": 4.0, "accuracy": 0.5}
+    assert metrics.flush() == {"loss": 4.0, "accuracy": 0.5, "learning_rate": 0.4, **norms}
     with metrics.path.open("a") as file:
         file.write('{"step": 5, "spl')
     metrics.rewind(3)
@@ -181,20 +210,6 @@ def test_the_pace_goes_on_where_it_was():
     steps, seconds = pace.timed
     assert steps == 2 and pace.mean == seconds / 2
     assert Pace(*pace.timed).mean == pace.mean
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_progress_on_a_terminal_and_elsewhere(terminal):
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=120, color_system=None)
-    with Display(console, steps=10, done=2, metric="accuracy") as display:
-        display.train(5, {"loss": 0.25, "accuracy": 0.5})
-        display.check(5, {"loss": 0.5, "accuracy": 0.75})
-    text = file.getvalue()
-    if terminal:
-        assert "loss 0.2500 accuracy 50.0% validation accuracy 75.0%" in text and "5/10" in text
-    else:
-        assert text == "step 5/10  validation loss 0.5000  accuracy 75.0%\n"
 
 
 def test_an_unknown_framework_is_refused():

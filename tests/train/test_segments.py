@@ -1,9 +1,10 @@
 """Truncated backpropagation with the carried state, averages, noise, precision, early end."""
 
 import json
+import signal
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np
@@ -13,10 +14,14 @@ import memcore
 from memcore import tasks
 from memcore.tasks import RepeatFirst, batches
 from memcore.tasks.base.streams import Segments, order, side_by_side
+from memcore.tasks.recall.repeat_first import RepeatFirstRows
 from memcore.train import Config, evaluate, network, run
 from memcore.train.learners import average, new_learner
 from memcore.train.runs.checkpoints import Checkpoints
+from memcore.train.runs.loop import Training
 from tasks.idx_files import write_part
+from train.conftest import deliver
+from train.small import assert_same, lines
 
 pytestmark = pytest.mark.backend("jax")
 
@@ -118,8 +123,7 @@ def test_a_run_in_segments_resumes_to_the_same_end(
     assert run(config, tmp_path / "parts", console) is None
     resumed = run(config, tmp_path / "parts", console)
     assert resumed.test_loss == whole.test_loss
-    for name in ("metrics.jsonl", "model.safetensors"):
-        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert_same(tmp_path / "parts", tmp_path / "whole")
 
 
 def test_the_average_is_what_is_evaluated_and_saved(config, tmp_path, console):
@@ -127,7 +131,8 @@ def test_the_average_is_what_is_evaluated_and_saved(config, tmp_path, console):
     summary = run(config, tmp_path / "run", console)
     learner = new_learner(config)
     data = batches(config.task, batch_size=20)
-    assert Checkpoints(tmp_path / "run" / "checkpoints").restore(learner, data)[0] == 6
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", print)
+    assert checkpoints.restore(learner, data).step == 6
     _, saved = memcore.load(tmp_path / "run" / "model.safetensors")
     jax.tree.map(np.testing.assert_array_equal, saved, average(learner))
     plain = evaluate(learner, config.task, "test", 20)
@@ -135,17 +140,6 @@ def test_the_average_is_what_is_evaluated_and_saved(config, tmp_path, console):
     assert evaluate(learner, config.task, "test", 20)["loss"] == summary.test_loss != plain["loss"]
     checked = evaluate(learner, config.task, "validation", 20)["loss"]
     assert checked == summary.validation_loss
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_a_segment_that_asks_nothing_teaches_nothing(config, framework):
-    how = replace(config, framework=framework, segment=3, batch_size=20)
-    learner, stream = new_learner(how), Segments(config.task, "train", batch_size=20, size=3)
-    learner.step(next(stream))
-    before = jax.tree.map(np.asarray, (learner.params, learner.memory))
-    batch = next(stream)
-    learner.step({**batch, "weights": 0 * batch["weights"]})
-    jax.tree.map(np.testing.assert_array_equal, (learner.params, learner.memory), before)
 
 
 def test_fewer_rows_than_a_batch_are_streamed(config):
@@ -195,6 +189,7 @@ from pathlib import Path
 
 import memcore
 from memcore import tasks
+from memcore.tasks.recall.repeat_first import RepeatFirstRows
 from memcore.train import Config, evaluate, network
 from memcore.train.learners import new_learner
 
@@ -293,13 +288,13 @@ def test_training_ends_when_nothing_gets_better(config, tmp_path, console):
     summary = run(config, tmp_path / "run", console)
     assert summary.steps < 40
     checkpoints = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
-    assert checkpoints == [str(summary.steps)] and summary.steps % config.checkpoint_every
+    assert str(summary.steps) in checkpoints and summary.steps % config.checkpoint_every
     assert run(config, tmp_path / "run", console) == summary
 
 
 def test_a_loss_that_is_no_number_is_null(config, tmp_path, console):
     """It is no lower loss either: training ends, and what is written is JSON."""
-    wild = replace(config.optimizer, learning_rate=1e30)
+    wild = replace(config.optimizer, learning_rate=1e38, warmup=0.0)
     config = replace(config, steps=40, validate_every=2, patience=2, optimizer=wild, batch_size=20)
     summary = run(config, tmp_path / "run", console)
     assert summary.steps < 40 and np.isnan(summary.test_loss)
@@ -322,3 +317,79 @@ def test_options_that_make_no_sense(config):
         replace(config, segment=-1)
     with pytest.raises(ValueError, match="average is 1, expected a decay"):
         replace(config.optimizer, average=1)
+
+
+@dataclass(frozen=True)
+class Late(RepeatFirst):
+    """Rows of which the last step alone asks, or none."""
+
+    silent: bool = False
+
+    def source(self, split):
+        return LateRows(self, super().source(split))
+
+
+@dataclass(frozen=True)
+class LateRows:
+    task: Late
+    rows: RepeatFirstRows
+
+    def __len__(self):
+        return 100
+
+    def __getitem__(self, index, /):
+        weights = np.zeros(self.task.length, np.float32)
+        weights[-1] = not self.task.silent
+        return {**self.rows[index], "weights": weights}
+
+
+def late(config, **changes):
+    task = Late(length=8, episodes=2, symbols=3, **changes)
+    return replace(config, task=task, segment=2, batch_size=20, evaluate_rows=20)
+
+
+def test_a_step_is_an_update(config, tmp_path, console):
+    """One segment in four teaches: the rate still goes its whole way, and every step is in the metrics."""
+    config = replace(late(config), optimizer=replace(config.optimizer, warmup=0.0))
+    training = Training(config, tmp_path / "run", console)
+    assert training.run().steps == 6
+    count = [leaf for leaf in jax.tree.leaves(training.learner.memory) if leaf.dtype == "int32"]
+    assert [int(leaf) for leaf in count] == [6, 6]  # of Adam, and of the schedule
+    found = lines(tmp_path / "run")
+    assert [line["step"] for line in found if line["split"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert training.data.get_state() == {"batch": 5, "segment": 4}
+
+
+def test_segments_that_ask_nothing_carry_the_state(config, tmp_path, console, stop_after):
+    """A run that stops amid them goes on to the same end."""
+    run(late(config), tmp_path / "whole", console)
+    stop_after(2)
+    assert run(late(config), tmp_path / "parts", console) is None
+    run(late(config), tmp_path / "parts", console)
+    assert_same(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_an_interruption_need_not_wait_for_an_update(config, tmp_path, console, monkeypatch):
+    plain = Segments.__next__
+
+    def interrupted(self):
+        if self.get_state() == {"batch": 1, "segment": 1}:
+            deliver(signal.SIGINT)
+        return plain(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segments, "__next__", interrupted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        assert run(late(config), tmp_path / "parts", console) is None
+    assert "interrupted after step 1" in console.export_text()
+    run(late(config), tmp_path / "parts", console)
+    run(late(config), tmp_path / "whole", console)
+    assert_same(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("segment", [0, 2])
+def test_a_run_that_would_never_update_is_refused(config, tmp_path, console, segment):
+    config = replace(late(config, silent=True), segment=segment)
+    with pytest.raises(ValueError, match="the train split of repeat_first asks for nothing in"):
+        run(config, tmp_path / "run", console)
+    assert not (tmp_path / "run").exists()

@@ -19,11 +19,14 @@ from memcore.tasks.base.batches import Batch, batches, epoch
 from memcore.tasks.base.generated import Generated
 from memcore.tasks.base.packing import Packed
 from memcore.tasks.base.registry import make, register, task_class, tasks, to_config
-from memcore.tasks.base.task import SPLITS, Example, Source, Split, Task
+from memcore.tasks.base.task import SPLITS, Example, Source, Split, Task, TaskDefaults
 from memcore.tasks.images.digits import Digits
 from memcore.tasks.images.mnist_list_ops import MNISTListOps
 from memcore.tasks.images.mnist_math import MNISTMath
 from memcore.tasks.images.smnist import SMNIST
+from memcore.tasks.own.array_task import ArrayFile, ArrayTask
+from memcore.tasks.own.csv_task import CSV
+from memcore.tasks.own.hugging_face import HuggingFace
 from memcore.tasks.recall.copying import Copy, DelayedCopy, SelectiveCopy
 from memcore.tasks.recall.key_value import MQAR, InductionHeads
 from memcore.tasks.recall.last_bits import curriculum
@@ -37,17 +40,21 @@ from memcore.tasks.text.characters import Text
 
 __all__ = [
     "A5",
+    "CSV",
     "MQAR",
     "NDMS",
     "S5",
     "SMNIST",
     "SPLITS",
+    "ArrayFile",
+    "ArrayTask",
     "Batch",
     "Copy",
     "DelayedCopy",
     "Digits",
     "Example",
     "Generated",
+    "HuggingFace",
     "InductionHeads",
     "ListOps",
     "Localization",
@@ -68,6 +75,7 @@ __all__ = [
     "Source",
     "Split",
     "Task",
+    "TaskDefaults",
     "Text",
     "batches",
     "curriculum",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memcore.train.learners import Learner, make_learner, new_learner
     from memcore.train.objective.config import Config, Framework, OptimizerOptions
     from memcore.train.runs.evaluation import evaluate
+    from memcore.train.runs.loggers import Logger, TensorBoard
     from memcore.train.runs.loop import Training, run
     from memcore.train.runs.report import Summary
 
@@ -25,8 +26,10 @@ _PLACES = {
     "Config": "objective.config",
     "Framework": "objective.config",
     "Learner": "learners",
+    "Logger": "runs.loggers",
     "OptimizerOptions": "objective.config",
     "Summary": "runs.report",
+    "TensorBoard": "runs.loggers",
     "Training": "runs.loop",
     "evaluate": "runs.evaluation",
     "make_learner": "learners",
@@ -39,8 +42,10 @@ __all__ = [
     "Config",
     "Framework",
     "Learner",
+    "Logger",
     "OptimizerOptions",
     "Summary",
+    "TensorBoard",
     "Training",
     "evaluate",
     "make_learner",

@@ -1,6 +1,7 @@
 """Modular arithmetic."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class ModularArithmetic(Generated):
     numbers has 2 * terms - 1 steps; those of numbers count. Modular arithmetic without brackets
     of arXiv:2207.02098, where only the last step counts.
     """
+
+    asks: ClassVar[str] = "what the expression comes to up to here, modulo the modulus"
 
     terms: int = 8
     """Numbers in a row."""
@@ -47,6 +50,10 @@ class ModularArithmetic(Generated):
     @property
     def out_features(self) -> int:
         return self.modulus
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return (*map(str, range(self.modulus)), *self.operators)
 
     def draw(self, random: np.random.RandomState) -> np.ndarray:
         """(T,) tokens."""

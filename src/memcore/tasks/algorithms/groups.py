@@ -25,6 +25,7 @@ class _Words(Generated):
     "first x_1, then x_2, ..., then x_t": i goes to x_t[... x_2[x_1[i]] ...].
     """
 
+    asks: ClassVar[str] = "the product of the letters so far"
     even: ClassVar[bool]
     generators: ClassVar[tuple[Permutation, ...]]
 
@@ -44,6 +45,14 @@ class _Words(Generated):
     @property
     def out_features(self) -> int:
         return len(elements(self.even))
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(self.output_names[letter] for letter in self._letters())
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(map(cycles, elements(self.even)))
 
     def _letters(self) -> np.ndarray:
         """The number of the element that each letter is."""
@@ -108,6 +117,18 @@ def table(even: bool) -> np.ndarray:
     products = np.array(rows)
     products.flags.writeable = False
     return products
+
+
+def cycles(p: Permutation) -> str:
+    """A permutation in the notation of cycles, as (01)(234); e leaves everything in its place."""
+    written, left = "", set(range(len(p)))
+    while left:
+        cycle = [min(left)]
+        while p[cycle[-1]] != cycle[0]:
+            cycle.append(p[cycle[-1]])
+        left -= set(cycle)
+        written += f"({''.join(map(str, cycle))})" if len(cycle) > 1 else ""
+    return written or "e"
 
 
 def _inversions(p: Permutation) -> int:

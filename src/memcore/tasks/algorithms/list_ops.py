@@ -29,6 +29,7 @@ class ListOps(Generated):
     they are longer than the row; that code's round parentheses are left out.
     """
 
+    asks: ClassVar[str] = "what the expression comes to"
     in_features: ClassVar[int] = 16
     out_features: ClassVar[int] = 10
 
@@ -44,6 +45,10 @@ class ListOps(Generated):
         at_least("length", self.length, 4)
         at_least("depth", self.depth, 1)
         at_least("arguments", self.arguments, 2)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return (*map(str, range(10)), "[MIN", "[MAX", "[MED", "[SM", "]", "·")
 
     def draw(self, random: np.random.RandomState) -> np.ndarray:
         """(T,) tokens."""

@@ -11,6 +11,8 @@ from memcore.tasks.base.registry import register
 from memcore.tasks.base.task import Example
 from memcore.tasks.recall.last_bits import ManyN, OneN
 
+PARITIES = ("even", "odd")
+
 
 @register("parity")
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Parity(Generated):
     arXiv:2207.02098; see arXiv:2411.12537 on which recurrences can learn it.
     """
 
+    asks: ClassVar[str] = "is the number of ones so far odd?"
     in_features: ClassVar[int] = 2
     out_features: ClassVar[int] = 2
 
@@ -31,6 +34,10 @@ class Parity(Generated):
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least("length", self.length, 1)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return PARITIES
 
     def draw(self, random: np.random.RandomState) -> np.ndarray:
         """(T,) bits."""
@@ -56,6 +63,12 @@ class NParity(OneN):
     arXiv:2309.12927.
     """
 
+    asks: ClassVar[str] = "is the number of ones among the last n odd?"
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return PARITIES
+
     def answer(self, bits: np.ndarray, n: int) -> np.ndarray:
         return parity_of_last(bits, n)
 
@@ -68,6 +81,8 @@ class NParityHeads(ManyN):
     Steps with fewer than n_max bits do not count. See `curriculum` for a growing n_max. Source:
     arXiv:2309.12927, the multi-head task.
     """
+
+    asks: ClassVar[str] = "for each N: + where the number of ones among the last N is odd"
 
     def answer(self, bits: np.ndarray, n: int) -> np.ndarray:
         return parity_of_last(bits, n)

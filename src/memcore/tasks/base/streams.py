@@ -95,13 +95,24 @@ def _filled(segment: Example, size: int) -> dict[str, Any]:
     }
 
 
-def look(task: Task, segment: int = 0) -> None:
-    """Draw an example of each split as training will: whole, or with a `segment` its first steps.
+def look(task: Task, segment: int = 0, rows: int = 0) -> None:
+    """Draw examples of each split as training will, whole or in segments, until something is asked.
 
     So what is wrong with a task's data, or cannot be had in one piece, is said before training begins.
+    With `rows` only so many of the rows for validation and testing count, the first ones. Raises
+    ValueError for a split that asks for nothing: nothing could be learned or measured.
     """
     for split in SPLITS:
-        if segment:
-            next(task.segments(split, 0, min(segment, 1_024)))
-        else:
-            task.source(split)[0]
+        count = rows_of(task, split)
+        if rows and split != "train":
+            count = min(rows, count)
+        if not any(_asks(task, split, row, segment) for row in range(count)):
+            raise ValueError(
+                f"the {split} split of {task.name} asks for nothing in {count} rows, expected some weights"
+            )
+
+
+def _asks(task: Task, split: Split, row: int, segment: int) -> bool:
+    """Whether a step of a row counts."""
+    parts = task.segments(split, row, segment) if segment else [task.source(split)[row]]
+    return any(np.any(part["weights"]) for part in parts)

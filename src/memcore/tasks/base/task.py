@@ -14,6 +14,9 @@ Loss = Literal["cross_entropy", "squared_hinge", "mse", "pose"]
 
 Example = dict[str, np.ndarray]
 
+IGNORED = -100
+"""A class that is not asked for, whatever the step's weight; the number that torch and Hugging Face use."""
+
 
 class Source(Protocol):
     """Random access to the examples of one split, as grain's `RandomAccessDataSource`.
@@ -35,7 +38,7 @@ class Task(Protocol):
     `name` is its name in `memcore.tasks.tasks`, `title` what tables and pictures call it: the name, and
     which data it reads where that is not the task's alone to say. `loss` says what its targets are:
 
-    - `cross_entropy`, `squared_hinge`: classes below `out_features`, (T,) int32
+    - `cross_entropy`, `squared_hinge`: classes below `out_features`, (T,) int32; -100 asks for nothing
     - `mse`: numbers, (T, out_features) float32
     - `pose`: an orientation and a position, (T, 9) float32; see `memcore.tasks.signals.pose`
 
@@ -113,6 +116,19 @@ class TaskDefaults:
     name: ClassVar[str]
     loss: ClassVar[str] = "cross_entropy"
     metric: ClassVar[str] = "accuracy"
+
+    asks: ClassVar[str] = ""
+    """What is asked, in a few words; pictures say it."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """What pictures write for the tokens, or call the features; () for their numbers."""
+        return ()
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """What pictures write for the classes, or call the outputs; () for their numbers."""
+        return ()
 
     def source(self, split: Split) -> Source:
         """The examples of one split; see `Task.source`."""

@@ -24,6 +24,8 @@ class Digits(TaskDefaults):
     splits are fixed and hold every digit in the same proportion.
     """
 
+    asks: ClassVar[str] = "which digit is it?"
+    side: ClassVar[int] = 8
     tokens: ClassVar[bool] = False
     in_features: ClassVar[int] = 1
     out_features: ClassVar[int] = 10

@@ -9,10 +9,14 @@ import numpy as np
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """`name` or `name`.gz in `folder`, None if there is neither."""
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
+    """`name` or `name`.gz in `folder`, None if there is neither.
+
+    Many copies have a dot before the kind: `train-images.idx3-ubyte` for `train-images-idx3-ubyte`.
+    """
+    for spelled in (name, name.replace("-idx", ".idx")):
+        for path in (folder / spelled, folder / f"{spelled}.gz"):
+            if path.is_file():
+                return path
     return None
 
 

@@ -92,7 +92,8 @@ class DigitImages(TaskDefaults):
     @property
     def title(self) -> str:
         """The name, and which images they are."""
-        return f"{self.name} ({'MNIST' if self._mnist else '8x8 digits'})"
+        mnist = "MNIST's t10k" if self.from_t10k else "MNIST"
+        return f"{self.name} ({mnist if self._mnist else '8x8 digits'})"
 
     @property
     def side(self) -> int:

@@ -36,6 +36,7 @@ class MNISTListOps(DigitImages):
     applies it to the running result and the next digit; here it is applied to the whole list.
     """
 
+    asks: ClassVar[str] = "the operator applied to the digits after it"
     tokens: ClassVar[bool] = False
     in_features: ClassVar[int] = 1
     out_features: ClassVar[int] = 10

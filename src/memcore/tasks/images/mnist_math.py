@@ -53,6 +53,7 @@ class MNISTMath(DigitImages):
     digits only).
     """
 
+    asks: ClassVar[str] = "in which tenth is the result, of all results?"
     tokens: ClassVar[bool] = False
     in_features: ClassVar[int] = 1
     out_features: ClassVar[int] = 10
@@ -67,7 +68,7 @@ class MNISTMath(DigitImages):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.count not in COUNTS:
-            offered = ", ".join(f"{count:,}" for count in COUNTS)
+            offered = ", ".join(map(str, COUNTS))
             raise ValueError(f"count is {self.count}, expected one of {offered} images")
         at_least("seed", self.seed, 0)
 

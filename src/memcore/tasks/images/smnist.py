@@ -24,6 +24,7 @@ class SMNIST(DigitImages):
     for the splits.
     """
 
+    asks: ClassVar[str] = "which digit is it?"
     tokens: ClassVar[bool] = False
     in_features: ClassVar[int] = 1
     out_features: ClassVar[int] = 10
@@ -38,8 +39,10 @@ class SMNIST(DigitImages):
     def source(self, split: Split) -> PixelRows:
         """The examples of one split; raises what `DigitImages.pool` raises."""
         pool = self.pool(split)
-        return PixelRows(pool.images, pool.labels, pool.indices, self._order(), pool.peak)
+        return PixelRows(pool.images, pool.labels, pool.indices, self.order, pool.peak)
 
-    def _order(self) -> np.ndarray:
+    @property
+    def order(self) -> np.ndarray:
+        """(T,) which pixel is read at each step."""
         pixels = np.arange(self.length)
         return np.random.RandomState(0).permutation(pixels) if self.permuted else pixels

@@ -4,6 +4,7 @@ Tokens: 0 is blank, 1 the marker that asks for the copy, and the symbols are the
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ BLANK, MARKER, FIRST = 0, 1, 2
 @dataclass(frozen=True)
 class _Symbols(Generated):
     """The vocabulary that copying tasks share; answers are tokens too."""
+
+    asks: ClassVar[str] = "the symbols, in their order"
 
     items: int = 8
     """How many symbols to copy."""
@@ -37,6 +40,14 @@ class _Symbols(Generated):
     @property
     def out_features(self) -> int:
         return self.in_features
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return ("·", "?", *map(str, range(FIRST, self.in_features)))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.input_names
 
     def _draw_items(self, random: np.random.RandomState) -> np.ndarray:
         return FIRST + random.randint(self.symbols, size=self.items, dtype=np.int64)

@@ -1,6 +1,7 @@
 """Recall by association: what came after this, the last time?"""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,8 @@ class InductionHeads(Generated):
     which tests on longer rows than it trains on.
     """
 
+    asks: ClassVar[str] = "what came after the first *"
+
     length: int = 32
     """Steps of a row."""
     symbols: int = 16
@@ -40,6 +43,14 @@ class InductionHeads(Generated):
     @property
     def out_features(self) -> int:
         return self.in_features
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return ("*", *map(str, range(1, self.in_features)))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.input_names
 
     def draw(self, random: np.random.RandomState) -> np.ndarray:
         """(T,) tokens."""
@@ -68,6 +79,8 @@ class MQAR(Generated):
     `random_filler` is set: never a key of the row, so that every key asks.
     """
 
+    asks: ClassVar[str] = "the value that came with the key"
+
     length: int = 32
     """Steps of a row."""
     pairs: int = 4
@@ -94,6 +107,16 @@ class MQAR(Generated):
     @property
     def out_features(self) -> int:
         return self.vocabulary
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        first = self.vocabulary // 2
+        keys, values = range(1, first), range(first, self.vocabulary)
+        return ("·", *(f"k{key}" for key in keys), *(f"v{value}" for value in values))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.input_names
 
     def draw(self, random: np.random.RandomState) -> np.ndarray:
         """(T,) tokens."""

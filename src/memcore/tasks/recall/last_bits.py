@@ -78,6 +78,10 @@ class ManyN(_Bits):
     def out_features(self) -> int:
         return self.n_max - self.n_min + 1
 
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return tuple(f"N = {n}" for n in range(self.n_min, self.n_max + 1))
+
     def example(self, numbers: np.ndarray) -> Example:
         counts = np.arange(self.length) >= self.n_max - 1
         answers = [self.answer(numbers, n) for n in range(self.n_min, self.n_max + 1)]

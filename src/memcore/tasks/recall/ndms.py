@@ -1,6 +1,7 @@
 """N-delayed match to sample: is this bit the one of N - 1 steps before?"""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +24,12 @@ class NDMS(OneN):
     arXiv:2309.12927.
     """
 
+    asks: ClassVar[str] = "is the bit the one of n - 1 steps before?"
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return ("no", "yes")
+
     def answer(self, bits: np.ndarray, n: int) -> np.ndarray:
         return matches(bits, n)
 
@@ -36,6 +43,8 @@ class NDMSHeads(ManyN):
     Steps with fewer than n_max bits do not count. See `curriculum` for a growing n_max. Source:
     arXiv:2309.12927, the multi-head task.
     """
+
+    asks: ClassVar[str] = "for each N: + where the bit is the one of N - 1 steps before"
 
     def answer(self, bits: np.ndarray, n: int) -> np.ndarray:
         return matches(bits, n)

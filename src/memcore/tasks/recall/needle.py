@@ -4,6 +4,7 @@ Tokens, in this order: 0 says that a needle follows, 1 asks; then the keys, the 
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class Needle(Generated):
     step. After the needle-in-a-haystack tests of language models, in the synthetic form of RULER
     (arXiv:2404.06654), with several keys where `needles` is more than 1.
     """
+
+    asks: ClassVar[str] = "the value of the key asked for; ! begins a needle"
 
     length: int = 64
     """Steps of a row."""
@@ -54,6 +57,15 @@ class Needle(Generated):
     @property
     def out_features(self) -> int:
         return self.in_features
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        sizes = {"k": self.keys, "v": self.values, "": self.filler}
+        return ("!", "?", *(f"{kind}{i}" for kind, size in sizes.items() for i in range(size)))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.input_names
 
     def draw(self, random: np.random.RandomState) -> np.ndarray:
         """(T,) tokens."""

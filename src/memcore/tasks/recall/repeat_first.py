@@ -1,6 +1,7 @@
 """Remember the first input of each episode; several episodes share a row."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class RepeatFirst(TaskDefaults):
     one-hot vectors, or the symbols themselves where `tokens` is true. The first step of an
     episode needs no memory and does not count.
     """
+
+    asks: ClassVar[str] = "the first symbol of the episode"
 
     length: int = 64
     """Steps of a row."""

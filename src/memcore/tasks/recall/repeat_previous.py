@@ -1,6 +1,7 @@
 """Name the symbol of some steps before."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,8 @@ class RepeatPrevious(Generated):
     The first `back` steps of a row do not count. After POPGym's Repeat Previous
     (arXiv:2303.01859), with four symbols there.
     """
+
+    asks: ClassVar[str] = "the symbol that came back steps before"
 
     length: int = 32
     """Steps of a row."""

@@ -24,6 +24,7 @@ Point = tuple[float, float, float]
 class _Trajectory(Generated):
     """Samples of a trajectory on its attractor, in units of the attractor's mean and deviation."""
 
+    asks: ClassVar[str] = "the next sample"
     loss: ClassVar[str] = "mse"
     metric: ClassVar[str] = "mse"
     tokens: ClassVar[bool] = False
@@ -77,6 +78,14 @@ class Lorenz63(_Trajectory):
 
     every: int = 5
     """Steps of 0.01 between two samples."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return ("x", "y", "z")
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.input_names
 
     def __post_init__(self) -> None:
         super().__post_init__()

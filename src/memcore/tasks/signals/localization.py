@@ -39,6 +39,7 @@ class Localization(Generated):
     mean 2 m, as in memax's continuous localization (there directions from a cube).
     """
 
+    asks: ClassVar[str] = "the pose after all motions so far"
     loss: ClassVar[str] = "pose"
     metric: ClassVar[str] = "pose"
     tokens: ClassVar[bool] = False
@@ -53,9 +54,13 @@ class Localization(Generated):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.length not in LENGTHS:
-            offered = ", ".join(f"{length:,}" for length in LENGTHS)
+            offered = ", ".join(map(str, LENGTHS))
             raise ValueError(f"length is {self.length}, expected one of {offered} steps")
         within("turn", self.turn, 0, math.pi, "radians")
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(f"{kind} {axis}" for kind in ("turn", "move") for axis in "xyz")
 
     @property
     def reach(self) -> float:

@@ -32,6 +32,7 @@ class Text(TaskDefaults):
     stands for all others, is never asked for and does not count.
     """
 
+    asks: ClassVar[str] = "the next character"
     tokens: ClassVar[bool] = True
 
     path: str | None = None
@@ -55,6 +56,14 @@ class Text(TaskDefaults):
     @property
     def out_features(self) -> int:
         return self.in_features
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return ("?", *map(visible, self._corpus().vocabulary))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        return self.input_names
 
     def source(self, split: Split) -> "TextRows":
         """The rows of one split.
@@ -105,6 +114,12 @@ def _read(path: Path, changed: int) -> Corpus:
     known = np.isin(codes, vocabulary)
     tokens = np.where(known, places + 1, UNKNOWN).astype(np.int32)
     return Corpus(tokens, "".join(map(chr, vocabulary.tolist())))
+
+
+def visible(character: str) -> str:
+    """A character as one sees it; a code point where there is nothing to see."""
+    shown = {" ": "␣", "\n": "⏎", "\t": "⇥"}.get(character, character)
+    return shown if shown.isprintable() else f"{ord(character):x}"
 
 
 @dataclass(frozen=True, eq=False)

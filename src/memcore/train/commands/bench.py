@@ -1,21 +1,24 @@
 """`memcore bench`: how long a model takes, by method of execution."""
 
+import csv
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 from memcore.cell import Model
 from memcore.tasks.base.checks import at_least
-from memcore.train.commands.compare.options import chosen
+from memcore.train.commands.models import built
+from memcore.train.runs.console import new_console
+from memcore.train.runs.files import beside, write_json
+from memcore.train.runs.tables import show
 
 PROG = "memcore bench"
 RUNS = 5
@@ -30,13 +33,15 @@ class Options:
     """
 
     model: str = "lru"
-    """Which one; fields behind its name, as in gated_delta_net:heads=2."""
+    """Which one; fields behind its name, as in gated_delta_net:heads=2,conv_size=2."""
     length: int = 1024
     """Time steps."""
     batch_size: int = 4
     """Sequences."""
     width: int = 64
-    """Width of the inputs."""
+    """Width of the inputs, and of the state where that is a vector."""
+    out: Path | None = None
+    """Folder for the rows as bench.csv and bench.json; without it they are printed alone."""
 
     def __post_init__(self) -> None:
         for name in ("length", "batch_size", "width"):
@@ -59,21 +64,41 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 0, or 2 for bad arguments."""
     try:
         options = tyro.cli(Options, args=arguments, prog=PROG)
-        cls, fields = chosen(options.model)
-        model = cls(options.width, **fields)
+        model = built(options.model, options.width)
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    Console().print(table(options, measure(model, options)))
+    console, rows = new_console(), list[Row]()
+    for row in measure(model, options):
+        rows.append(row)
+        said = row.reason or f"{1e3 * row.gradient:.1f} ms with gradient"
+        console.print(f"{row.method}: {said}", highlight=False, soft_wrap=True)
+    show(console, title(options), HEADERS, [cells(options, row) for row in rows])
+    if options.out:
+        write(options, rows, options.out.expanduser())
     return 0
 
 
-def measure(model: Model, options: Options) -> list[Row]:
-    """A row for each method of the model."""
+def write(options: Options, rows: list[Row], folder: Path) -> None:
+    """The rows as CSV and JSON, each with what was timed and where; times in seconds."""
+    where = {**asdict(options), "device": jax.devices()[0].device_kind}
+    del where["out"]
+    values = [{**where, **asdict(row)} for row in rows]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "bench.json", values)
+    with beside(folder / "bench.csv") as draft, draft.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(values[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(values)
+
+
+def measure(model: Model, options: Options) -> Iterator[Row]:
+    """A row for each method of the model, as it is measured."""
     params = jax.jit(model.init)(jax.random.key(0))
     shape = (options.batch_size, options.length, options.width)
     xs = jax.random.normal(jax.random.key(1), shape)
-    return [_row(model, params, xs, method) for method in ("auto", *model.methods)]
+    for method in ("auto", *model.methods):
+        yield _row(model, params, xs, method)
 
 
 def _row(model: Model, params: Any, xs: Any, method: str) -> Row:
@@ -112,32 +137,27 @@ def _median(f: Callable[..., Any], *args: Any) -> float:
     return statistics.median(seconds)
 
 
-def table(options: Options, rows: list[Row]) -> Table:
-    """The rows, with the tokens per second of a forward pass and its gradient."""
+HEADERS = (
+    "method", "forward, ms", "with gradient, ms", "tokens/s", "compile, s", "temporaries, MB", "failed",
+)  # fmt: skip
+
+
+def title(options: Options) -> str:
+    """What was timed, and where."""
     size = f"B={options.batch_size} T={options.length}, {options.width} wide"
-    result = Table(title=f"{options.model}, {size}, {jax.devices()[0].device_kind}")
-    heads = (
-        "forward, ms",
-        "with gradient, ms",
-        "tokens/s",
-        "compile, s",
-        "temporaries, MB",
-        "failed",
-    )
-    for header in ("method", *heads):
-        result.add_column(header, justify="left" if header in ("method", "failed") else "right")
-    for row in rows:
-        if row.reason:
-            result.add_row(row.method, *[""] * 5, row.reason)
-            continue
-        tokens = options.batch_size * options.length / row.gradient
-        result.add_row(
-            row.method,
-            f"{1e3 * row.forward:.1f}",
-            f"{1e3 * row.gradient:.1f}",
-            f"{tokens:,.0f}",
-            f"{row.compile_seconds:.1f}",
-            f"{row.temporaries / 1e6:.1f}",
-            "",
-        )
-    return result
+    return f"{options.model}, {size}, {jax.devices()[0].device_kind}"
+
+
+def cells(options: Options, row: Row) -> list[str]:
+    """A row as text, as `HEADERS` says; the tokens are those of a forward pass and its gradient."""
+    if row.reason:
+        return [row.method, *[""] * 5, row.reason]
+    return [
+        row.method,
+        f"{1e3 * row.forward:.1f}",
+        f"{1e3 * row.gradient:.1f}",
+        f"{options.batch_size * options.length / row.gradient:,.0f}",
+        f"{row.compile_seconds:.1f}",
+        f"{row.temporaries / 1e6:.1f}",
+        "",
+    ]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from memcore.train.objective.config import Config, Framework, Precision
+from memcore.train.objective.config import Config, Framework, Monitor, Precision
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,11 @@ class Names:
 
     task: str = "digits"
     model: str = "lru"
+    width: int = 64
+    config: Path | None = None
     resume: Path | None = None
+    steps: int | None = None
+    tensorboard: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Options:
     pack: int = 1
     """How many examples of the task share a row, each beginning with a start."""
     model: str = "lru"
-    """What learns it."""
+    """What learns it; fields may stand behind its name, as in gru:hidden_size=32. Several are the models of
+    the layers in turn, as in 5*lru,attention:window=32."""
     framework: Framework = Config.framework
     """What wraps the model; the numbers are the same."""
     steps: int = Config.steps
@@ -41,22 +46,35 @@ class Options:
     precision: Precision = Config.precision
     """In which the model computes; parameters, states and the loss stay float32."""
     segment: int = Config.segment
-    """Time steps of a row per update, the state carried on (truncated backpropagation); 0: all."""
+    """Time steps of a row that an update sees, the state carried on (truncated backpropagation); 0: all.
+    Segments in which nothing is asked are passed over: they carry the state, and are no update."""
     patience: int = Config.patience
-    """Checks without a lower validation loss that end the training, with its last parameters; 0: none."""
+    """Checks that are no better than the best one that end the training; 0: none."""
+    monitor: Monitor = Config.monitor
+    """What the best check is judged by, whose parameters are kept and tested: the validation loss, or the
+    task's metric."""
     evaluate_rows: int = Config.evaluate_rows
     """How many rows of a split are evaluated, the first ones; 0: all."""
-    layers: int = 2
-    """Blocks of the residual stack."""
+    layers: int | None = None
+    """Blocks of the residual stack; without it 2, or as many as the model names."""
     width: int = 64
-    """Width of the stack, and so of the model's inputs."""
-    position: Literal["learned", "none"] = "learned"
-    """Whether the stack adds the step's number since the last start, up to 1,024."""
+    """Width of the stack, and of the model's state where that is a vector."""
+    position: Literal["learned"] | None = "learned"
+    """Whether the stack adds the step's number since the last start, up to 1,024, or none."""
     validate_every: int = Config.validate_every
     """Steps between checks on the validation split."""
     checkpoint_every: int = Config.checkpoint_every
     """Steps between checkpoints."""
+    tensorboard: bool = False
+    """Write the metrics for TensorBoard too, into the run's folder."""
     out: Path | None = None
-    """Folder of the run; without it, runs/TASK-MODEL-FRAMEWORK-SEED."""
+    """Folder of the run; without it, a new one in runs/TASK-MODEL-FRAMEWORK-SEED."""
+    config: Path | None = None
+    """File of a configuration, YAML or JSON as a run's config.json; other options change it."""
+    init: Path | None = None
+    """Begin with the parameters of the finished run in this folder."""
+    sweep: tuple[str, ...] = ()
+    """Train with each of several values of an option, as in optimizer.learning-rate=1e-3,3e-3; of several
+    options with each combination. Ends in the table of compare."""
     resume: Path | None = None
-    """Go on with the run in this folder; takes no other option."""
+    """Go on with the run in this folder; with --steps, to more steps than it had."""

@@ -13,8 +13,12 @@ import tyro
 
 from memcore import tasks
 from memcore.cell import Model
-from memcore.registry import lookup, registry
+from memcore.registry import registry
 from memcore.tasks import Task
+from memcore.tasks.base.checks import at_least, check_types
+from memcore.train.commands.base import STACK, read, stack, values
+from memcore.train.commands.hybrids import hybrid, is_hybrid
+from memcore.train.commands.models import chosen, normal, optional, sizes
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
@@ -23,8 +27,18 @@ from memcore.train.runs.folder import RunFolder
 PROG = "memcore train"
 
 
-def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
-    """The configuration and the folder that the arguments ask for.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What the arguments ask for: a run, its folder, whether TensorBoard is told, and what is varied."""
+
+    config: Config
+    folder: Path
+    tensorboard: bool = False
+    sweep: tuple[str, ...] = ()
+
+
+def parse(arguments: Sequence[str]) -> Plan:
+    """What the arguments ask for.
 
     Prints and exits (SystemExit) for --help and for what tyro does not understand. Raises
     ValueError for options that make no sense, FileNotFoundError for a --resume without a run.
@@ -34,30 +48,76 @@ def parse(arguments: Sequence[str]) -> tuple[Config, Path]:
     )
     if names.resume is not None and "--help" not in others and "-h" not in others:
         return _resumed(names, others)
+    base = names.config and read(names.config.expanduser())
+    said = values(base, {*Options.__dataclass_fields__, "optimizer"})
+    if base is not None:  # what the arguments do not say is said by the file
+        first = {name: said[name] for name in ("task", "model", "width") if name in said}
+        names, _ = tyro.cli(
+            Names,
+            args=arguments,
+            default=Names(**first),
+            return_unknown_args=True,
+            add_help=False,
+            prog=PROG,
+        )
+    kind = options_of(names, said)
+    known = with_none(arguments, may_be_none(kind))
+    scalars = set(said) & set(Options.__dataclass_fields__) - {"task", "model"}
+    begin = kind(**{name: said[name] for name in scalars})
     options: Any = tyro.cli(
-        _options(names), args=arguments, prog=PROG, description=inspect.getdoc(Options)
+        kind, args=known, default=begin, prog=PROG, description=inspect.getdoc(Options)
     )
-    return _config(options), options.out or _folder(options)
+    other = names.model != said.get("model", Names.model)
+    changed = other or any(
+        getattr(options, name, None) != getattr(begin, name, None) for name in STACK
+    )
+    folder = options.out.expanduser() if options.out else _folder(options)
+    return Plan(_config(options, base, changed), folder, options.tensorboard, options.sweep)
 
 
-def _resumed(names: Names, others: list[str]) -> tuple[Config, Path]:
+def _resumed(names: Names, others: list[str]) -> Plan:
     assert names.resume is not None
-    if others or names != Names(resume=names.resume):
-        raise ValueError("--resume takes no other option: the run's folder has them all")
-    return RunFolder(names.resume).read_config(), names.resume
+    may = {name: getattr(names, name) for name in ("resume", "steps", "tensorboard")}
+    if others or names != Names(**may):
+        raise ValueError(
+            "--resume takes no other option but --steps: the run's folder has them all"
+        )
+    folder = names.resume.expanduser()
+    if names.steps is not None:
+        RunFolder(folder).extend(names.steps)
+    return Plan(RunFolder(folder).read_config(), folder, names.tensorboard)
 
 
-def _options(names: Names) -> type:
-    """`Options` with the names as choices, and the fields of the named task and model."""
-    task, cell = tasks.task_class(names.task), _cell_options(lookup(names.model))
+def options_of(names: Names, said: dict[str, Any] | None = None) -> type:
+    """`Options` with the names as choices, and the fields of the named task and model.
+
+    The defaults are what a configuration has `said` of the same task and model.
+    """
+    task, said = tasks.task_class(names.task), said or {}
+    task_options = said["task_options"] if said.get("task") == names.task else task()
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
-        ("model", Literal[tuple(sorted(registry))], names.model),
-        ("optimizer", tyro.conf.OmitArgPrefixes[OptimizerOptions], OptimizerOptions()),
-        ("cell", cell, cell()),
-        ("task_options", task, task()),
+        (
+            "optimizer",
+            tyro.conf.OmitArgPrefixes[OptimizerOptions],
+            said.get("optimizer", OptimizerOptions()),
+        ),
+        *([] if is_hybrid(names.model) else _of_one_model(names, said)),
+        ("task_options", task, task_options),
     ]
     return dataclasses.make_dataclass("Train", fields, bases=(Options,), frozen=True)
+
+
+def _of_one_model(names: Names, said: dict[str, Any]) -> list[Any]:
+    """The options `model`, with the names as choices, and `cell`, its fields."""
+    model, given = chosen(names.model)
+    kind = _cell_options(model)
+    same = said.get("cell") if type(said.get("cell")) is model else None
+    before = sizes(model, names.width) if same is None else _fields(same)
+    cell = kind(**{**before, **given, "in_features": 0})
+    check_types(cell)
+    choices = Literal[tuple(sorted({*registry, names.model}))]  # type: ignore[valid-type]
+    return [("model", choices, names.model), ("cell", kind, cell)]
 
 
 def _cell_options(model: type[Model]) -> type:
@@ -79,19 +139,46 @@ def _cell_options(model: type[Model]) -> type:
     )
 
 
-def _config(options: Any) -> Config:
-    fields = dataclasses.fields(options.cell)
-    chosen = {field.name: getattr(options.cell, field.name) for field in fields}
-    model = lookup(options.model)(**{**chosen, "in_features": options.width})
+def may_be_none(kind: type) -> set[str]:
+    """The options of a class, those of the dataclasses in it too, that may be None."""
+    found = {f"--{name}" for name in _optional(kind)}
+    for field in dataclasses.fields(kind):
+        if dataclasses.is_dataclass(field.type):
+            found |= {f"--{field.name}.{name}" for name in _optional(field.type)}
+    return {name.replace("_", "-") for name in found}
+
+
+def _optional(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind) if optional(kind, field.name)]
+
+
+def with_none(arguments: Sequence[str], options: set[str]) -> list[str]:
+    """The arguments, with `none` as tyro's `None` behind these options."""
+    known, before = [], ""
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if equals and value == "none" and name.replace("_", "-") in options:
+            argument = f"{name}=None"
+        elif argument == "none" and before.replace("_", "-") in options:
+            argument = "None"
+        known.append(argument)
+        before = argument
+    return known
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+
+
+def _config(options: Any, base: Config | None, changed: bool) -> Config:
+    for name in ("width", "pack"):
+        at_least(name, getattr(options, name), 1)
+    model = _model(options)
     task = packed(options.task_options, options.pack)
+    made = network(task, model, layers=_layers(options.layers, model), position=options.position)
     return Config(
         task=task,
-        model=network(
-            task,
-            model,
-            layers=options.layers,
-            position=None if options.position == "none" else "learned",
-        ),
+        model=stack(base, changed, task, made),
         framework=options.framework,
         steps=options.steps,
         batch_size=options.batch_size,
@@ -99,11 +186,29 @@ def _config(options: Any) -> Config:
         precision=options.precision,
         segment=options.segment,
         patience=options.patience,
+        monitor=options.monitor,
         evaluate_rows=options.evaluate_rows,
         optimizer=options.optimizer,
         validate_every=options.validate_every,
         checkpoint_every=options.checkpoint_every,
+        init=options.init and str(options.init.expanduser().absolute()),
     )
+
+
+def _model(options: Any) -> Model | tuple[Model, ...]:
+    """The model of all layers, or those of the layers in turn."""
+    if is_hybrid(options.model):
+        return hybrid(options.model, options.width)
+    cls, _ = chosen(options.model)
+    return cls(**{**_fields(options.cell), "in_features": options.width})
+
+
+def _layers(given: int | None, model: Model | tuple[Model, ...]) -> int:
+    """How many blocks there are; ValueError where a model would have none."""
+    if given is None:
+        return max(2, len(model)) if isinstance(model, tuple) else 2
+    at_least("layers", given, len(model) if isinstance(model, tuple) else 1)
+    return given
 
 
 def packed(task: Task, pack: int) -> Task:
@@ -113,5 +218,12 @@ def packed(task: Task, pack: int) -> Task:
 
 
 def _folder(options: Any) -> Path:
-    name = f"{options.task}-{options.model}-{options.framework}-{options.seed}"
-    return Path("runs") / name
+    model = normal(options.model).translate(str.maketrans(":,*", "++x")).replace(" ", "")
+    name = f"{options.task}-{model}-{options.framework}-{options.seed}"
+    return unused(Path("runs") / name)
+
+
+def unused(folder: Path) -> Path:
+    """The first of the folders 1, 2, ... in this one that no run has had."""
+    numbers = [int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal()]
+    return folder / str(max(numbers, default=0) + 1)

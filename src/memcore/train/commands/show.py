@@ -25,7 +25,7 @@ class Names:
 
 @dataclass(frozen=True)
 class Options:
-    """Draw a few examples of a task into a PNG.
+    """Draw a few examples of a task into a picture.
 
     All fields of the task are options, --task-options.*: see the help with another --task.
     """
@@ -38,20 +38,22 @@ class Options:
     """Number of the first example."""
     count: int = 4
     """How many examples."""
-    steps: int = 256
-    """At most so many steps of each."""
+    steps: int | None = None
+    """At most so many steps of each; without it 256, of images as many as make 8."""
     pack: int = 1
     """How many examples share a row."""
     out: Path | None = None
-    """The picture; without it, TASK.png."""
+    """The picture, whose ending says its format, as .png, .pdf or .svg; without it, TASK.png."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
     try:
         options = parse(arguments)
-        path = options.out or Path(f"{options.task}.png")
+        path = (options.out or Path(f"{options.task}.png")).expanduser()
         write(options, path)
+    except BrokenPipeError:
+        raise
     except (ValueError, IndexError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
@@ -66,21 +68,30 @@ def parse(arguments: Sequence[str]) -> Any:
     ValueError for an unknown task.
     """
     names, _ = tyro.cli(Names, args=arguments, return_unknown_args=True, add_help=False, prog=PROG)
+    options = options_of(names)
+    return tyro.cli(options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+
+
+def options_of(names: Names) -> type:
+    """`Options` with the names of tasks as choices, and the fields of the named task."""
     task = tasks.task_class(names.task)
     fields: list[Any] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
         ("task_options", task, task()),
     ]
-    options = dataclasses.make_dataclass("Show", fields, bases=(Options,), frozen=True)
-    return tyro.cli(options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    return dataclasses.make_dataclass("Show", fields, bases=(Options,), frozen=True)
 
 
 def write(options: Any, path: Path) -> None:
-    """Draw what `parse` returned into `path`, which is written whole or not at all."""
+    """Draw what `parse` returned into `path`, which is written whole or not at all.
+
+    Raises ValueError for a path whose ending is that of no format.
+    """
     # After parsing: --help answers without loading matplotlib.
     from memcore.tasks.show import figure
     from memcore.train.runs.files import beside
 
+    ending = picture_format(path)
     task = options.task_options
     packed = task if options.pack == 1 else tasks.Packed(task, options.pack)
     drawn = figure(
@@ -88,4 +99,16 @@ def write(options: Any, path: Path) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     with beside(path) as draft:
-        drawn.savefig(draft, format="png")
+        drawn.savefig(draft, format=ending)
+
+
+def picture_format(path: Path) -> str:
+    """The format that a picture's ending names; ValueError for one that matplotlib cannot write."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known, ending = FigureCanvasBase.get_supported_filetypes(), path.suffix[1:].lower()
+    if ending not in known:
+        given = f"ends in {path.suffix!r}" if ending else "has no ending"
+        endings = ", ".join(f".{name}" for name in sorted(known))
+        raise ValueError(f"out is {str(path)!r}, which {given}, expected one of {endings}")
+    return ending

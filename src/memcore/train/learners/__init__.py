@@ -43,12 +43,12 @@ def make_learner(
     return getattr(module, CLASSES[framework])(model, params, optimizer, objective)
 
 
-def new_learner(config: Config) -> Learner:
-    """A learner with the initial parameters of a configuration: the same in every framework."""
-    params = _init(jax.random.key(config.seed), model=config.model)
+def new_learner(config: Config, params: Any = None) -> Learner:
+    """A learner with these parameters, or a configuration's initial ones: the same in every framework."""
+    if params is None:
+        params = _init(jax.random.key(config.seed), model=config.model)
     seed = config.seed if config.optimizer.noise else 0
-    skip = bool(config.segment)
-    optimizer = _optimizer(config.model, config.optimizer, config.steps, skip, seed)
+    optimizer = _optimizer(config.model, config.optimizer, config.steps, seed)
     objective = Objective(config.task.loss, config.precision)
     learner = make_learner(config.framework, config.computing, params, optimizer, objective)
     if config.segment:
@@ -70,11 +70,11 @@ def _init(key: jax.Array, *, model: Model) -> Any:
 
 @functools.lru_cache(maxsize=16)
 def _optimizer(
-    model: Model, options: OptimizerOptions, steps: int, skip_nothing: bool, seed: int
+    model: Model, options: OptimizerOptions, steps: int, seed: int
 ) -> optax.GradientTransformation:
     """One object for equal arguments, so that runs that differ in their seed compile once.
 
     `seed` is that of the noise on gradients, 0 without noise.
     """
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return make_optimizer(options, steps, model.labels(shapes), skip_nothing, seed)
+    return make_optimizer(options, steps, model.labels(shapes), seed)

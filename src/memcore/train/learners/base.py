@@ -26,7 +26,7 @@ class Learner(Protocol):
     ) -> None: ...
 
     def step(self, batch: Batch) -> Sums:
-        """One update of the parameters; the sums are those before it."""
+        """One update of the parameters; the sums are those before it, with the norms of the update."""
         ...
 
     def evaluate(self, batch: Batch) -> Sums:

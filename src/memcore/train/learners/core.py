@@ -8,7 +8,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums, norms
 
 
 class CoreLearner:
@@ -62,9 +62,10 @@ def _step(
     def loss(params: Any) -> tuple[jax.Array, Any]:
         return objective.run(partial(model.apply, params), batch, carry)
 
-    gradients, beside = jax.grad(loss, has_aux=True)(params)
+    gradients, (total, carry) = jax.grad(loss, has_aux=True)(params)
     updates, memory = optimizer.update(gradients, memory, params)
-    return optax.apply_updates(params, updates), memory, beside
+    after = optax.apply_updates(params, updates)
+    return after, memory, ({**total, **norms(gradients, params, after)}, carry)
 
 
 @partial(jax.jit, static_argnames=("model", "objective"))

@@ -6,7 +6,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_equinox import Memory
 
 import equinox as eqx  # isort: skip  (after the adapter, whose message names the extra)
@@ -24,10 +24,13 @@ class EquinoxLearner:
     ) -> None:
         @eqx.filter_jit
         def step(module: Memory, memory: Any, batch: Batch, carry: Any) -> tuple[Memory, Any, Any]:
-            gradients, beside = eqx.filter_grad(objective.run, has_aux=True)(module, batch, carry)
+            run = eqx.filter_grad(objective.run, has_aux=True)
+            gradients, (total, carry) = run(module, batch, carry)
             arrays = eqx.filter(module, eqx.is_inexact_array)
             updates, memory = optimizer.update(gradients, memory, arrays)
-            return eqx.apply_updates(module, updates), memory, beside
+            after = eqx.apply_updates(module, updates)
+            changed = norms(gradients, arrays, eqx.filter(after, eqx.is_inexact_array))
+            return after, memory, ({**total, **changed}, carry)
 
         @eqx.filter_jit
         def evaluate(module: Memory, batch: Batch, carry: Any) -> tuple[Sums, Any]:

@@ -7,7 +7,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_flax.linen import Memory
 
 import jax  # isort: skip  (after the adapter, whose message names the extra)
@@ -32,8 +32,9 @@ class LinenLearner:
 
         @jax.jit
         def step(state: TrainState, batch: Batch, carry: Any) -> tuple[TrainState, Any]:
-            gradients, beside = jax.grad(loss, has_aux=True)(state.params, batch, carry)
-            return state.apply_gradients(grads=gradients), beside
+            gradients, (total, carry) = jax.grad(loss, has_aux=True)(state.params, batch, carry)
+            after = state.apply_gradients(grads=gradients)
+            return after, ({**total, **norms(gradients, state.params, after.params)}, carry)
 
         @jax.jit
         def evaluate(params: Any, batch: Batch, carry: Any) -> tuple[Sums, Any]:

@@ -7,7 +7,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
-from memcore.train.objective.objective import Objective, Sums
+from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_flax.nnx import Memory
 
 from flax import nnx  # isort: skip  (after the adapter, whose message names the extra)
@@ -25,9 +25,12 @@ class NNXLearner:
     ) -> None:
         @nnx.jit
         def step(module: Memory, optimizer: nnx.Optimizer, batch: Batch, carry: Any) -> Any:
-            gradients, beside = nnx.grad(objective.run, has_aux=True)(module, batch, carry)
+            run = nnx.grad(objective.run, has_aux=True)
+            gradients, (total, carry) = run(module, batch, carry)
+            before = jax.tree.leaves(nnx.state(module, nnx.Param))
             optimizer.update(module, gradients)
-            return beside
+            after = jax.tree.leaves(nnx.state(module, nnx.Param))
+            return {**total, **norms(gradients, before, after)}, carry
 
         @nnx.jit
         def evaluate(module: Memory, batch: Batch, carry: Any) -> Any:

@@ -1,5 +1,7 @@
 """What is minimised and what is reported, as sums, so that batches of any size add up exactly."""
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from memcore.tasks.base.task import IGNORED
 from memcore.tasks.signals.pose import pose_loss
 from memcore.train.objective.config import Precision
 
@@ -62,9 +65,18 @@ class Objective:
 
         outputs (B, T, out), targets (B, T) ints or (B, T, out) floats, weights (B, T). Returns
         scalars: `loss`; `score`, the number of right classes, or the loss again where the targets
-        are no classes; and `weight`, by which to divide both.
+        are no classes; and `weight`, by which to divide both. Steps of weight zero, and those whose
+        class is `IGNORED`, are left out, whatever outputs and targets hold there.
         """
-        outputs = outputs.astype(weights.dtype)
+        counts = jnp.asarray(weights) != 0
+        if self.loss in CLASSES:
+            counts = counts & (jnp.asarray(targets) != IGNORED)
+        # Chosen before the loss and not weighed after it: 0 * nan is nan, in a gradient as well.
+        outputs = jnp.where(counts[..., None], outputs.astype(weights.dtype), 0)
+        targets = jnp.where(
+            counts if targets.ndim == counts.ndim else counts[..., None], targets, 0
+        )
+        weights = jnp.where(counts, weights, 0)
         losses = LOSSES[self.loss](outputs, targets)
         scores = losses
         if self.loss in CLASSES:
@@ -85,3 +97,14 @@ class Objective:
         total = self.sums(outputs, batch["targets"], batch["weights"])
         counted = jnp.where(total["weight"] > 0, total["weight"], 1.0)
         return total["loss"] / counted, (total, None if carry is None else after)
+
+
+def norms(gradients: Any, before: Any, after: Any) -> Sums:
+    """The norms of an update's gradient, and of the change of the parameters; trees of the same leaves."""
+    changes = [b - a for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
+    return {"gradient_norm": _norm(gradients), "update_norm": _norm(changes)}
+
+
+def _norm(tree: Any) -> jax.Array:
+    squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(functools.reduce(operator.add, squares))

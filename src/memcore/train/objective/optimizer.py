@@ -5,48 +5,94 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+import optax.contrib
 
-from memcore.train.objective.config import OptimizerOptions
+from memcore.train.objective.config import Optimizer, OptimizerOptions
+
+MOMENTUM = 0.9
+"""Of sgd."""
 
 NOISE_DECAY = 0.55
 """Exponent by which the variance of the noise falls with the steps (arXiv:1511.06807)."""
 
 
 def make_optimizer(
-    options: OptimizerOptions, steps: int, labels: Any, skip_nothing: bool = False, seed: int = 0
+    options: OptimizerOptions, steps: int, labels: Any, seed: int = 0
 ) -> optax.GradientTransformation:
-    """AdamW for `steps` steps.
+    """The optimizer of the options, for `steps` updates.
 
     labels: `model.labels(params)`, a tree of names; trees that wrap the same parameters in the
-    same order (a module, a state) fit as well. With `skip_nothing` a step without any gradient, of a
-    segment in which nothing is asked, changes nothing and counts for nothing. `seed` is that of the noise.
+    same order (a module, a state) fit as well. `seed` is that of the noise.
     """
-    warmup = min(round(options.warmup * steps), steps - 1)
-    rate = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, steps)
 
     def labelled(name: str) -> Callable[[Any], Any]:
         return lambda params: _like(jax.tree.map(lambda label: label == name, labels), params)
 
     noise = [_noise(options.noise, seed)] if options.noise else []
-    adamw = optax.chain(
+    direct = optax.chain(
         *noise,
         optax.clip_by_global_norm(options.clip),
-        optax.scale_by_adam(),
+        _direction(options.optimizer, labels),
         optax.add_decayed_weights(options.weight_decay, labelled("matrix")),
         optax.masked(optax.scale(options.recurrence_rate), labelled("recurrence")),
-        optax.scale_by_learning_rate(rate),
+        optax.scale_by_learning_rate(schedule(options, steps)),
     )
 
-    whole = averaged(adamw, options.average) if options.average else adamw
+    every = options.accumulate
+    inner: Any = direct
+    if every > 1:
+        inner = optax.MultiSteps(direct, every).gradient_transformation()
+    whole = averaged(inner, options.average, every) if options.average else inner
 
     def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         # optax mixes counts and floats, which a program may have forbidden.
         with jax.numpy_dtype_promotion("standard"):
-            updates, after = whole.update(gradients, state, params)
-            return _kept(gradients, updates, state, after) if skip_nothing else (updates, after)
+            return whole.update(gradients, state, params)
 
     return optax.GradientTransformation(whole.init, update)
+
+
+def _direction(name: Optimizer, labels: Any) -> optax.GradientTransformation:
+    """Where a gradient leads, before decay and learning rate."""
+    if name == "adamw":
+        return optax.scale_by_adam()
+    if name == "lion":
+        return optax.scale_by_lion()
+    if name == "sgd":
+        return optax.trace(MOMENTUM)
+
+    def kinds(params: Any) -> Any:
+        return jax.tree.map(_kind, _like(labels, params), params)
+
+    def dimensions(matrices: Any) -> Any:
+        return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), matrices)
+
+    # Not optax.contrib.muon, which takes its own learning rate and decay.
+    muon = optax.contrib.scale_by_muon(weight_dimension_numbers=dimensions)
+    return optax.multi_transform({"matrix": muon, "other": optax.scale_by_adam()}, kinds)
+
+
+def _kind(label: str, leaf: Any) -> str:
+    return "matrix" if label == "matrix" and leaf.ndim == 2 else "other"
+
+
+def schedule(options: OptimizerOptions, steps: int) -> optax.Schedule:
+    """The learning rate by the number of updates before it, of `steps`."""
+    warmup, rate = min(round(options.warmup * steps), steps - 1), options.learning_rate
+    if options.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps)
+    last = rate if options.schedule == "constant" else 0.0
+    after = optax.linear_schedule(rate, last, steps - warmup)
+    return optax.join_schedules([optax.linear_schedule(0.0, rate, warmup), after], [warmup])
+
+
+def rates(options: OptimizerOptions, steps: int) -> list[float]:
+    """The learning rate of each of `steps` updates."""
+    with jax.numpy_dtype_promotion("standard"):
+        values = schedule(options, steps)(jnp.arange(steps))
+    return [float(rate) for rate in np.asarray(values)]
 
 
 def _noise(variance: float, seed: int) -> optax.GradientTransformation:
@@ -64,25 +110,21 @@ def _noise(variance: float, seed: int) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def _kept(gradients: Any, updates: Any, before: Any, after: Any) -> tuple[Any, Any]:
-    """No updates and the state before, where all gradients are zero."""
-    some = jnp.any(jnp.stack([jnp.any(leaf != 0) for leaf in jax.tree.leaves(gradients)]))
-    updates = jax.tree.map(lambda x: jnp.where(some, x, 0), updates)
-    return updates, jax.tree.map(lambda a, b: jnp.where(some, a, b), after, before)
-
-
 class Averaged(NamedTuple):
-    """The moving average of the parameters, first, how many updates it has seen, and the state inside."""
+    """The moving average of the parameters, first, how many gradients it has seen, and the state inside."""
 
     average: Any
     count: Any
     inner: Any
 
 
-def averaged(inner: optax.GradientTransformation, decay: float) -> optax.GradientTransformation:
+def averaged(
+    inner: optax.GradientTransformation, decay: float, every: int = 1
+) -> optax.GradientTransformation:
     """`inner`, whose state holds a moving average of the parameters that it leads to as well.
 
-    After t updates the decay is at most (1 + t) / (10 + t): the average forgets its beginning quickly.
+    `inner` makes an update of every so many gradients. After t updates the decay is at most
+    (1 + t) / (10 + t): the average forgets its beginning quickly.
     """
 
     def init(params: Any) -> Averaged:
@@ -91,7 +133,9 @@ def averaged(inner: optax.GradientTransformation, decay: float) -> optax.Gradien
     def update(gradients: Any, state: Averaged, params: Any = None) -> tuple[Any, Averaged]:
         updates, after = inner.update(gradients, state.inner, params)
         new, count = optax.apply_updates(params, updates), state.count + 1
-        share = 1 - jnp.minimum(decay, (1 + count) / (10 + count))
+        done = count // every
+        share = 1 - jnp.minimum(decay, (1 + done) / (10 + done))
+        share = jnp.where(count % every == 0, share, 0.0)
         return updates, Averaged(optax.incremental_update(new, state.average, share), count, after)
 
     return optax.GradientTransformation(init, update)

@@ -44,10 +44,8 @@ def evaluate(
 
 
 def means(total: dict[str, float], metric: str) -> dict[str, float]:
-    """Mean loss and metric from sums; nothing where no step counted."""
+    """Mean loss and metric from sums."""
     weight = total["weight"]
-    if not weight:
-        return {}
     return {"loss": total["loss"] / weight, metric: total["score"] / weight}
 
 

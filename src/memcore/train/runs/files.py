@@ -42,6 +42,21 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 
+def read_yaml(path: Path) -> Any:
+    """The value in a YAML file; ValueError naming the file where it is broken."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Reads 1e-3 as a number, as YAML 1.2 does."""
+
+    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    try:
+        return yaml.load(path.read_text(), Loader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {error}") from error
+
+
 def finite(value: Any) -> Any:
     """`value` for JSON, which has no NaN and no infinity: None in their place."""
     if isinstance(value, dict):

@@ -1,7 +1,5 @@
 """The end of a run: test, model file, picture, summary."""
 
-import jax
-
 import memcore
 from memcore.train.learners import Learner
 from memcore.train.objective.config import Config
@@ -10,40 +8,48 @@ from memcore.train.runs.evaluation import evaluate
 from memcore.train.runs.files import beside
 from memcore.train.runs.folder import RunFolder
 from memcore.train.runs.metrics import Metrics
-from memcore.train.runs.report import Summary, describe, train_loss
+from memcore.train.runs.report import Summary, describe, sizes, train_loss
 
 
 def finish(
     config: Config,
     learner: Learner,
     folder: RunFolder,
-    steps: int,
+    steps: tuple[int, int],
     seconds: float,
     step_seconds: float | None,
 ) -> Summary:
-    """Write the results of a trained learner into its folder; the summary last of all."""
+    """Write the results of a trained learner into its folder; the summary last of all.
+
+    steps: how many were trained, and after which one the learner is as it is.
+    """
     metric = config.task.metric
     lines = Metrics(folder.metrics, metric).read()
-    checks = [line for line in lines if line["split"] == "validation"]
+    checks = {line["step"]: line for line in lines if line["split"] == "validation"}
+    check = checks[steps[1]]
     how = (config.batch_size, config.segment, config.evaluate_rows)
     test = evaluate(learner, config.task, "test", *how)
     params = learner.params
-    state = jax.eval_shape(lambda p: memcore.initial_state(config.model, p), params)
+    parameters, state_size = sizes(config.model, params)
     summary = Summary(
         task=config.task.title,
         model=describe(config.model),
         framework=config.framework,
         metric=metric,
-        parameters=sum(leaf.size for leaf in jax.tree.leaves(params)),
-        state_size=sum(leaf.size for leaf in jax.tree.leaves(state)),
-        steps=steps,
+        parameters=parameters,
+        state_size=state_size,
+        steps=steps[0],
         train_loss=train_loss(lines),
-        validation_loss=checks[-1]["loss"],
-        validation_metric=checks[-1][metric],
+        validation_loss=check["loss"],
+        validation_metric=check[metric],
         test_loss=test["loss"],
         test_metric=test[metric],
         seconds=seconds,
         step_seconds=step_seconds,
+        best_step=steps[1],
+        seed=config.seed,
+        version=memcore.__version__,
+        config=config.to_json(),
     )
     with beside(folder.model) as draft:
         memcore.save(draft, config.model, params)

@@ -1,10 +1,13 @@
 """The folder of a run, and the rules for entering one."""
 
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memcore.train.objective.config import Config
-from memcore.train.runs.files import drafts, read_json, write_json
+from memcore.train.objective.config import Config, completed
+from memcore.train.runs import lock
+from memcore.train.runs.files import drafts, read_json, read_yaml, write_json
 
 
 class RunFolder:
@@ -24,25 +27,36 @@ class RunFolder:
         """Make this the folder of a run with this configuration; it may be so already.
 
         What a killed process left half written is removed. Raises FileExistsError where the folder holds
-        anything else.
+        anything else, BlockingIOError where another process trains in it.
         """
         if self.config.exists():
-            there, here = read_json(self.config), config.to_json()
-            if there != here:
-                raise FileExistsError(
-                    f"{self.path} holds another run: {difference(there, here)}; "
-                    "choose another folder (--out), or remove this one"
-                )
+            self._compare(config)
         elif holds_other_things(self.path, self.config.name):
             raise FileExistsError(
                 f"{self.path} exists and holds no run, expected a new or an empty folder; "
                 "choose another one (--out)"
             )
-        else:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_json(self.config, config.to_json())
-        for draft in drafts(self.path, *(file.name for file in self._files)):
-            draft.unlink(missing_ok=True)
+        if self.results.exists():
+            return
+        with self.held():
+            if self.config.exists():  # another process may have come first
+                self._compare(config)
+            else:
+                write_json(self.config, config.to_json())
+            for draft in drafts(self.path, *(file.name for file in self._files)):
+                draft.unlink(missing_ok=True)
+
+    def held(self) -> AbstractContextManager[None]:
+        """Inside, no other process trains here; see `lock.held`."""
+        return lock.held(self.path)
+
+    def _compare(self, config: Config) -> None:
+        there, here = completed(read_json(self.config)), config.to_json()
+        if there != here:
+            raise FileExistsError(
+                f"{self.path} holds another run: {difference(there, here)}; "
+                "choose another folder (--out), or remove this one"
+            )
 
     def read_config(self) -> Config:
         """The configuration of the run that is here.
@@ -51,17 +65,38 @@ class RunFolder:
         """
         if not self.config.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config.name}")
-        try:
-            return Config.from_json(read_json(self.config))
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{self.config} is not the configuration of a run: {error}") from error
+        return read_config(self.config)
+
+    def extend(self, steps: int) -> None:
+        """Let the run that is here go on to so many steps; its results are those of the fewer no more.
+
+        Raises ValueError where it has as many already.
+        """
+        config = self.read_config()
+        if steps <= config.steps:
+            raise ValueError(
+                f"steps is {steps}, expected more than the {config.steps} of {self.path}"
+            )
+        with self.held():
+            self.results.unlink(missing_ok=True)
+            write_json(self.config, replace(config, steps=steps).to_json())
+
+
+def read_config(path: Path) -> Config:
+    """The configuration in a file; ValueError naming it where it is broken."""
+    values = read_yaml(path) if path.suffix in (".yaml", ".yml") else read_json(path)
+    try:
+        return Config.from_json(values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the configuration of a run: {error}") from error
 
 
 def holds_other_things(path: Path, first: str) -> bool:
     """Whether `path` is more than an empty folder, or one with drafts of `first`, its first file."""
     if not path.is_dir():
         return path.exists()
-    return len(list(path.iterdir())) > len(drafts(path, first))
+    there = [file for file in path.iterdir() if file.name not in lock.NAMES]
+    return len(there) > len(drafts(path, first))
 
 
 def difference(there: Any, here: Any, name: str = "") -> str:

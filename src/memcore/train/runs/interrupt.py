@@ -7,13 +7,13 @@ from typing import Any
 
 
 class Interrupts:
-    """Inside, the first SIGINT or SIGTERM sets `seen`; a second one ends the process as usual.
+    """Inside, `seen` is the first SIGINT or SIGTERM, 0 until then; a second one ends the process as usual.
 
     Outside the main thread, where Python cannot handle signals, nothing changes.
     """
 
     def __init__(self) -> None:
-        self.seen = False
+        self.seen = 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -27,5 +27,10 @@ class Interrupts:
             signal.signal(*self._before.popitem())
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.seen = True
+        self.seen = number
         self.__exit__()
+
+
+def exit_code(number: int) -> int:
+    """The exit code of a process that a signal ended, as shells have it."""
+    return 128 + number

@@ -1,136 +1,105 @@
-"""The loop: one for all tasks, models and frameworks."""
+"""A run: one loop for all tasks, models and frameworks."""
 
-import math
-import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 from rich.console import Console
 
+import memcore
 from memcore.tasks import batches
 from memcore.tasks.base.streams import Segments, look
-from memcore.train.learners import Learner, average, new_learner
+from memcore.train.learners import new_learner
 from memcore.train.objective.config import Config
-from memcore.train.runs.checkpoints import Checkpoints
-from memcore.train.runs.evaluation import evaluate
-from memcore.train.runs.finish import finish
-from memcore.train.runs.folder import RunFolder
-from memcore.train.runs.interrupt import Interrupts
-from memcore.train.runs.metrics import Metrics
-from memcore.train.runs.pace import Pace
-from memcore.train.runs.progress import Display
-from memcore.train.runs.report import Summary, table
+from memcore.train.runs.console import new_console
+from memcore.train.runs.folder import RunFolder, difference
+from memcore.train.runs.loggers import Logger
+from memcore.train.runs.report import Summary, show
+from memcore.train.runs.sitting import Sitting
 
 
-def run(config: Config, out: str | Path, console: Console | None = None) -> Summary | None:
+def run(
+    config: Config,
+    out: str | Path,
+    console: Console | None = None,
+    loggers: Sequence[Logger] = (),
+) -> Summary | None:
     """Train as configured, in the folder `out`; a run begun there goes on where it was.
 
-    Returns the summary, or None where Ctrl-C or SIGTERM ended the run early; calling again then
-    goes on, and ends as if nothing had happened. Raises as `Training` does.
+    The `loggers` are told what `metrics.jsonl` is. Returns the summary, or None where Ctrl-C or SIGTERM
+    ended the run early; calling again then goes on, and ends as if nothing had happened. Raises as
+    `Training` does.
     """
-    return Training(config, out, console).run()
+    return Training(config, out, console, loggers).run()
 
 
 class Training:
     """A run about to start, or to go on.
 
     Raises FileExistsError where `out` holds another run, ValueError or FileNotFoundError where
-    the task's data is not as it should be, ImportError naming the extra of a missing framework.
+    the task's data is not as it should be, ImportError naming the extra of a missing framework,
+    BlockingIOError where another process trains in `out`.
     """
 
-    def __init__(self, config: Config, out: str | Path, console: Console | None = None) -> None:
-        self.config, self.console = config, console or Console()
-        look(config.task, config.segment)
+    def __init__(
+        self,
+        config: Config,
+        out: str | Path,
+        console: Console | None = None,
+        loggers: Sequence[Logger] = (),
+    ) -> None:
+        self.config, self.console, self.loggers = config, console or new_console(), loggers
+        self.interrupted = 0
+        """The signal that ended the run early."""
+        look(config.task, config.segment, config.evaluate_rows)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
         self.data: Any = (
             Segments(config.task, "train", size=config.segment, **how)
             if config.segment
             else batches(config.task, **how)
         )
-        self.learner = new_learner(config)
-        self._average: Learner | None = None
         self.folder = RunFolder(Path(out))
+        self.learner = new_learner(config, self._given())
         self.folder.claim(config)
 
     def run(self) -> Summary | None:
         """Train to the end or to an interruption; see `memcore.train.run`."""
         if self.folder.results.exists():
             summary: Summary | None = Summary.read(self.folder.results)
-            self._say(f"{self.folder.path} holds this run, finished; to train again, remove it")
+            self.say(f"{self.folder.path} holds this run, finished; to train again, remove it")
         else:
-            summary = self._train()
+            with self.folder.held():
+                sitting = Sitting(self)
+                summary = sitting.train()
+            self.interrupted = sitting.stop
         if summary is not None:
-            self.console.print(table(summary))
-            self._say(f"model, metrics and curves: {self.folder.path}")
+            show(self.console, summary)
+            self.say(f"model, metrics and curves: {self.folder.path}")
         return summary
 
-    def _train(self) -> Summary | None:
-        config = self.config
-        checkpoints = Checkpoints(self.folder.checkpoints)
-        metrics = Metrics(self.folder.metrics, config.task.metric)
-        step, seconds, timed = checkpoints.restore(self.learner, self.data)
-        metrics.rewind(step)
-        if step:
-            self._say(f"resuming {self.folder.path} after step {step}")
-        began, pace = time.monotonic() - seconds, Pace(*timed)
-        display = Display(self.console, config.steps, step, config.task.metric)
-        stop, ended = False, self._finished(step, metrics)
-        with Interrupts() as interrupts, display:
-            while not (stop or ended):
-                step += 1
-                metrics.train(step, self.learner.step(next(self.data)))
-                pace.step()
-                self._look(step, metrics, display, pace)
-                stop, ended = interrupts.seen, self._finished(step, metrics)
-                if stop or ended or step % config.checkpoint_every == 0:
-                    metrics.flush()
-                    pace.pause()
-                    spent = time.monotonic() - began
-                    checkpoints.save(step, self.learner, self.data, spent, pace.timed)
-        checkpoints.close()
-        if not ended:
-            again = f"memcore train --resume {self.folder.path}"
-            self._say(f"interrupted after step {step}; to go on: {again}")
+    def _given(self) -> Any:
+        """The parameters of another run, if this one begins with them; None where it has begun already.
+
+        Raises FileNotFoundError where that run has no model, ValueError where it is of another shape.
+        """
+        if self.config.init is None or any(self.folder.checkpoints.glob("[0-9]*")):
             return None
-        spent = time.monotonic() - began
-        return finish(config, self._evaluated(), self.folder, step, spent, pace.mean)
+        path = RunFolder(Path(self.config.init)).model
+        if not path.exists():
+            raise FileNotFoundError(
+                f"init is {self.config.init}, expected a finished run: no {path.name}"
+            )
+        _, params = memcore.load(path)
+        wanted = jax.eval_shape(self.config.model.init, jax.random.key(0))
+        shapes = [jax.tree.map(lambda leaf: leaf.shape, tree) for tree in (params, wanted)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"init is {self.config.init}, expected a model of the same parameters: "
+                f"{difference(*shapes)}"
+            )
+        return jax.tree.map(jax.numpy.asarray, params)
 
-    def _finished(self, step: int, metrics: Metrics) -> bool:
-        """Whether all steps are done, or the last checks found no lower loss."""
-        if step == self.config.steps or not self.config.patience:
-            return step == self.config.steps
-        if not self._due(step):
-            return False
-        metrics.flush()
-        checks = [line["loss"] for line in metrics.read() if line["split"] == "validation"]
-        losses = [math.inf if math.isnan(loss) else loss for loss in checks]
-        return len(losses) - losses.index(min(losses)) > self.config.patience if losses else False
-
-    def _look(self, step: int, metrics: Metrics, display: Display, pace: Pace) -> None:
-        """Check on the validation split when it is time; show the training loss now and then."""
-        if self._due(step):
-            metrics.flush()
-            pace.pause()
-            config = self.config
-            how = (config.batch_size, config.segment, config.evaluate_rows)
-            values = evaluate(self._evaluated(), config.task, "validation", *how)
-            metrics.check(step, "validation", values)
-            display.check(step, values)
-        if display.stale():
-            display.train(step, metrics.flush())
-
-    def _evaluated(self) -> Learner:
-        """The learner that is evaluated: this one, or one with its averaged parameters."""
-        if not self.config.optimizer.average:
-            return self.learner
-        if self._average is None:
-            self._average = new_learner(self.config)
-        self._average.params = average(self.learner)
-        return self._average
-
-    def _due(self, step: int) -> bool:
-        """Whether a check comes after this step."""
-        return step % self.config.validate_every == 0 or step == self.config.steps
-
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """Print a line."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

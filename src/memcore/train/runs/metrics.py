@@ -1,23 +1,34 @@
 """The curve of a run: a file of JSON lines."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from memcore.train.objective.objective import Sums
 from memcore.train.runs.evaluation import means
 from memcore.train.runs.files import beside, finite, numbers
+from memcore.train.runs.loggers import Logger
 
 
 class Metrics:
-    """Lines `{"step", "split", "loss", METRIC}` of a run: every training step, every check.
+    """Lines `{"step", "split", "loss", METRIC, ...}` of a run: every training step, every check.
+
+    A training step has `learning_rate`, `gradient_norm` (before clipping) and `update_norm` too, a check
+    `seconds` (trained so far) and `tokens_per_second`. `rates` are the learning rates of all steps.
 
     Training sums stay on the device until `flush`, so that a step does not wait for the one
     before it. A number that is not finite is null in the file, and NaN when it is read.
     """
 
-    def __init__(self, path: Path, metric: str) -> None:
-        self.path, self.metric = path, metric
+    def __init__(
+        self,
+        path: Path,
+        metric: str,
+        rates: Sequence[float] = (),
+        loggers: Sequence[Logger] = (),
+    ) -> None:
+        self.path, self.metric, self._rates, self._loggers = path, metric, rates, loggers
         self._waiting: list[tuple[int, str, Sums | dict[str, float]]] = []
 
     def train(self, step: int, sums: Sums) -> None:
@@ -34,14 +45,19 @@ class Metrics:
         with self.path.open("a") as file:
             for step, split, values in self._waiting:
                 if split == "train":
-                    sums = {key: float(value) for key, value in values.items()}
-                    values = means(sums, self.metric)
-                    last = values or last
-                if not values:  # a segment in which nothing is asked
-                    continue
+                    values = last = self._values(step, values)
                 file.write(_line({"step": step, "split": split, **values}))
+                for logger in self._loggers:
+                    logger.log(step, split, values)
         self._waiting.clear()
         return last
+
+    def _values(self, step: int, sums: Sums) -> dict[str, float]:
+        """What a line says of a training step."""
+        numbers = {key: float(value) for key, value in sums.items()}
+        norms = {key: numbers[key] for key in ("gradient_norm", "update_norm")}
+        rate = {"learning_rate": self._rates[step - 1]}
+        return {**means(numbers, self.metric), **rate, **norms}
 
     def rewind(self, step: int) -> None:
         """Drop what was written after `step`, as a run does that goes on from there."""

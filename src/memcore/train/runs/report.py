@@ -4,11 +4,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+from rich.console import Console
 from rich.table import Table
 
+import memcore
 from memcore.cell import Model
 from memcore.compose import ResidualStack
 from memcore.registry import name_of
+from memcore.train.objective.config import Config
 from memcore.train.runs.files import finite, numbers, read_json, write_json
 from memcore.train.runs.progress import shown
 
@@ -37,10 +41,22 @@ class Summary:
     """Training time, checks and compilation included, over all its sittings."""
     step_seconds: float | None
     """Mean time of a training step, without compilation and checks; None where none was timed."""
+    best_step: int | None = None
+    """After which step the tested parameters were; None for runs of older versions: after the last."""
+    seed: int | None = None
+    version: str | None = None
+    """Of memcore."""
+    config: dict[str, Any] | None = None
+    """The configuration, as in `config.json`."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A dict of what JSON knows; numbers that are not finite are None."""
+        values: dict[str, Any] = finite(asdict(self))
+        return values
 
     def write(self, path: Path) -> None:
-        """Write the summary as JSON; numbers that are not finite as null."""
-        write_json(path, finite(asdict(self)))
+        """Write the summary as JSON."""
+        write_json(path, self.to_json())
 
     @classmethod
     def read(cls, path: Path) -> "Summary":
@@ -50,28 +66,49 @@ class Summary:
         return cls(**{**values, **numbers({key: values[key] for key in results})})
 
 
-def table(summary: Summary) -> Table:
-    """The closing table of a run."""
-    result = Table(title=f"{summary.model} on {summary.task}")
-    row: list[str] = []
-    for header, value in _columns(summary).items():
-        result.add_column(header, justify="left" if header == "framework" else "right")
-        row.append(value)
-    result.add_row(*row)
-    return result
-
-
-def _columns(summary: Summary) -> dict[str, str]:
-    return {
+def show(console: Console, summary: Summary) -> None:
+    """Print what a run ended with, a line for each value."""
+    validation, test = (f"{split} {summary.metric}" for split in ("validation", "test"))
+    values = {
         "framework": summary.framework,
         "parameters": f"{summary.parameters:,}",
         "state": f"{summary.state_size:,}",
-        "steps": f"{summary.steps:,}",
+        "steps": f"{summary.steps:,}, best after {summary.best_step or summary.steps:,}",
         "train loss": "-" if summary.train_loss is None else f"{summary.train_loss:.4f}",
-        f"validation {summary.metric}": shown(summary.metric, summary.validation_metric),
-        f"test {summary.metric}": shown(summary.metric, summary.test_metric),
+        validation: shown(summary.metric, summary.validation_metric),
+        test: shown(summary.metric, summary.test_metric),
         "time": f"{summary.seconds:.0f} s",
     }
+    _list(console, f"{summary.model} on {summary.task}", values)
+
+
+def introduce(console: Console, config: Config, params: Any, folder: Path) -> None:
+    """Print what is about to be trained: model, parameters, state, folder."""
+    parameters, state = sizes(config.model, params)
+    values = {
+        "framework": config.framework,
+        "parameters": f"{parameters:,}",
+        "state": f"{state:,} numbers a sequence",
+        "data": f"{config.batch_size} rows of {config.task.length:,} steps",
+        "folder": str(folder),
+    }
+    _list(console, f"{describe(config.model)} on {config.task.title}", values)
+
+
+def _list(console: Console, title: str, values: dict[str, str]) -> None:
+    grid = Table(title=title, show_header=False, box=None, title_justify="left")
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in values.items():
+        grid.add_row(name, value)
+    console.print(grid, highlight=False)
+
+
+def sizes(model: Model, params: Any) -> tuple[int, int]:
+    """How many parameters a model has, and how many numbers it carries from step to step."""
+    state = jax.eval_shape(lambda p: memcore.initial_state(model, p), params)
+    counts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (params, state)]
+    return counts[0], counts[1]
 
 
 def describe(model: Model) -> str:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -11,42 +10,46 @@ from typing import Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from memcore import tasks
 from memcore.tasks import Task
 from memcore.tasks.base.streams import look, rows_of
-from memcore.train.commands.command import INTERRUPTED
-from memcore.train.commands.compare.options import Entry, Options, entries
-from memcore.train.commands.compare.picture import draw
-from memcore.train.commands.compare.results import RESULTS, Outcome, rows, table, write
+from memcore.train.commands.compare import runs
+from memcore.train.commands.compare.options import Entry, Options, entries, parameters
+from memcore.train.commands.compare.results import RESULTS
+from memcore.train.commands.models import normal
 from memcore.train.commands.parse import packed
+from memcore.train.runs.console import new_console
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
-from memcore.train.runs.loop import Training
-from memcore.train.runs.progress import shown
+from memcore.train.runs.lock import held
 
 PROG = "memcore compare"
-FAILED = 1
+COMPARISON = "comparison.json"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code.
 
-    0 where a run ended well, 1 where none did, 130 after Ctrl-C, 2 for arguments or data that are not as
-    they should be.
+    0 where a run ended well, 1 where none did, 130 after Ctrl-C, 143 after SIGTERM, 2 for arguments or
+    data that are not as they should be.
     """
     try:
         options, task = parse(arguments)
         planned = list(entries(options, task))
         check(options, task)
+        if options.models != "all":  # of all, one that cannot be built is a row with its reason
+            for entry in planned:
+                parameters(entry.build().model)
         planned = enter(options, task, planned)
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
-    console = Console()
-    # Into a file or a pipe the table goes as wide as it is.
-    return compare(options, planned, console if console.is_terminal else Console(width=160))
+    try:
+        return compare(options, planned, new_console())
+    except BlockingIOError as error:
+        print(f"{PROG}: {error}", file=sys.stderr)
+        return 2
 
 
 def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
@@ -62,7 +65,7 @@ def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
 
 def check(options: Options, task: Task) -> None:
     """Raise ValueError or OSError for data that are not as they should be, before anything is written."""
-    look(task, options.segment)
+    look(task, options.segment, options.evaluate_rows)
     rows = rows_of(task, "train")
     if options.batch_size > rows:
         raise ValueError(
@@ -74,28 +77,37 @@ def check(options: Options, task: Task) -> None:
 def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     """The runs of the folder's comparison: those that are there, and those that are planned.
 
-    Raises FileExistsError where the folder holds a comparison with other settings, or something else.
+    Raises FileExistsError where the folder holds a comparison with other settings, or something else,
+    BlockingIOError where another process trains in it.
     """
+    folder = options.folder
+    if not (folder / COMPARISON).exists() and holds_other_things(folder, COMPARISON):
+        raise FileExistsError(
+            f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
+            "one (--out)"
+        )
+    with held(folder):
+        return _entered(options, task, planned)
+
+
+def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     folder, here = options.folder, options.settings(task)
-    path = folder / "comparison.json"
-    runs: list[Any] = []
+    path = folder / COMPARISON
+    keys: list[Any] = []
     if path.exists():
-        there, runs = _read(path)
+        there, keys = _read(path)
+        # A comparison of an older version lacks options that have come since: it has their defaults.
+        there = {**json.loads(json.dumps(Options().settings(task))), **there}
         if there != json.loads(json.dumps(here)):
             raise FileExistsError(
                 f"{folder} holds another comparison: {difference(there, here)}; choose another folder "
                 "(--out), or remove this one"
             )
-    elif holds_other_things(folder, path.name):
-        raise FileExistsError(
-            f"{folder} exists and holds no comparison, expected a new or an empty folder; choose another "
-            "one (--out)"
-        )
     known = [
-        Entry(model, position, rate, seed, options, task) for model, position, rate, seed in runs
+        Entry(normal(model), position, rate, seed, options, task)
+        for model, position, rate, seed in keys
     ]
     known = [e for e in known if RunFolder(e.folder).results.exists() and e not in planned]
-    folder.mkdir(parents=True, exist_ok=True)
     keys = [[e.model, e.position, e.learning_rate, e.seed] for e in (*known, *planned)]
     for draft in drafts(folder, path.name, *RESULTS, "curves.png"):
         draft.unlink(missing_ok=True)
@@ -120,58 +132,9 @@ class _Name:
 
 
 def compare(options: Options, planned: list[Entry], console: Console) -> int:
-    """Train what is not trained yet; after each run the results are those of the runs so far."""
-    title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
-    outcomes: list[Outcome] = []
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=len(planned))
-        for entry in planned:
-            progress.update(bar, description=f"{entry.label}, seed {entry.seed}")
-            outcome = attempt(entry)
-            if outcome is None:
-                break
-            outcomes.append(outcome)
-            progress.advance(bar)
-            write(rows(outcomes), options.folder)
-            draw(outcomes, rows(outcomes), title, options.folder / "curves.png")
-            if not console.is_terminal:
-                console.print(_line(outcome, len(outcomes), len(planned)), highlight=False)
-    if outcomes:
-        console.print(table(rows(outcomes), title))
-        console.print(f"table, CSV, JSON and picture: {options.folder}", highlight=False)
-    if len(outcomes) < len(planned):
-        console.print("interrupted; the same command goes on", highlight=False)
-        return INTERRUPTED
-    return 0 if any(row.mean is not None for row in rows(outcomes)) else FAILED
+    """Train what is not trained yet; after each run the results are those of the runs so far.
 
-
-def attempt(entry: Entry) -> Outcome | None:
-    """A run from its beginning, from where it was, or as it ended; None where Ctrl-C ended it.
-
-    Whatever goes wrong with one model is said in its row, and the others go on.
+    Raises BlockingIOError where another process trains in the folder.
     """
-    try:
-        training = Training(entry.build(), entry.folder, Console(file=io.StringIO()))
-        summary = training.run()
-    except Exception as error:
-        return Outcome(entry, reason=f"{type(error).__name__}: {error}".splitlines()[0][:200])
-    return None if summary is None else Outcome(entry, summary)
-
-
-def _line(outcome: Outcome, number: int, of: int) -> str:
-    entry, summary = outcome.entry, outcome.summary
-    head = f"{number}/{of}  {entry.label}, seed {entry.seed}, rate {entry.learning_rate:g}: "
-    if summary is None:
-        return head + outcome.reason
-    return head + f"test {summary.metric} {shown(summary.metric, summary.test_metric)}"
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
+    title = f"{planned[0].task.title}, {options.steps} steps, {options.framework}"
+    return runs.compare(options.folder, title, options.steps, planned, console)

@@ -1,22 +1,37 @@
 """The options of `memcore compare`, and the plan of runs that follows from them."""
 
-import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import tyro
 
 from memcore.cell import Model
 from memcore.compose import ResidualStack
-from memcore.registry import lookup, registry
+from memcore.registry import registry
 from memcore.tasks import Task
 from memcore.tasks.base.checks import at_least
 from memcore.tasks.base.registry import to_config
+from memcore.train.commands.models import built, chosen, normal, split
 from memcore.train.commands.stack import network
-from memcore.train.objective.config import Config, Framework, OptimizerOptions, Precision
+from memcore.train.objective.config import (
+    Config,
+    Framework,
+    Monitor,
+    OptimizerOptions,
+    Precision,
+)
+
+
+@dataclass(frozen=True)
+class SharedOptimizer(OptimizerOptions):
+    """The optimizer of all runs; the learning rates are an option of their own."""
+
+    learning_rate: tyro.conf.Suppress[float] = OptimizerOptions.learning_rate
+
 
 GRAIN = 16
 """Widths are multiples of this, so that heads divide them."""
@@ -38,7 +53,7 @@ class Options:
     """How many examples of the task share a row, each beginning with a start."""
     models: str = "all"
     """Names with commas between them, or all registered models. Fields stand behind a name, as in
-    gated_delta_net:negative_eigenvalues=true:heads=2."""
+    gated_delta_net:negative_eigenvalues=true,heads=2."""
     framework: Framework = Config.framework
     """What wraps the models; the numbers are the same."""
     seeds: int = 1
@@ -46,7 +61,7 @@ class Options:
     positions: Literal["both", "none", "learned"] = "both"
     """Whether the stack adds the step's number since the last start: each model without, with, or both."""
     width: int = 64
-    """Width of every stack, and of the state of its models where that is a vector: equal widths."""
+    """Width of every stack, and of the state of its models where that is a vector."""
     parameters: int = 0
     """Equal budgets instead: each stack as wide as it can be with at most so many parameters."""
     layers: int = 2
@@ -60,9 +75,12 @@ class Options:
     precision: Precision = Config.precision
     """In which the models compute."""
     segment: int = Config.segment
-    """Time steps of a row per update, the state carried on; 0: all."""
+    """Time steps of a row that an update sees, the state carried on; 0: all."""
     patience: int = Config.patience
-    """Checks without a lower validation loss that end a run, with its last parameters; 0: none."""
+    """Checks that are no better than the best one that end a run; 0: none."""
+    monitor: Monitor = Config.monitor
+    """What the best check is judged by: the validation loss, or the task's metric."""
+    optimizer: tyro.conf.OmitArgPrefixes[SharedOptimizer] = field(default_factory=SharedOptimizer)
     evaluate_rows: int = Config.evaluate_rows
     """How many rows of a split are evaluated, the first ones; 0: all."""
     validate_every: int = Config.validate_every
@@ -87,12 +105,12 @@ class Options:
 
     @property
     def names(self) -> list[str]:
-        """The names of the models; ValueError for one that is not registered or comes twice."""
+        """The models as text; ValueError for one that is not registered or comes twice."""
         if self.models == "all":
             return sorted(name for name, cls in registry.items() if cls is not ResidualStack)
-        names = [name.strip() for name in self.models.split(",")]
+        names = [normal(name) for name in split(self.models)]
         for name in names:
-            chosen(name)
+            chosen(name, "models")
         if len(set(names)) < len(names):
             raise ValueError(f"models is {self.models!r}, expected each name once")
         return names
@@ -100,14 +118,14 @@ class Options:
     @property
     def folder(self) -> Path:
         """Where the comparison lives."""
-        return self.out or Path("runs") / f"compare-{self.task}"
+        return self.out.expanduser() if self.out else Path("runs") / f"compare-{self.task}"
 
     def settings(self, task: Task) -> dict[str, Any]:
         """What all runs of a comparison share, as JSON: models, seeds and rates may still join."""
         values = {name: getattr(self, name) for name in Options.__dataclass_fields__}
         for name in ("models", "seeds", "positions", "learning_rates", "out"):
             del values[name]
-        return {**values, "task": to_config(task)}
+        return {**values, "optimizer": asdict(self.optimizer), "task": to_config(task)}
 
 
 @dataclass(frozen=True)
@@ -130,13 +148,14 @@ class Entry:
     def folder(self) -> Path:
         """Where the run lives."""
         position = "positions" if self.position else "plain"
-        model = self.model.replace(":", "+")
+        model = self.model.replace(":", "+").replace(",", "+")
         name = f"{model}-{position}-{float(self.learning_rate)!r}-{self.seed}"
         return self.options.folder / "runs" / name
 
     def build(self) -> Config:
         """The configuration of the run."""
         options = self.options
+        shared = {**asdict(options.optimizer), "learning_rate": self.learning_rate}
         return Config(
             task=self.task,
             model=self._stack(),
@@ -148,7 +167,8 @@ class Entry:
             segment=options.segment,
             patience=options.patience,
             evaluate_rows=options.evaluate_rows,
-            optimizer=replace(OptimizerOptions(), learning_rate=self.learning_rate),
+            monitor=options.monitor,
+            optimizer=OptimizerOptions(**shared),
             validate_every=options.validate_every,
             checkpoint_every=max(options.validate_every, options.steps),
         )
@@ -159,32 +179,8 @@ class Entry:
         return widest(self._of_width, self.options.parameters)
 
     def _of_width(self, width: int) -> Model:
-        model, fields = chosen(self.model)
-        sizes = {"hidden_size", "state_size"} & set(model.__dataclass_fields__)
-        model = model(width, **{**dict.fromkeys(sizes, width), **fields})
+        model = built(self.model, width, "models")
         return network(self.task, model, layers=self.options.layers, position=self.position)
-
-
-def chosen(text: str) -> tuple[Any, dict[str, Any]]:
-    """A model's class and fields from ``name:field=value:...``, the values as JSON or as text.
-
-    Raises ValueError for a name that is not registered, or a field that the model does not have.
-    """
-    name, *pairs = text.split(":")
-    cls = lookup(name)
-    fields: dict[str, Any] = {}
-    for pair in pairs:
-        field, equals, value = pair.partition("=")
-        if not equals or field not in cls.__dataclass_fields__ or field == "in_features":
-            known = ", ".join(f for f in cls.__dataclass_fields__ if f != "in_features")
-            raise ValueError(
-                f"models has {pair!r} for {name}, expected FIELD=VALUE with one of {known}"
-            )
-        try:
-            fields[field] = json.loads(value)
-        except json.JSONDecodeError:
-            fields[field] = value
-    return cls, fields
 
 
 def entries(options: Options, task: Task) -> Iterator[Entry]:

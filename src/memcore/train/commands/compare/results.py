@@ -8,13 +8,32 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
-from rich.table import Table
-
-from memcore.train.commands.compare.options import Entry
+from memcore.train.objective.config import Config
 from memcore.train.runs.files import beside, finite
 from memcore.train.runs.progress import shown
 from memcore.train.runs.report import Summary
+
+
+class Entry(Protocol):
+    """A run: the row that it belongs to, what it varies, and where it lives; `build` may raise."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def learning_rate(self) -> float: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def folder(self) -> Path: ...
+
+    def build(self) -> Config:
+        """The configuration of the run."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -128,16 +147,6 @@ def headers(found: list[Row]) -> list[str]:
     """`HEADERS`, in which the test has the name of the rows' metric."""
     metric = next((row.metric for row in found if row.metric), "")
     return [f"{header} {metric}".strip() if header == "test" else header for header in HEADERS]
-
-
-def table(found: list[Row], title: str) -> Table:
-    """The rows on a terminal."""
-    result = Table(title=title)
-    for header in headers(found):
-        result.add_column(header, justify="left" if header in ("model", "failed") else "right")
-    for row in found:
-        result.add_row(*cells(row))
-    return result
 
 
 def markdown(found: list[Row]) -> str:

@@ -1,0 +1,1 @@
+"""Tasks of your own data: arrays, tables, Hugging Face data sets."""
