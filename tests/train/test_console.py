@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from memcore.train import run
+from memcore.train.commands.compare.progress import Follow
 from memcore.train.commands.compare.results import Row, cells, headers
 from memcore.train.runs.progress import Display
 from memcore.train.runs.tables import show
@@ -66,6 +67,28 @@ def test_without_a_terminal_a_line_per_check():
     line, rest = told(60, terminal=False)
     assert line.startswith("step 6/800  validation loss 0.5000  accuracy 75.0%  train loss 0.2500")
     assert all(re.search(pattern, line) for pattern in SAID) and rest == ""
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_bar_of_a_comparison_tells_runs_steps_losses_and_time(width):
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=width, color_system=None)
+    follow = Follow(console, runs=3, steps=40)
+    with follow.bar:
+        follow.begin(0, "gru, seed 0")  # it was finished before: nothing is told of it
+        follow.begin(1, "lru, seed 0")
+        follow.start({}, Path(), step=10)
+        follow.log(20, "train", {"loss": 0.25})
+        follow.log(20, "validation", {"loss": 0.5})
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "\n")
+    assert max(map(len, text.split("\n"))) <= width
+    for said in (
+        "step 60/120",
+        "run 2/3  lru, seed 0  step 20/40",
+        "loss 0.2500  validation loss 0.5000",
+    ):
+        assert said in text
+    assert re.search(r"0:00:00 elapsed, 0:00:0\d left", text)
 
 
 LONG = Row(

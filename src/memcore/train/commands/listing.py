@@ -15,7 +15,7 @@ from rich.table import Table
 
 from memcore import tasks
 from memcore.cell import Model
-from memcore.registry import registry
+from memcore.registry import alone, registry
 
 PROG = "memcore list"
 WIDTH = 64
@@ -60,8 +60,11 @@ def lines(classes: Mapping[str, type]) -> str:
 
 
 def table(family: str | None = None) -> Table:
-    """A row for each model, or for each of a family; ValueError for an unknown family."""
-    families = {name: family_of(cls) for name, cls in registry.items()}
+    """A row for each model, or for each of a family, but for wrappers, whose numbers are their model's.
+
+    ValueError for an unknown family.
+    """
+    families = {name: family_of(cls) for name, cls in alone().items()}
     if family is not None and family not in families.values():
         known = ", ".join(sorted(set(families.values())))
         raise ValueError(f"family is {family!r}, expected one of {known}")
@@ -69,7 +72,7 @@ def table(family: str | None = None) -> Table:
     result = Table(caption=caption, box=None, header_style="bold", caption_justify="left")
     for header in ("model", "family", "state", "cost of a step", "methods"):
         result.add_column(header, justify="right" if header == "state" else "left", overflow="fold")
-    for name, cls in sorted(registry.items(), key=lambda item: (families[item[0]], item[0])):
+    for name, cls in sorted(alone().items(), key=lambda item: (families[item[0]], item[0])):
         if family in (None, families[name]):
             model = cls(WIDTH)
             state = f"{state_size(model):,}"

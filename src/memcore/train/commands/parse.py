@@ -13,12 +13,13 @@ import tyro
 
 from memcore import tasks
 from memcore.cell import Model
-from memcore.registry import registry
+from memcore.registry import alone
 from memcore.tasks import Task
 from memcore.tasks.base.checks import at_least, check_types
 from memcore.train.commands.base import STACK, read, stack, values
 from memcore.train.commands.hybrids import hybrid, is_hybrid
-from memcore.train.commands.models import chosen, normal, optional, sizes
+from memcore.train.commands.models import chosen, normal, sizes
+from memcore.train.commands.none import may_be_none, with_none
 from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
@@ -43,23 +44,14 @@ def parse(arguments: Sequence[str]) -> Plan:
     Prints and exits (SystemExit) for --help and for what tyro does not understand. Raises
     ValueError for options that make no sense, FileNotFoundError for a --resume without a run.
     """
-    names, others = tyro.cli(
-        Names, args=arguments, return_unknown_args=True, add_help=False, prog=PROG
-    )
+    names, others = _named(arguments, Names())
     if names.resume is not None and "--help" not in others and "-h" not in others:
         return _resumed(names, others)
-    base = names.config and read(names.config.expanduser())
+    base = None if names.config is None else read(names.config.expanduser())
     said = values(base, {*Options.__dataclass_fields__, "optimizer"})
-    if base is not None:  # what the arguments do not say is said by the file
-        first = {name: said[name] for name in ("task", "model", "width") if name in said}
-        names, _ = tyro.cli(
-            Names,
-            args=arguments,
-            default=Names(**first),
-            return_unknown_args=True,
-            add_help=False,
-            prog=PROG,
-        )
+    # What the arguments do not say is said by the file.
+    first = {name: said[name] for name in ("task", "model", "width") if name in said}
+    names, _ = _named(arguments, Names(**first))
     kind = options_of(names, said)
     known = with_none(arguments, may_be_none(kind))
     scalars = set(said) & set(Options.__dataclass_fields__) - {"task", "model"}
@@ -73,6 +65,19 @@ def parse(arguments: Sequence[str]) -> Plan:
     )
     folder = options.out.expanduser() if options.out else _folder(options)
     return Plan(_config(options, base, changed), folder, options.tensorboard, options.sweep)
+
+
+def _named(arguments: Sequence[str], default: Names) -> tuple[Names, list[str]]:
+    """The first pass: what it reads, and the arguments that it does not know."""
+    found: tuple[Names, list[str]] = tyro.cli(
+        Names,
+        args=arguments,
+        default=default,
+        return_unknown_args=True,
+        add_help=False,
+        prog=PROG,
+    )
+    return found
 
 
 def _resumed(names: Names, others: list[str]) -> Plan:
@@ -116,7 +121,7 @@ def _of_one_model(names: Names, said: dict[str, Any]) -> list[Any]:
     before = sizes(model, names.width) if same is None else _fields(same)
     cell = kind(**{**before, **given, "in_features": 0})
     check_types(cell)
-    choices = Literal[tuple(sorted({*registry, names.model}))]  # type: ignore[valid-type]
+    choices = Literal[tuple(sorted({*alone(), names.model}))]  # type: ignore[valid-type]
     return [("model", choices, names.model), ("cell", kind, cell)]
 
 
@@ -137,33 +142,6 @@ def _cell_options(model: type[Model]) -> type:
         frozen=True,
         namespace={"__post_init__": lambda self: None, "__doc__": model.__doc__},
     )
-
-
-def may_be_none(kind: type) -> set[str]:
-    """The options of a class, those of the dataclasses in it too, that may be None."""
-    found = {f"--{name}" for name in _optional(kind)}
-    for field in dataclasses.fields(kind):
-        if dataclasses.is_dataclass(field.type):
-            found |= {f"--{field.name}.{name}" for name in _optional(field.type)}
-    return {name.replace("_", "-") for name in found}
-
-
-def _optional(kind: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind) if optional(kind, field.name)]
-
-
-def with_none(arguments: Sequence[str], options: set[str]) -> list[str]:
-    """The arguments, with `none` as tyro's `None` behind these options."""
-    known, before = [], ""
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if equals and value == "none" and name.replace("_", "-") in options:
-            argument = f"{name}=None"
-        elif argument == "none" and before.replace("_", "-") in options:
-            argument = "None"
-        known.append(argument)
-        before = argument
-    return known
 
 
 def _fields(value: Any) -> dict[str, Any]:

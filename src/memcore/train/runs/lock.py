@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -34,8 +34,9 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         # Within the lock, or the files of the next holder would go.
-        for name in NAMES:
-            (folder / name).unlink(missing_ok=True)
+        (folder / HOLDER).unlink(missing_ok=True)
+        with suppress(PermissionError):  # on Windows an open file stays until its release
+            (folder / LOCK).unlink(missing_ok=True)
         lock.release()
 
 

@@ -83,7 +83,7 @@ class Training:
 
         Raises FileNotFoundError where that run has no model, ValueError where it is of another shape.
         """
-        if self.config.init is None or any(self.folder.checkpoints.glob("[0-9]*")):
+        if self.config.init is None or list(self.folder.checkpoints.glob("[0-9]*")):
             return None
         path = RunFolder(Path(self.config.init)).model
         if not path.exists():

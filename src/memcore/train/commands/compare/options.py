@@ -11,7 +11,7 @@ import tyro
 
 from memcore.cell import Model
 from memcore.compose import ResidualStack
-from memcore.registry import registry
+from memcore.registry import alone
 from memcore.tasks import Task
 from memcore.tasks.base.checks import at_least
 from memcore.tasks.base.registry import to_config
@@ -107,7 +107,7 @@ class Options:
     def names(self) -> list[str]:
         """The models as text; ValueError for one that is not registered or comes twice."""
         if self.models == "all":
-            return sorted(name for name, cls in registry.items() if cls is not ResidualStack)
+            return sorted(name for name, cls in alone().items() if cls is not ResidualStack)
         names = [normal(name) for name in split(self.models)]
         for name in names:
             chosen(name, "models")
