@@ -284,3 +284,33 @@ def test_unit_lower_solve_has_the_gradients_of_a_solution(backend: Backend, x64:
     rng = np.random.default_rng(0)
     lower, b = rng.standard_normal((2, 5, 5)), rng.standard_normal((2, 5, 3))
     check_grads(unit_lower_solve, backend.asarray((lower, b)), order=2, modes=("fwd", "rev"))
+
+
+OVERFLOWING = ["attention", "attention_decay", "attention_channel_decay", "attention_normalised", "delta",
+               "gated_delta", "channel_gated_delta", "dplr", "dplr_decay", "mlstm", "softmax", "window",
+               "window_rope", "window_sinks", "window_grouped"]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [np.inf, 3e38, 1e25])
+@pytest.mark.parametrize("name", OVERFLOWING)
+def test_an_overflow_stays_in_its_segment(name: str, size: float, backend: Backend) -> None:
+    """At step 8 of a segment from 5 to 11, in keys and values: no other segment changes, nor the past."""
+    op, arrays, state, *_ = drawn(name, 17)
+    arrays = optree.tree_map(lambda x: x.astype(np.float32), arrays)
+    state = optree.tree_map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, state)
+    starts = np.isin(np.arange(17), (5, 12)) & np.ones((2, 1), bool)
+    bad = {n: x.copy() for n, x in arrays.items()}
+    for key in ("k", "v"):
+        if key in bad:
+            bad[key][0, 8] = size
+    with np.errstate(all="ignore"):
+        want = op.run(
+            *backend.asarray((arrays, state)), starts=backend.asarray(starts), method="sequential"
+        )
+        for method in (*METHODS[:3], "fused"):
+            how = {"starts": backend.asarray(starts), "method": method, "chunk_size": 8}
+            after, out = op.run(*backend.asarray((bad, state)), **how)
+            kept = np.r_[:8, 12:17]
+            close(np.asarray(out)[:, kept], np.asarray(want[1])[:, kept], 2e-5)
+            close(np.asarray(out)[1], np.asarray(want[1])[1], 2e-5)
+            close(after, want[0], 2e-5)

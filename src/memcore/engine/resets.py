@@ -108,10 +108,10 @@ def contain(
             initial,
             state,
         )
-    return xs, state, _seen(bad, bad_state, starts, batch_ndim, causal)
+    return xs, state, seen_so_far(bad, bad_state, starts, batch_ndim, causal)
 
 
-def _seen(bad: Any, bad_state: Any, starts: Any, axis: int, causal: bool) -> Any:
+def seen_so_far(bad: Any, bad_state: Any, starts: Any, axis: int, causal: bool = True) -> Any:
     """Whether the segment of each step holds a bad step, up to it or (not ``causal``) anywhere."""
     xp = namespace(bad)
     number = xp.arange(1, bad.shape[axis] + 1, dtype=xp.int32)
@@ -127,7 +127,7 @@ def _seen(bad: Any, bad_state: Any, starts: Any, axis: int, causal: bool) -> Any
     # Backwards in time a segment begins at its last step, the one before the next start.
     ends = xp.concat([starts[..., 1:], xp.ones_like(starts[..., :1])], axis=axis)
     nothing = xp.zeros_like(bad_state)
-    behind = _seen(xp.flip(seen, axis=axis), nothing, xp.flip(ends, axis=axis), axis, True)
+    behind = seen_so_far(xp.flip(seen, axis=axis), nothing, xp.flip(ends, axis=axis), axis, True)
     return xp.flip(behind, axis=axis)
 
 

@@ -108,6 +108,8 @@ def _contained(
     batch_ndim = xs.ndim - model.input_ndim - 1
     if xs.shape[batch_ndim] == 0:
         return _nothing(model, params, xs, memory, batch_ndim, bool(every))
+    if valid is not None:  # padding may hold anything: ids of -100, numbers that overflow
+        xs = resets.select(valid, xs, namespace(xs).zeros_like(xs))
     causal = model.causal and bool(tree_leaves(memory))
     xs, memory, wrong = resets.contain(xs, memory, fresh, starts, valid, batch_ndim, causal)
     memory, ys, *states = _with_states(model, params, xs, memory, call, every)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from memcore.cell import Array
-from memcore.ops.matrix.triangular import refined
+from memcore.ops.matrix.triangular import refined, refined_tangent
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -36,4 +36,4 @@ def _unit_lower_solve_jvp(inverse: Callable[[Array], Array], primals: Any, tange
     (lower, b), (dlower, db) = primals, tangents
     found = _unit_lower_inverse(inverse, lower)
     x = refined(found, lower, b)
-    return x, refined(found, lower, db - jnp.tril(dlower, -1) @ x)
+    return x, refined_tangent(found, lower, db - jnp.tril(dlower, -1) @ x)

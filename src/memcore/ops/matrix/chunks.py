@@ -8,14 +8,15 @@ differences of two running sums, which cancel and leak across starts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from memcore.backend import checkpoint, fold, namespace, tree_leaves
+from memcore.backend import checkpoint, fold, is_jax, namespace, tree_leaves
 from memcore.cell import Array, State
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
-from memcore.engine.resets import segments
+from memcore.engine.resets import poison, seen_so_far, segments
 from memcore.nn import wide
 from memcore.ops.matrix.channel_decays import ChannelDecays
 from memcore.ops.rule import at_least
@@ -40,6 +41,8 @@ def fold_chunks(
     """
     length = tree_leaves(inputs)[0].shape[axis]
     size = min(chunk_size or CHUNK_SIZE, length)
+    first = starts
+    inputs, wrong = contained(inputs, starts, valid, axis, padding or {})
 
     def cut(x: Any, neutral: float) -> Any:
         x = into_chunks(keep(valid, wide(x), neutral), axis, size, neutral)
@@ -51,7 +54,42 @@ def fold_chunks(
     slots = (inputs, starts) if prepare is None else (inputs, starts, prepare(inputs, starts))
     step = checkpoint(lambda s, slot: body(s, *slot), state)
     state, out = fold(step, state, slots, -(-length // size))
-    return state, out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
+    out = out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
+    if wrong is None:
+        return state, out
+    seen = poisoned_steps(wrong, first)
+    last = seen[..., -1]
+    return poison(last, state), poison(namespace(seen).moveaxis(seen, -1, -2), out)
+
+
+def contained(
+    inputs: dict[str, Array], starts: Array, valid: Array, axis: int, padding: dict[str, float]
+) -> tuple[dict[str, Array], Array]:
+    """The inputs without steps that are not finite, and which those are: ``(*batch, H, T)`` or None.
+
+    What is masked is a product with 0, and 0 times an infinity is not 0: in a chunk one such step would
+    spoil all others. Logarithms may be ``-inf``; a query spoils its own step alone.
+    """
+    xp = namespace(inputs["v"])
+    wrong = xp.zeros(inputs["v"].shape[:-1], dtype=xp.bool)
+    for name, x in inputs.items():
+        if name == "q":
+            continue
+        bad = ~(x < math.inf) if name.startswith("log") or name in padding else ~xp.isfinite(x)
+        wrong = wrong | (xp.any(bad, axis=-1) if x.ndim > wrong.ndim else bad)
+    if valid is not None:
+        wrong = wrong & valid[..., None]
+    if not is_jax(wrong) and not xp.any(wrong):
+        return inputs, None
+    clean = {name: keep(~wrong, x, padding.get(name, 0.0)) for name, x in inputs.items()}
+    return {**clean, "q": inputs["q"]} if "q" in inputs else clean, xp.moveaxis(wrong, -1, -2)
+
+
+def poisoned_steps(wrong: Array, starts: Array) -> Array:
+    """``(*batch, H, T)``: whether the segment of each step has seen a wrong one so far."""
+    nothing = namespace(wrong).zeros_like(wrong[..., 0])
+    begins = None if starts is None else starts[..., None, :]
+    return seen_so_far(wrong, nothing, begins, wrong.ndim - 1)
 
 
 def summable(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -156,7 +194,8 @@ class Decays:
         scores = q @ k.mT
         if self.between is None:
             return xp.where(self.pairs, scores, xp.zeros_like(scores))
-        return scores * self.between
+        # A select beside the decay, which is 0 there: a score may have overflowed.
+        return xp.where(self.pairs, scores * self.between, xp.zeros_like(scores))
 
     def since_entry(self, q: Any) -> Any:
         """``q (..., C, K)``, decayed from the entry of each step's segment (or of the chunk)."""

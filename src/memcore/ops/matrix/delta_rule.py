@@ -16,12 +16,13 @@ from typing import Any, ClassVar
 from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
+from memcore.engine.resets import poison
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats, as_scale, check_shape
 from memcore.ops.matrix.chunks import Decays, entered, last_entry
 from memcore.ops.matrix.inputs import decay_of, fade, matrix_inputs
 from memcore.ops.matrix.transition import TransitionRule
-from memcore.ops.matrix.triangular import unit_lower_solve
+from memcore.ops.matrix.triangular import contained_solve
 from memcore.ops.run import run_rule
 
 
@@ -55,10 +56,12 @@ class DeltaRule(TransitionRule):
         decays, first = Decays.unpack(u, prepared)
         k_in, q_in = decays.since_entry(k), decays.since_entry(q)
         found = entered(first, lambda s: k_in @ s, state, fresh)
-        writes = unit_lower_solve(beta * decays.scores(k, k), beta * (v - found))
+        lower = beta * decays.scores(k, k)
+        writes, wrong = contained_solve(lower, beta * (v - found), decays.pairs)
         out = entered(first, lambda s: q_in @ s, state, fresh) + decays.scores(q, k) @ writes
         state = decays.state(last_entry(first, state, fresh, 2), 2)
-        return state + decays.to_end(k).mT @ writes, out
+        state = state + decays.to_end(k).mT @ writes
+        return poison(wrong[..., -1], state), poison(wrong, out)
 
 
 def delta_rule(

@@ -16,12 +16,13 @@ from typing import Any, ClassVar
 from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
+from memcore.engine.resets import poison
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats, as_scale, check_shape
 from memcore.ops.matrix.chunks import Decays, entered, last_entry
 from memcore.ops.matrix.inputs import decay_of, fade, matrix_inputs
 from memcore.ops.matrix.transition import TransitionRule
-from memcore.ops.matrix.triangular import unit_lower_solve
+from memcore.ops.matrix.triangular import contained_solve
 from memcore.ops.run import run_rule
 
 
@@ -57,10 +58,11 @@ class DPLRDeltaRule(TransitionRule):
         a_k, a_b = xp.unstack(before.scores(a, written))
         q_k, q_b = xp.unstack(decays.scores(q, written))
         found = entered(first, lambda s: a_in @ s, state, fresh) + a_k @ v
-        found = unit_lower_solve(-a_b, found)
+        found, wrong = contained_solve(-a_b, found, decays.pairs)
         out = entered(first, lambda s: q_in @ s, state, fresh) + q_k @ v + q_b @ found
         state = decays.state(last_entry(first, state, fresh, 2), 2)
-        return state + decays.to_end(k).mT @ v + decays.to_end(b).mT @ found, out
+        state = state + decays.to_end(k).mT @ v + decays.to_end(b).mT @ found
+        return poison(wrong[..., -1], state), poison(wrong, out)
 
 
 def dplr_delta_rule(

@@ -117,7 +117,8 @@ class MLSTMRule(Rule):
         top = xp.maximum(kept, xp.max(written, axis=-1))
         weights, kept = xp.exp(written - top[..., None]), xp.exp(kept - top)
 
-        scores, q_in = (q @ k.mT) * weights, q * kept[..., None]
+        scores = xp.where(pairs, (q @ k.mT) * weights, xp.zeros_like(weights))
+        q_in = q * kept[..., None]
         found = scores @ v + entered(first, lambda s: q_in @ s, memory, new)
         seen = entered(first, lambda z: q_in @ z[..., None], norm, new_norm)[..., 0]
         out = self._normalised(found, xp.sum(scores, axis=-1) + seen, top)

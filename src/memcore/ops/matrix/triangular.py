@@ -23,9 +23,39 @@ def unit_lower_solve(lower: Array, b: Array) -> Array:
 
 
 def refined(inverse: Array, lower: Array, b: Array) -> Array:
-    """``inverse @ b``, and what is left of b solved once more."""
+    """``inverse @ b``, and what is left of b solved once more; rows that overflowed spoil no others."""
+    xp, x = namespace(lower), inverse @ b
+    finite = xp.where(xp.isfinite(x), x, xp.zeros_like(x))
+    return x + _correction(inverse, lower, b, finite)
+
+
+def refined_tangent(inverse: Array, lower: Array, b: Array) -> Array:
+    """The same, linear in b."""
     x = inverse @ b
-    return x + inverse @ (b - x - namespace(lower).tril(lower, k=-1) @ x)
+    return x + _correction(inverse, lower, b, x)
+
+
+def _correction(inverse: Array, lower: Array, b: Array, x: Array) -> Array:
+    return inverse @ (b - x - namespace(lower).tril(lower, k=-1) @ x)
+
+
+def contained_solve(lower: Array, b: Array, pairs: Array) -> tuple[Array, Array]:
+    """`unit_lower_solve` where numbers may have overflowed: ``(x, wrong)``.
+
+    ``pairs (..., C, C)`` says which rows depend on which. ``wrong (..., C)`` are the rows that depend on one
+    that is not finite; those themselves are 0 in x, so that products with 0 stay 0.
+    """
+    xp = namespace(b)
+
+    def spoilt(x: Array) -> Array:
+        return ~xp.all(xp.isfinite(x), axis=-1)
+
+    first = spoilt(lower) | spoilt(b)
+    lower, b = (xp.where(first[..., None], xp.zeros_like(x), x) for x in (lower, b))
+    x = unit_lower_solve(lower, b)
+    wrong = first | spoilt(x)
+    x = xp.where(wrong[..., None], xp.zeros_like(x), x)
+    return x, xp.any(pairs & wrong[..., None, :], axis=-1)
 
 
 def unit_lower_inverse(lower: Array) -> Array:

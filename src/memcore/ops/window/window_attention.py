@@ -16,7 +16,7 @@ from memcore.backend import checkpoint, fold, is_jax, namespace
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
-from memcore.engine.resets import align
+from memcore.engine.resets import align, poison
 from memcore.fields import check_count
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats, as_scale, check_shape
@@ -88,6 +88,8 @@ class WindowAttention(Window):
             rows = x.shape[-3] // heads * x.shape[-2]
             return xp.reshape(x, (*x.shape[:-3], heads, rows, x.shape[-1]))
 
+        wrong = ~(xp.all(xp.isfinite(k), axis=-1) & xp.all(xp.isfinite(v), axis=-1))
+        k, v = (xp.where(wrong[..., None], xp.zeros_like(x), x) for x in (k, v))
         scores = xp.reshape(by_head(q * scale) @ k.mT, (*q.shape[:-1], keys))
         if self.position == "alibi":
             distance = xp.astype(place[:, None] - xp.arange(keys), q.dtype)
@@ -96,7 +98,11 @@ class WindowAttention(Window):
         floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
         sinks = xp.astype(weights["sinks"], q.dtype)[..., None, None] if self.sinks else None
         shares = nn.softmax(xp.where(allowed, scores, floor), sinks)
-        return xp.reshape(by_head(shares) @ v, (*q.shape[:-1], v.shape[-1]))
+        out = xp.reshape(by_head(shares) @ v, (*q.shape[:-1], v.shape[-1]))
+        # An item that is not finite spoils the queries that may see it: its weight of 0 would spoil all.
+        per_query = q.shape[-3] // heads
+        seen = xp.any(allowed & xp.repeat(wrong, per_query, axis=-2)[..., None, :], axis=-1)
+        return poison(seen, out)
 
 
 @dataclass(frozen=True)
