@@ -229,7 +229,7 @@ def test_seen_by_brute_force(seed: int, length: int, causal: bool) -> None:
     xs[bad, 1], state[0, 2] = np.nan, np.inf
     for given_starts in (starts, None):
         clean, before, flag = resets.contain(
-            xs, state, np.ones((2, 4)), given_starts, None, 1, causal
+            xs, state, np.ones((2, 4)), given_starts, None, 1, causal, 0
         )
         assert np.all(np.isfinite(clean)) and not clean.any()
         np.testing.assert_array_equal(before, [[1] * 4, [0] * 4])

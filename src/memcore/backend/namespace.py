@@ -34,12 +34,19 @@ def is_bool(x: Any) -> bool:
 
 
 def _has_kind(x: Any, kind: str) -> bool:
+    if is_bfloat16(x.dtype):
+        return kind == "real floating"
     return namespace(x).isdtype(x.dtype, kind)
+
+
+def is_bfloat16(dtype: Any) -> bool:
+    """Whether a dtype is bfloat16, which is ml_dtypes' and unknown to NumPy's own questions."""
+    return str(dtype) == "bfloat16"
 
 
 def state_dtype(xp: Any, dtype: Any) -> Any:
     """The dtype of states and gates for inputs of ``dtype``: half precision is kept in float32."""
-    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    return xp.float32 if is_bfloat16(dtype) or xp.finfo(dtype).bits < 32 else dtype
 
 
 def asarray_like(x: Any, like: Any) -> Any:

@@ -138,6 +138,8 @@ def _check_leaf(name: str, leaf: Any, want: Any, ndim: int, like: str) -> None:
         if check(want) != check(leaf):
             expected = kind if check(want) else "floating point numbers"
             raise TypeError(f"{name} has dtype {leaf.dtype}, expected {expected}")
+    if is_floating(want) and not is_floating(leaf):
+        raise TypeError(f"{name} has dtype {leaf.dtype}, expected floating point numbers")
     own = len(want.shape) - ndim
     front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
     if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):

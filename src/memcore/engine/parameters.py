@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -51,20 +51,43 @@ def label_of(model: Any, path: str) -> str:
 
 
 def check_params(model: Any, params: Any, source: str = "params") -> None:
-    """Raise ValueError naming the first leaf that is missing, too many, or of another shape."""
+    """Raise for the first leaf that is missing, too many, of another shape, or no floating point array.
+
+    Raises:
+        ValueError: a leaf is missing, too many, or of another shape.
+        TypeError: ``params`` is no dict, or a leaf holds no floating point numbers.
+    """
+    if not isinstance(params, Mapping):
+        raise TypeError(
+            f"{source} is a {type(params).__name__}, expected the model's dict of arrays"
+        )
     expected, given = described(model), dict(tree_paths(params))
     for name, (shape, _) in expected.items():
         if name not in given:
-            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}")
-        if tuple(given[name].shape) != shape:
+            raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}{_inside(params)}")
+        leaf = given[name]
+        if "float" not in str(getattr(leaf, "dtype", "")):
+            kind = getattr(leaf, "dtype", type(leaf).__name__)
+            raise TypeError(
+                f"{source} has the leaf {name!r} of {kind}, expected an array of floating point numbers"
+            )
+        if tuple(leaf.shape) != shape:
             raise ValueError(
-                f"{source} has the leaf {name!r} of shape {tuple(given[name].shape)}, expected {shape} "
+                f"{source} has the leaf {name!r} of shape {tuple(leaf.shape)}, expected {shape} "
                 f"for {model!r}"
             )
-    extra = sorted(_missing(given, expected))
-    if extra:
+    if len(given) > len(expected):
+        extra = sorted(set(given) - set(expected))
         raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
 
 
-def _missing(names: Iterable[str], known: Iterable[str]) -> set[str]:
-    return set(names) - set(known)
+def _inside(params: Any) -> str:
+    """Where a framework's variables hold the core's dict."""
+    for path in (("params", "memory"), ("memory",), ("params",)):
+        at = params
+        for name in path:
+            at = at.get(name) if isinstance(at, Mapping) else None
+        if isinstance(at, Mapping):
+            where = "".join(f"[{name!r}]" for name in path)
+            return f"; the core's dict seems to be params{where}"
+    return ""

@@ -12,6 +12,7 @@ from typing import Any
 
 from memcore.backend import (
     is_floating,
+    is_jax,
     namespace,
     running_max,
     tree_leaves,
@@ -78,13 +79,15 @@ def _not_finite(x: Any, axes_kept: int) -> Any:
 
 
 def contain(
-    xs: Any, state: Any, initial: Any, starts: Any, valid: Any, batch_ndim: int, causal: bool
-) -> tuple[Any, Any, Any]:
+    xs: Any, state: Any, initial: Any, starts: Any, valid: Any, batch_ndim: int, causal: bool,
+    vocabulary: int,
+) -> tuple[Any, Any, Any]:  # fmt: skip
     """Replace what is not finite, and say which steps must be NaN for it.
 
     Returns ``(xs, state, flag)``: inputs with zeros and a state with ``initial`` in the places of
-    what is not finite, and ``flag (*batch, T)``: this segment has seen such a value so far (anywhere
-    in the segment, if the model is not ``causal``). ``flag`` is None where nothing can be wrong.
+    what is not finite or no token of the vocabulary, and ``flag (*batch, T)``: this segment has seen
+    such a value so far (anywhere in the segment, if the model is not ``causal``). ``flag`` is None
+    where nothing can be wrong.
     A ``state`` that is ``initial`` itself is finite by contract, and not looked at.
     """
     xp = namespace(xs)
@@ -98,8 +101,17 @@ def contain(
     if is_floating(xs):
         bad = _not_finite(xs, batch_ndim + 1)
         xs = xp.where(xp.isfinite(xs), xs, xp.zeros_like(xs))
-    elif not floats:
-        return xs, state, None
+    else:
+        bad = (xs < 0) | (xs >= vocabulary)
+        xs = xp.where(bad, xp.zeros_like(xs), xs)
+        if not is_jax(xs):
+            if xp.any(bad):
+                raise ValueError(
+                    f"xs has tokens outside of 0 to {vocabulary - 1}, expected those of the model's "
+                    f"vocabulary of {vocabulary} (in_features)"
+                )
+            if not floats:
+                return xs, state, None
     if valid is not None:
         bad = bad & valid
     if floats:

@@ -38,27 +38,19 @@ def run_model(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple
     """Check, contain what is not finite, and run; on JAX inside one module-level ``jax.jit``."""
     check_model(model)
     check_method(model, call.method, call.chunk_size, call.return_states)
+    check_params(model, params)
     statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
     starts, valid = as_booleans(starts=call.starts, valid=call.valid)
     xs = as_array(xs)
     check_derivatives(model, call.method, (params, xs, state, starts, valid))
     key = None if call.key is None else as_key(call.key, (params, xs))
-    return explained(run_checked, model, statics, (params, xs, state, starts, valid, key))
+    return compiled(run_checked, statics, (params, xs, state, starts, valid, key))
 
 
 def check_model(model: Any) -> None:
     """Raise TypeError for what is no model: a name, a class, a module of a framework."""
     if isinstance(model, type) or not hasattr(model, "recurrences"):
         raise TypeError(f"model is {model!r}, expected a memcore.Model, as memcore.GRU(64)")
-
-
-def explained(run: Any, model: Any, statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
-    """Run; what goes wrong because the parameters are another model's is said in these words."""
-    try:
-        return compiled(run, statics, args)
-    except Exception:
-        check_params(model, args[0])
-        raise
 
 
 def run_checked(
@@ -111,7 +103,9 @@ def _contained(
     if valid is not None:  # padding may hold anything: ids of -100, numbers that overflow
         xs = resets.select(valid, xs, namespace(xs).zeros_like(xs))
     causal = model.causal and bool(tree_leaves(memory))
-    xs, memory, wrong = resets.contain(xs, memory, fresh, starts, valid, batch_ndim, causal)
+    xs, memory, wrong = resets.contain(
+        xs, memory, fresh, starts, valid, batch_ndim, causal, model.in_features
+    )
     memory, ys, *states = _with_states(model, params, xs, memory, call, every)
     if valid is not None:
         ys = resets.select(valid, ys, namespace(ys).zeros_like(ys))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from memcore.backend import namespace
+from memcore.backend import compiled, namespace
 from memcore.engine.checks import as_array, as_booleans, check_flags, check_inputs
+from memcore.engine.parameters import check_params
 from memcore.engine.parts import signature
-from memcore.engine.run import check_model, explained, run_checked
+from memcore.engine.run import check_model, run_checked
 
 
 def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> tuple[Any, Any]:
@@ -30,7 +31,8 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
     if not model.causal:
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
     x, [start] = check_inputs(model, as_array(x), "x", "..."), as_booleans(start=start)
-    return explained(_step, model, (model, signature(model)), (params, state, x, start))
+    check_params(model, params)
+    return compiled(_step, (model, signature(model)), (params, state, x, start))
 
 
 def _step(model: Any, code: Any, params: Any, state: Any, x: Any, start: Any) -> tuple[Any, Any]:

@@ -74,7 +74,7 @@ class WindowAttention(Window):
         """Queries ``(..., HQ, C, K)`` at the places ``(C,)`` of keys ``(..., H, L, K)``; query head h
         reads the head ``h // (HQ / H)``: ``(..., HQ, C, V)``."""
         if self.position == "rope":
-            q, k = rope(q, place), rope(k, namespace(k).arange(k.shape[-2]))
+            q, k = rope(q, k.shape[-2] - q.shape[-2]), rope(k, 0)
         return self._mix(weights, q, k, v, place, allowed)
 
     def _mix(
@@ -168,7 +168,7 @@ class FullAttention(WindowAttention):
         place, number = xp.arange(front + length), line[-1][..., 0]
         q, k, v = (xp.moveaxis(x, axis, -2) for x in (others["q"], *line[:-1]))
         if self.position == "rope":
-            q, k = rope(q, place[front:]), rope(k, place)
+            q, k = rope(q, front), rope(k, 0)
         size = min(chunk_size or CHUNK_SIZE, length)
         own = number[..., front:]
         slots = (
