@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from memcore.backend import Draw, as_draw, asarray_like, namespace, state_dtype, stop_gradient
+from memcore.backend import Draw, as_draw, asarray_like, namespace, rows, state_dtype, stop_gradient
 from memcore.backend import sigmoid as sigmoid
 
 
@@ -119,11 +119,8 @@ def l2_normalise(x: Any, eps: float = 1e-6) -> Any:
 
 def embed(params: dict[str, Any], index: Any, dtype: Any) -> Any:
     """Rows of ``embedding (N, D)`` in ``dtype``: ints ``(...)`` to ``(..., D)``."""
-    xp, table = namespace(index), params["embedding"]
-    rows = xp.take(table, xp.reshape(index, (-1,)), axis=0)
     # The rows are cast, not the table: its gradient adds up in the table's dtype.
-    rows = xp.astype(rows, dtype, copy=False)
-    return xp.reshape(rows, (*index.shape, table.shape[-1]))
+    return namespace(index).astype(rows(params["embedding"], index), dtype, copy=False)
 
 
 def dropout(x: Any, rate: float, key: Any, name: str) -> Any:

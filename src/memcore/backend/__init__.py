@@ -12,7 +12,10 @@ from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
 from memcore.backend.draws import at_most as at_most
 from memcore.backend.functions import checkpoint as checkpoint
+from memcore.backend.functions import common_axes as common_axes
 from memcore.backend.functions import compiled as compiled
+from memcore.backend.functions import placed_like as placed_like
+from memcore.backend.functions import rows as rows
 from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import stop_gradient as stop_gradient
 from memcore.backend.loops import associative_scan as associative_scan

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from memcore.backend.namespace import is_jax, namespace
+from memcore.backend.tree import tree_map
 
 
 def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
@@ -36,6 +37,36 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
 
         return jax_functions.compiled(run, statics, args)
     return run(*statics, *args)
+
+
+def common_axes(tree: Any) -> Any:
+    """The arrays, cast to the axes of ``shard_map`` over which any of them varies: what is made of them
+    then has one type, and gradients of what was replicated are sums."""
+    if is_jax(tree):
+        from memcore.backend import jax_placement
+
+        return jax_placement.common(tree)
+    return tree
+
+
+def placed_like(tree: Any, like: Any, axes: int) -> Any:
+    """Arrays that were made here, lying where ``like`` does along the first ``axes`` axes."""
+    if is_jax(like):
+        from memcore.backend import jax_placement
+
+        return tree_map(lambda x: jax_placement.placed(x, like, axes), tree)
+    return tree
+
+
+def rows(table: Any, index: Any) -> Any:
+    """``table[index]``: ``(N, D)`` and ints ``(...)`` to ``(..., D)``."""
+    if is_jax(table, index):
+        from memcore.backend import jax_placement
+
+        return jax_placement.rows(table, index)
+    xp = namespace(table)
+    found = xp.take(table, xp.reshape(index, (-1,)), axis=0)
+    return xp.reshape(found, (*index.shape, *table.shape[1:]))
 
 
 def sigmoid(x: Any) -> Any:

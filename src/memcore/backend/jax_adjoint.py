@@ -46,8 +46,8 @@ def _forward(
     functions: Functions, length: int, params: Any, rest: Any, state: Any, slots: Any
 ) -> Any:
     # What is added to every z is nothing; its gradient is the adjoint of z.
-    z = jax.eval_shape(functions[1], params, state)
-    nothing = jax.tree.map(lambda x: jnp.zeros((length, *x.shape), x.dtype), z)
+    z = functions[1](params, state)  # for its type alone: where it lies, not only its shape
+    nothing = jax.tree.map(lambda x: jnp.zeros_like(jnp.broadcast_to(x, (length, *x.shape))), z)
     after, pull = jax.vjp(partial(_fold, functions, length, params), rest, state, slots, nothing)
     return after, (params, rest, state, slots, after, pull)
 

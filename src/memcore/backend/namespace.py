@@ -62,8 +62,17 @@ def asarray_like(x: Any, like: Any) -> Any:
 
 
 def broadcast_like(tree: Any, like: Any) -> Any:
-    """The leaves of ``tree`` in the libraries, dtypes and shapes of those of ``like``."""
-    return tree_map(lambda x, y: namespace(y).broadcast_to(asarray_like(x, y), y.shape), tree, like)
+    """The leaves of ``tree`` in the libraries, dtypes, shapes and places of those of ``like``."""
+
+    def leaf(x: Any, y: Any) -> Any:
+        x = namespace(y).broadcast_to(asarray_like(x, y), y.shape)
+        if not is_jax(y):
+            return x
+        from memcore.backend import jax_placement
+
+        return jax_placement.placed(x, y, y.ndim)
+
+    return tree_map(leaf, tree, like)
 
 
 def to_numpy(x: Any) -> np.ndarray:

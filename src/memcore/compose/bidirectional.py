@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from memcore.backend import as_draw, namespace
+from memcore.backend import as_draw, namespace, placed_like
 from memcore.cell import Array, Key, Model, Params, State
 from memcore.compose.wrapper import Wrapper
 from memcore.engine import Call, Parts
@@ -54,6 +54,7 @@ class Backward(Wrapper):
         axis = xs.ndim - model.input_ndim - 1
         dtype = compute_dtype(model, params, xs)
         fresh = memory_like(model, params, xs, tuple(xs.shape[:axis]), dtype)
+        fresh = placed_like(fresh, xs, axis)
         how = replace(call.mirrored(), return_states=False)
         xs, initial = xp.flip(xs, axis=axis), model.initial_state(params)
         ys = model._apply(params, xs, fresh, initial, how)[1]

@@ -7,10 +7,12 @@ from typing import Any
 from memcore.backend import (
     as_draw,
     as_key,
+    common_axes,
     compiled,
     fold,
     is_floating,
     namespace,
+    placed_like,
     tree_leaves,
     tree_map,
 )
@@ -59,11 +61,13 @@ def run_checked(
 ) -> tuple[Any, ...]:  # fmt: skip
     """A run of arguments whose method is known to be one of the model's."""
     xs = check_inputs(model, xs)
+    params, xs, state, starts, valid = common_axes((params, xs, state, starts, valid))
     shape = xs.shape[: xs.ndim - model.input_ndim]
     batch, length = shape[:-1], shape[-1]
     starts = check_flags("starts", starts, xs, shape)
     valid = check_flags("valid", valid, xs, shape)
     fresh = memory_like(model, params, xs, batch, compute_dtype(model, params, xs))
+    fresh = placed_like(fresh, xs, len(batch))
     phase, differs = None, None
     if model.grid > 1:
         whole = with_phase(fresh, 0, batch, xs)

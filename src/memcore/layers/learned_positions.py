@@ -43,7 +43,7 @@ class LearnedPositions(Memoroid):
 
     def lift(self, params: Params, inputs: Inputs) -> Element:
         xp = namespace(inputs)
-        return xp.ones(inputs.shape[:-1], dtype=xp.int32)
+        return xp.ones_like(inputs[..., 0], dtype=xp.int32)
 
     def binary_op(self, params: Params, a: Element, b: Element) -> Element:
         return a + b
@@ -60,10 +60,10 @@ class LearnedPositions(Memoroid):
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
     ) -> tuple[State, Array]:  # fmt: skip
         """By a running sum, and where it stood at the last start."""
-        xp, shape = namespace(inputs), inputs.shape[:-1]
-        used = xp.ones(shape, dtype=xp.int32) if valid is None else xp.astype(valid, xp.int32)
+        xp, axis = namespace(inputs), inputs.ndim - 2
+        used = self.lift(params, inputs) if valid is None else xp.astype(valid, xp.int32)
         total = xp.cumulative_sum(used, axis=-1, dtype=xp.int32)
         before, begin = total - used, -state[..., None]
         if starts is not None:
-            begin = running_max(xp.where(starts, before, begin), len(shape) - 1)
+            begin = running_max(xp.where(starts, before, begin), axis)
         return (total - begin)[..., -1], before - begin

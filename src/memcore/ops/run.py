@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from memcore.backend import asarray_like, compiled, namespace, state_dtype, tree_leaves, tree_map
+from memcore.backend import (
+    asarray_like,
+    common_axes,
+    compiled,
+    namespace,
+    placed_like,
+    state_dtype,
+    tree_leaves,
+    tree_map,
+)
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array, check_flags, check_method, check_state
@@ -31,6 +40,7 @@ def _run_rule(
     rule: Rule, like: str, time: int, method: str, chunk_size: int | None,
     inputs: Inputs, state: State, initial: State, starts: Starts, valid: Array,
 ) -> tuple[State, Array]:  # fmt: skip
+    inputs, state, initial, starts, valid = common_axes((inputs, state, initial, starts, valid))
     pattern = tree_leaves(inputs[like])[0]
     shape = tuple(pattern.shape[: time + 1])
     xp, batch = namespace(pattern), shape[:-1]
@@ -38,6 +48,7 @@ def _run_rule(
     inputs = {name: _placed(rule, name, x, wide, len(shape)) for name, x in inputs.items()}
     zeros = rule.zeros(inputs)
     full = tree_map(lambda z: xp.broadcast_to(asarray_like(z, wide), (*batch, *z.shape)), zeros)
+    full = placed_like(full, pattern, len(batch))
     if initial is None:
         initial = zeros
     else:

@@ -143,8 +143,9 @@ class Window(Rule):
         """
         xp, axis = namespace(state[-1]), state[-1].ndim - 1
         others = {name: x for name, x in inputs.items() if name not in self.names}
-        lead = inputs[self.names[0]].shape[: axis + 1]
-        number = xp.zeros(lead, dtype=xp.int32) if starts is None else segments(starts)
+        first = inputs[self.names[0]]
+        first = first[(slice(None),) * (axis + 1) + (0,) * (first.ndim - axis - 1)]
+        number = xp.zeros_like(first, dtype=xp.int32) if starts is None else segments(starts)
         number = number if valid is None else xp.where(valid, number, xp.full_like(number, -1))
         number = append(xp.astype(state[-1], xp.int32) - 1, number, axis)
         new = [inputs[name] for name in self.names]
