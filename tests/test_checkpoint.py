@@ -368,3 +368,39 @@ def test_equal_models_make_equal_files(tmp_path: Path) -> None:
     for name in "ab":
         memcore.save(tmp_path / name, GRU, GRU.init(0))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["gru", "attention", "ttt_linear", "residual_stack"])
+def test_a_state_beside_the_parameters(name: str, tmp_path: Path) -> None:
+    """A stream goes on in another process from where it stood."""
+    model, rng = MODELS[name], np.random.default_rng(0)
+    params = model.init(0)
+    xs = rng.standard_normal((2, 9, model.in_features)).astype(np.float32)
+    state, _ = model.apply(params, xs[:, :5])
+    path = tmp_path / "stream.safetensors"
+    memcore.save(path, model, params, state=state)
+    again, loaded, kept = memcore.load(path, state=True)
+    want = model.apply(params, xs[:, 5:], state)
+    got = again.apply(loaded, xs[:, 5:], kept)
+    for a, b in zip(optree.tree_leaves(got), optree.tree_leaves(want), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert memcore.load(path)[0] == model
+    with pytest.raises(ValueError, match="^state does not have the leaves"):
+        memcore.save(path, model, params, state={"other": np.zeros(3)})
+    memcore.save(path, model, params)
+    with pytest.raises(ValueError, match="holds no state of"):
+        memcore.load(path, state=True)
+
+
+def test_rows_are_put_back() -> None:
+    for name in ("gru", "attention", "ttt_linear", "residual_stack", "learned_state"):
+        model, rng = MODELS[name], np.random.default_rng(0)
+        params = model.init(0)
+        xs = rng.standard_normal((2, 5, model.in_features)).astype(np.float32)
+        state, _ = model.apply(params, xs)
+        initial = memcore.initial_state(model, params, (2,), phase=5 % model.grid)
+        reset = memcore.reset(model, params, state, np.array([False, True]))
+        rows = zip(*map(optree.tree_leaves, (reset, state, initial)), strict=True)
+        for got, before, fresh in rows:
+            np.testing.assert_array_equal(got[0], before[0])
+            np.testing.assert_array_equal(got[1], fresh[1])

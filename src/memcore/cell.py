@@ -433,8 +433,8 @@ class Memoroid(Cell):
         and the element of what stands there; the first two are None where nothing was given. Acting
         with it is running the piece.
         """
-        leaf = tree_leaves(inputs)[0] if starts is None else starts
-        own = 0 if starts is not None else len(_embedded(self)[1][0])
-        shape = tuple(leaf.shape[: leaf.ndim - own])
+        owns = [len(shape) for shape in _embedded(self)[1]]
+        leads = [u.shape[: u.ndim - own] for u, own in zip(tree_leaves(inputs), owns, strict=True)]
+        shape = tuple(max(sizes) for sizes in zip(*leads, strict=True))
         job = Recurrence(self, params, inputs, None, None, Call(starts, valid), shape)
         return total(job)

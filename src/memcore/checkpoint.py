@@ -6,13 +6,21 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
 from memcore import files
-from memcore.backend import TooManyNumbers, at_most, to_numpy, tree_paths
-from memcore.cell import Model, Params
+from memcore.backend import (
+    TooManyNumbers,
+    at_most,
+    to_numpy,
+    tree_flatten,
+    tree_paths,
+    tree_unflatten,
+)
+from memcore.cell import Model, Params, State
+from memcore.engine import initial_state
 from memcore.engine.parameters import check_params
 from memcore.registry import from_config, to_config
 
@@ -27,8 +35,14 @@ DTYPES = {
 """What a file holds, by the names in it."""
 
 
-def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
-    """Write a model and its parameters to one file.
+STATE = "state:"
+"""How the names of a state's leaves begin, which no name of a parameter does."""
+
+
+def save(
+    path: str | os.PathLike[str], model: Model, params: Params, *, state: State = None
+) -> None:
+    """Write a model and its parameters to one file, and a state beside them if there is one.
 
     Args:
         path: the file, ``.safetensors`` by custom. It is written beside and renamed, so that it is
@@ -36,9 +50,11 @@ def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
             What a killed process left half-written in the folder is removed.
         model: of a registered class.
         params: the model's parameters, from any library.
+        state: a state as a run returns it, for example behind a long prompt.
 
     Raises:
-        ValueError: ``params`` do not have the model's leaves or shapes, or ``path`` names no file.
+        ValueError: ``params`` or ``state`` do not have the model's leaves or shapes, or ``path`` names no
+            file.
         TypeError: a leaf does not hold numbers of at most 64 bits, or ``model`` is no model.
         OSError: there cannot be a file at ``path``: its folder is not there, it is a folder itself.
     """
@@ -47,6 +63,8 @@ def save(path: str | os.PathLike[str], model: Model, params: Params) -> None:
     target, config = files.checked_path(path), to_config(model)
     arrays = {name: _numbers(name, leaf) for name, leaf in tree_paths(params)}
     check_params(model, arrays)
+    if state is not None:
+        arrays |= _state_arrays(model, params, state)
     # One entry: safetensors writes several in a random order, and equal models make equal files.
     metadata = {"memcore": json.dumps({"format": FORMAT, "model": config})}
     files.replace(target, to_bytes(arrays, metadata))
@@ -62,8 +80,28 @@ def _numbers(name: str, leaf: Any) -> np.ndarray:
     return array
 
 
-def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
-    """Read what `save` wrote: ``(model, params)``, the parameters as NumPy arrays.
+def _state_arrays(model: Model, params: Params, state: State) -> dict[str, np.ndarray]:
+    wanted = initial_state(model, params)
+    if tree_flatten(state)[1] != tree_flatten(wanted)[1]:
+        raise ValueError(f"state does not have the leaves of a state of {model!r}")
+    found = {f"{STATE}{name}": _numbers(name, leaf) for name, leaf in tree_paths(state)}
+    for (name, leaf), (_, want) in zip(found.items(), tree_paths(wanted), strict=True):
+        if leaf.shape[leaf.ndim - want.ndim :] != want.shape:
+            raise ValueError(f"{name} has shape {leaf.shape}, expected (..., {want.shape})")
+    return found
+
+
+@overload
+def load(path: str | os.PathLike[str]) -> tuple[Model, Params]: ...
+
+
+@overload
+def load(path: str | os.PathLike[str], *, state: Literal[True]) -> tuple[Model, Params, State]: ...
+
+
+def load(path: str | os.PathLike[str], *, state: bool = False) -> tuple[Any, ...]:
+    """Read what `save` wrote: ``(model, params)``, the parameters as NumPy arrays; with ``state``
+    ``(model, params, state)``.
 
     The configuration is held against the names and shapes in the file before an array is read, and a
     model larger than its file is not built.
@@ -82,14 +120,27 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]:
         with safe_open(path, framework="numpy") as file:
             model = _model(path, file.metadata() or {})
             names = list(file.keys())
-            _check_header(path, model, {name: _outline(path, file, name) for name in names})
+            own = [name for name in names if not name.startswith(STATE)]
+            _check_header(path, model, {name: _outline(path, file, name) for name in own})
             narrow = [] if _has_bfloat16() else [n for n in names if _dtype(file, n) == "BF16"]
             arrays = {name: file.get_tensor(name) for name in names if name not in narrow}
         if narrow:
             arrays |= _widened(path, narrow)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
-    return model, _nest(arrays)
+    params = _nest({name: leaf for name, leaf in arrays.items() if not name.startswith(STATE)})
+    if not state:
+        return model, params
+    return model, params, _state_of(path, model, params, arrays)
+
+
+def _state_of(path: str, model: Model, params: Params, arrays: dict[str, Any]) -> State:
+    wanted = initial_state(model, params)
+    names = [f"{STATE}{name}" for name, _ in tree_paths(wanted)]
+    missing = [name for name in names if name not in arrays]
+    if missing or not any(name.startswith(STATE) for name in arrays):
+        raise ValueError(f"{path} holds no state of {model!r}")
+    return tree_unflatten(tree_flatten(wanted)[1], [arrays[name] for name in names])
 
 
 def _model(path: str, metadata: dict[str, str]) -> Model:

@@ -105,7 +105,11 @@ def _fits(shapes: dict[str, Any], params: Any) -> bool:
         if type(shape) is dict:
             if not _fits(shape, leaf):
                 return False
-        elif getattr(leaf, "shape", None) != shape or getattr(leaf.dtype, "kind", "") != "f":
+        elif (
+            leaf is None
+            or getattr(leaf, "shape", None) != shape
+            or getattr(leaf.dtype, "kind", "") != "f"
+        ):
             return False
     return True
 

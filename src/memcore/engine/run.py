@@ -189,7 +189,8 @@ def _nothing(
         one = xp.zeros((1, *xs.shape[axis + 1 :]), dtype=xs.dtype)
         initial = model.initial_state(params)
         fresh = memory_like(model, params, xs, (), compute_dtype(model, params, xs))
-        own = model._apply(params, one, fresh, initial, Call())[1].shape[1:]
+        call = Call(phase=None if model.grid == 1 else xp.zeros((), dtype=xp.int32))
+        own = model._apply(params, one, fresh, initial, call)[1].shape[1:]
     ys = xp.zeros((*batch, 0, *own), dtype=compute_dtype(model, params, xs))
     if not states:
         return memory, ys

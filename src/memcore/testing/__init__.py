@@ -102,7 +102,14 @@ def check_model(
         raise ValueError(f"backend is {backend!r}, expected one of {tuple(BACKENDS)}")
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype is {dtype!r}, expected 'float32' or 'float64'")
-    case = Case(model, backend, dtype, length, batch, seed, reference)
+    try:
+        case = Case(model, backend, dtype, length, batch, seed, reference)
+    except Exception as error:  # no law can be looked at
+        found = Result("execution", False, f"raises {type(error).__name__}: {error}")
+        report = Report(model, (found,))
+        if raises:
+            raise AssertionError(str(report)) from error
+        return report
     with case.precision():
         report = Report(model, tuple(_check(name, case) for name in names))
     if raises and report.failed:

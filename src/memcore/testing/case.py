@@ -104,6 +104,9 @@ class Case:
         """Random starts: none in row 0, several in a row elsewhere."""
         starts = self.random(2).random((self.batch, self.length)) < 0.25
         starts[0] = False
+        starts[1:, self.length // 2] = (
+            self.length > 1
+        )  # one at least, behind something that may leak
         return starts
 
     @functools.cached_property
