@@ -29,7 +29,15 @@ SHARED = Path(__file__).parent / ".nox" / "shared"
 EXTRAS = {"numpy": "", "array_api_strict": "", "jax": "jax"}
 GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "jax": ["test"]}
 # Everything else at the top of tests/ is the core's and runs in each of its sessions.
-NOT_CORE = ["adapters", "tasks", "train", "parity", "test_benchmarks.py", "test_readme.py"]
+NOT_CORE = [
+    "adapters",
+    "devices",
+    "tasks",
+    "train",
+    "parity",
+    "test_benchmarks.py",
+    "test_readme.py",
+]
 # What the benchmarks compare with. Without their dependencies, which pin or drag in much, but for those
 # that their memory cells import.
 PEERS = ["memax==0.1.1", "mlstm_kernels==2.0.6"]
@@ -98,8 +106,9 @@ def install(session: nox.Session, extras: str, groups: Sequence[str]) -> None:
     stamp.write_text(digest)
 
 
-def quick_compiles(session: nox.Session) -> None:
+def quick_compiles(session: nox.Session, more: str = "") -> None:
     """Let XLA optimise less, if its version knows these flags: an unknown one ends the process."""
+    session.env["XLA_FLAGS"] = more
     flags = {**ENV, "XLA_FLAGS": QUICK_XLA}
     probe = "import jax; jax.devices(); print('known')"
     codes = range(-64, 256)
@@ -107,7 +116,7 @@ def quick_compiles(session: nox.Session) -> None:
         "python", "-c", probe, env=flags, silent=True, log=False, success_codes=codes
     )
     if str(said).strip().endswith("known"):
-        session.env["XLA_FLAGS"] = QUICK_XLA
+        session.env["XLA_FLAGS"] = f"{QUICK_XLA} {more}".strip()
 
 
 def pytest(session: nox.Session, *arguments: str, paths: Sequence[str]) -> None:
@@ -157,6 +166,14 @@ def adapters(session: nox.Session, framework: str) -> None:
     install(session, framework, ["test"])
     quick_compiles(session)
     pytest(session, "--backend", "jax", paths=[f"tests/adapters/test_{framework}.py"])
+
+
+@nox.session
+def devices(session: nox.Session) -> None:
+    """Every model on four simulated devices: shard_map, explicit and automatic meshes."""
+    install(session, "jax", ["test"])
+    quick_compiles(session, "--xla_force_host_platform_device_count=4")
+    pytest(session, "--backend", "jax", paths=["tests/devices"])
 
 
 @nox.session

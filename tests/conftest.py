@@ -94,6 +94,7 @@ def installed(package: str) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backend(*names): runs on these array libraries only")
     config.addinivalue_line("markers", "requires(*packages): left out where a package is absent")
+    config.addinivalue_line("markers", "devices(n): left out where JAX has fewer devices")
 
     asked: list[str] = config.getoption("--backend")
     absent = [name for name in [*asked, *config.getoption("--require")] if not installed(name)]
@@ -144,6 +145,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marks = list(item.iter_markers("backend"))
         if marks and not _allowed(marks, config.stash[selected]):
             return False
+        for mark in item.iter_markers("devices"):
+            import jax
+
+            if jax.device_count() < mark.args[0]:
+                return False
         packages = [package for mark in item.iter_markers("requires") for package in mark.args]
         return all(installed(package) for package in packages)
 
