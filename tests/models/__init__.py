@@ -1,0 +1,3 @@
+"""The instances of every model under the name that tests/test_checkpoint.py imports."""
+
+from cases.models import MODELS as MODELS
