@@ -133,9 +133,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _group(item: pytest.Item) -> str | None:
     """For --dist loadgroup: the tests of one model go to one worker, which compiles it once."""
-    params = getattr(item, "callspec", None) and item.callspec.params
-    names = [value for value in (params or {}).values() if isinstance(value, str)]
-    return f"{item.path.stem}-{names[0]}" if names else None
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    names = [value for value in params.values() if isinstance(value, str)]
+    name = params.get("name", names[0] if names else None)
+    return f"{item.path.stem}-{name}" if name else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

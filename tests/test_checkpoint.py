@@ -17,10 +17,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import memcore
+from cases.models import MODELS
 from conftest import Backend
 from memcore.backend import tree_paths
 from memcore.registry import alone
-from models import MODELS
 
 GRU = memcore.GRU(3, hidden_size=2)
 NESTED = memcore.ResidualStack(

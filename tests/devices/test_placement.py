@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import memcore
-from models import MODELS
+from cases.models import MODELS
 
 BATCH, LENGTH = 8, 6
 KINDS = ("shard_map", "explicit", "automatic")

@@ -1,0 +1,30 @@
+"""One file per registered model, by family as in memcore.models: its instances and its reference.
+
+A file has ``CASES``, the instances that obey the laws, and may have ``SHAPES``, instances of other
+widths that are compared with the reference only, and ``WRONG``, what its fields refuse:
+``{name: (call, message)}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import memcore
+from cases import walk
+from cases.models.base import ModelCase as ModelCase
+
+_FILES = walk(__name__, list(__path__))
+
+CASES: dict[str, ModelCase] = {
+    case.name: case for file in _FILES for case in getattr(file, "CASES", ())
+}
+MODELS: dict[str, memcore.Model] = {name: case.model for name, case in CASES.items()}
+SHAPES: dict[str, ModelCase] = {
+    case.name: case for file in _FILES for case in getattr(file, "SHAPES", ())
+}
+WRONG: dict[str, tuple[Callable[[], Any], str]] = {
+    f"{file.__name__.rpartition('.')[-1]} {name}": wrong
+    for file in _FILES
+    for name, wrong in getattr(file, "WRONG", {}).items()
+}

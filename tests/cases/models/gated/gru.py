@@ -1,0 +1,44 @@
+"""Gated Recurrent Unit, Cho et al. 2014, arXiv:1406.1078, in the form of torch.nn.GRU."""
+
+from typing import Any
+
+import numpy as np
+
+import memcore
+from cases.models.base import NOT_ASSOCIATIVE, ModelCase
+from cases.models.reference import float64, sigmoid
+
+
+def gru(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[Any, Any]:
+    """xs (T, in) -> (h (N,), ys (T, N)); gates in the order r, z, n along the 3N axis.
+
+    r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
+    z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)
+    n = tanh(W_in x + b_in + r * (W_hn h + b_hn))       the reset gate acts after the product
+    h_t = (1 - z) * n + z * h_{t-1},  y_t = h_t         z keeps the old state
+    """
+    p, xs = float64(params), float64(xs)
+    size = p["hidden"]["kernel"].shape[0]
+    h = np.zeros(size) if state is None else float64(state)
+    ys = np.zeros((len(xs), size))
+    for t, x in enumerate(xs):
+        if starts is not None and starts[t]:
+            h = np.zeros(size)
+        ir, iz, i_n = np.split(x @ p["input"]["kernel"] + p["input"]["bias"], 3)
+        hr, hz, hn = np.split(h @ p["hidden"]["kernel"] + p["hidden"]["bias"], 3)
+        r, z = sigmoid(ir + hr), sigmoid(iz + hz)
+        n = np.tanh(i_n + r * hn)
+        h = (1 - z) * n + z * h
+        ys[t] = h
+    return h, ys
+
+
+def ys(params: Any, xs: Any, starts: Any) -> Any:
+    return gru(params, xs, starts)[1]
+
+
+CASES = [ModelCase("gru", memcore.GRU(5, hidden_size=6), ys, NOT_ASSOCIATIVE)]
+SHAPES = [ModelCase("gru", memcore.GRU(4, hidden_size=6), ys)]
+WRONG = {
+    "hidden_size": (lambda: memcore.GRU(4, hidden_size=2.5), r"^hidden_size is 2\.5, expected")
+}

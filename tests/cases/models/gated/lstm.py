@@ -1,0 +1,38 @@
+"""Long Short-Term Memory, Hochreiter and Schmidhuber 1997, in the form of torch.nn.LSTM."""
+
+from typing import Any
+
+import numpy as np
+
+import memcore
+from cases.models.base import NOT_ASSOCIATIVE, ModelCase
+from cases.models.reference import float64, sigmoid
+
+
+def lstm(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[Any, Any]:
+    """xs (T, in) -> ((h (N,), c (N,)), ys (T, N)); gates in the order i, f, g, o along the 4N axis.
+
+    i, f, o = sigmoid(W x + b + U h + c), g = tanh(W_g x + b_g + U_g h + c_g)
+    c_t = f * c_{t-1} + i * g,  h_t = o * tanh(c_t),  y_t = h_t
+    """
+    p, xs = float64(params), float64(xs)
+    size = p["hidden"]["kernel"].shape[0]
+    h, c = np.zeros((2, size)) if state is None else float64(state)
+    ys = np.zeros((len(xs), size))
+    for t, x in enumerate(xs):
+        if starts is not None and starts[t]:
+            h, c = np.zeros((2, size))
+        gates = x @ p["input"]["kernel"] + p["input"]["bias"]
+        i, f, g, o = np.split(gates + h @ p["hidden"]["kernel"] + p["hidden"]["bias"], 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        ys[t] = h
+    return (h, c), ys
+
+
+def ys(params: Any, xs: Any, starts: Any) -> Any:
+    return lstm(params, xs, starts)[1]
+
+
+CASES = [ModelCase("lstm", memcore.LSTM(4, hidden_size=5), ys, NOT_ASSOCIATIVE)]
+SHAPES = [ModelCase("lstm", memcore.LSTM(4, hidden_size=6), ys)]

@@ -1,0 +1,62 @@
+"""The contract: the ten laws over every registered model, on every backend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cases.models import CASES
+from memcore.testing import LAWS, check_model
+
+ELSEWHERE = ("adapter",)
+"""Checked where the frameworks are installed: tests/adapters."""
+LAWS_HERE = [law for law in LAWS if law not in ELSEWHERE]
+
+models = pytest.mark.parametrize("name", list(CASES))
+
+
+@models
+def test_laws(name: str, backend: Any) -> None:
+    case = CASES[name]
+    if backend.name == "jax" and not case.on_jax:
+        check_model(case.model, laws=["backend"], backend="jax", dtype="float32")
+        return
+    # JAX compiles every length of every method; its long sequence is in float64 below.
+    on_jax = {"dtype": "float32", "length": 5} if backend.name == "jax" else {}
+    report = check_model(
+        case.model, laws=LAWS_HERE, backend=backend.name, reference=case.reference, **on_jax
+    )
+    left_out = {result.law for result in report.results if result.holds is None}
+    expected = {"backend"} if backend.name == "numpy" else set()
+    expected |= {"transform"} if backend.name != "jax" else set()
+    assert left_out == expected | set(case.without)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.on_jax])
+@pytest.mark.backend("jax")
+def test_laws_in_float64(name: str, backend: Any) -> None:
+    """Execution with gradients, and NumPy's numbers, to 1e-10."""
+    check_model(CASES[name].model, laws=["execution", "backend"], backend="jax", dtype="float64")
+
+
+@models
+@pytest.mark.backend("numpy")
+def test_laws_in_float32(name: str, backend: Any) -> None:
+    laws = ["execution", "reset", "stream", "reference"]
+    case = CASES[name]
+    check_model(case.model, laws=laws, dtype="float32", reference=case.reference)
+
+
+@models
+@pytest.mark.backend("numpy")
+@settings(max_examples=15)
+@given(length=st.integers(1, 40), batch=st.integers(1, 3), seed=st.integers(0, 2**16))
+def test_laws_for_any_length(name: str, backend: Any, length: int, batch: int, seed: int) -> None:
+    laws = ["execution", "reset", "reference"]
+    case = CASES[name]
+    check_model(
+        case.model, laws=laws, length=length, batch=batch, seed=seed, reference=case.reference
+    )
