@@ -37,8 +37,8 @@ def common_phase(phase: Any, grid: int) -> tuple[Any, Any]:
         return first, differs
     if xp.any(differs):
         raise ValueError(
-            f"state/phase is {phase.tolist()}, expected one number: the rows of a call stand at the same "
-            f"place of the model's grid of {grid} steps (under jax.vmap each row has its own)"
+            f"state/phase is {np.asarray(phase).tolist()}, expected one number: the rows of a call stand at "
+            f"the same place of the model's grid of {grid} steps (under jax.vmap each row has its own)"
         )
     return first, None
 

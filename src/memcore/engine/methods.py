@@ -53,7 +53,7 @@ def recur(job: Recurrence) -> tuple[Any, ...]:
 def _fused(job: Recurrence, chunk_size: int | None) -> tuple[Any, ...]:
     call, how = job.call, {}
     if job.cell.grid > 1:
-        how["phase"] = call.phase
+        how["phase"] = call.phase % job.cell.grid
     state, reads = job.cell.fused(
         job.params, job.state, job.inputs, call.starts,
         initial=job.initial, valid=call.valid, chunk_size=chunk_size, **how,

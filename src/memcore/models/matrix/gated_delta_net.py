@@ -76,11 +76,9 @@ class GatedDeltaNet(Model):
         draw, width, h = as_draw(key, dtype), self.in_features, self.heads
         k, v = self.sizes
         widths = {"query": h * k, "key": h * k, "value": h * v}
-        bound = 1 / math.sqrt(self.conv_size)
+        w, bound = self.conv_size, 1 / math.sqrt(self.conv_size)
         convolutions = {
-            f"{name}_conv": {
-                "kernel": draw.uniform(f"{name}_conv", (self.conv_size, size), -bound, bound)
-            }
+            f"{name}_conv": {"kernel": draw.uniform(f"{name}_conv", (w, size), -bound, bound)}
             for name, size in widths.items()
         }
         return {
