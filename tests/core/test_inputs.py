@@ -169,9 +169,11 @@ def test_rotary_angles_are_exact(first: int, backend: Backend) -> None:
 
 
 @pytest.mark.backend("numpy")
+@pytest.mark.requires("ml_dtypes")
 def test_parameters_in_bfloat16_on_numpy(backend: Backend) -> None:
     """What the README's deployment does with a checkpoint in half precision."""
-    dtype = pytest.importorskip("ml_dtypes").bfloat16
+    from ml_dtypes import bfloat16 as dtype
+
     for model in (memcore.GRU(3), memcore.LRU(3), memcore.GatedDeltaNet(4, heads=2)):
         params = optree.tree_map(lambda x: x.astype(dtype), model.init(0))
         state = memcore.initial_state(model, params)
