@@ -12,9 +12,11 @@ leaves a test out where the package is absent, unless ``--require`` demands it.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +27,9 @@ import optree
 import pytest
 
 selected = pytest.StashKey[list["Backend"]]()
+finished = pytest.StashKey[int]()
+PROGRAMS_LAST = 100
+"""Tests after which compiled programs are forgotten."""
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
 
 
@@ -163,6 +168,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if belongs(item)]
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Forget what was compiled, now and then: every program holds memory maps, of which a process has 65,530,
+    and XLA crashes where there is none left. The persistent cache brings back what is needed again."""
+    count = item.config.stash[finished] = item.config.stash.get(finished, 0) + 1
+    if count % PROGRAMS_LAST == 0 and "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
 
 
 @pytest.fixture
