@@ -50,9 +50,9 @@ def test_help_shows_every_field_of_model_and_task(capsys):
 
 
 def test_every_model_has_options(capsys):
-    from memcore.registry import registry
+    from memcore.registry import alone
 
-    for name in registry:
+    for name in alone():
         with pytest.raises(SystemExit) as end:
             main(["train", "--model", name, "--help"])
         assert end.value.code == 0, name
@@ -60,11 +60,11 @@ def test_every_model_has_options(capsys):
 
 
 def test_every_model_makes_a_configuration():
-    from memcore.registry import name_of, registry
+    from memcore.registry import alone, name_of
     from memcore.train.commands.parse import parse
     from memcore.train.objective.config import Config
 
-    for name, model in registry.items():
+    for name, model in alone().items():
         plan = parse(["--model", name, "--width", "32", "--position", "none"])
         config, folder = plan.config, plan.folder
         assert type(config.model.model) is model and config.model.model.in_features == 32

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import memcore
 from memcore.compose import ResidualStack
-from memcore.registry import registry
+from memcore.registry import alone
 from memcore.tasks import RepeatFirst
 from memcore.train.commands.compare.command import compare, enter, main
 from memcore.train.commands.compare.options import Entry, Options, entries, parameters, widest
@@ -210,7 +210,7 @@ def test_positions_are_rows_of_their_own(tmp_path):
 
 def test_all_models_but_the_stack(tmp_path):
     names = options(tmp_path, models="all").names
-    assert set(names) == {name for name, cls in registry.items() if cls is not ResidualStack}
+    assert set(names) == {name for name, cls in alone().items() if cls is not ResidualStack}
 
 
 def test_the_best_rate_is_that_of_the_lowest_validation_loss(tmp_path):

@@ -78,7 +78,7 @@ def test_a_module_that_is_not_there_is_named(capsys, module, forgotten):
     assert error.startswith("memcore list: --import names 'no_module', which cannot be imported")
     assert error.count("\n") == 1
     with open("broken.py", "w") as file:
-        file.write("import memcore\nmemcore.register('gru')(int)\n")
+        file.write("import memcore\nmemcore.register('gru')(memcore.LRU)\n")
     assert main(["list", "--import", "broken"]) == 2
     assert "ValueError: name is 'gru', which already names" in capsys.readouterr().err
 

@@ -62,8 +62,9 @@ class ResidualStack(Model):
         if not models or not all(isinstance(m, Model) for m in models):
             raise TypeError(f"model is {self.model!r}, expected a Model or a tuple of Models")
         if any(m.input_ndim != 1 or m.output_ndim != 1 for m in models):
+            reads = "tokens" if any(m.input_ndim == 0 for m in models) else "or gives no vectors"
             raise ValueError(
-                f"model reads tokens or pictures, expected models of vectors in a stack: {self.model!r}"
+                f"model reads {reads}, expected models of vectors in a stack: {self.model!r}"
             )
         if len({m.in_features for m in models}) > 1:
             widths = [m.in_features for m in models]
