@@ -251,3 +251,30 @@ def test_a_cache_that_is_full(backend: Backend) -> None:
             continue
         ys = np.asarray(model.apply(params, args[0], starts=late, method=method)[1])
         assert np.isnan(ys[0]).any(axis=-1).tolist() == [5 <= t < 7 for t in range(12)]
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
+def test_a_learned_state_inside_a_composite(backend: Backend) -> None:
+    """Its parameters are not known by the name of the part: a run over one step tells them."""
+    inside = memcore.LearnedState(memcore.GRU(4, hidden_size=4))
+    model = memcore.ResidualStack(3, model=(inside, memcore.LRU(4)), layers=2)
+    check_model(model, backend=backend.name, length=7)
+    params = model.init(0)
+    params["layer_0"]["model"]["initial"][""][:] = 0.5
+    state = memcore.initial_state(model, params, (2,))
+    np.testing.assert_array_equal(state["layer_0"]["model"], np.full((2, 4), 0.5, np.float32))
+    assert set(model.initial_state(params)) == {"layer_0", "layer_1"}
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
+def test_both_directions_inside_a_composite(backend: Backend) -> None:
+    both = memcore.Bidirectional(memcore.GRU(4, hidden_size=3))
+    model = memcore.ResidualStack(3, model=both, layers=1, position="learned")
+    assert not model.causal
+    check_model(model, backend=backend.name, length=7)
+    with pytest.raises(ValueError, match="expected a causal one: it needs the whole sequence"):
+        memcore.step(model, model.init(0), None, np.zeros(3))
+    with pytest.raises(ValueError, match="which works on a grid of 4 steps: expected one without"):
+        memcore.Bidirectional(TTT)
+    with pytest.raises(TypeError, match="^model is 'gru', expected a memcore.Model"):
+        memcore.Bidirectional("gru")  # type: ignore[arg-type]

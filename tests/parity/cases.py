@@ -51,6 +51,10 @@ LINEAR_ATTENTION = memcore.LinearAttention(WIDTH, heads=2, key_size=4)
 GATED_DELTA_NET = memcore.GatedDeltaNet(WIDTH, heads=2, key_size=4)
 ATTENTION = memcore.Attention(WIDTH, heads=2, window=6)
 
+S6 = memcore.S6(WIDTH, state_size=4)
+MAMBA = memcore.Mamba(WIDTH, state_size=3, expand=1)
+TTT_LINEAR = memcore.TTTLinear(WIDTH, heads=2, mini_batch=4)
+
 CASES: dict[str, Case] = {
     "digits": Case(GRU, tasks.Digits()),
     "repeat_first_packed": Case(
@@ -66,5 +70,9 @@ CASES: dict[str, Case] = {
     "mnist_math_segments": Case(
         LRU, tasks.MNISTMath(count=5, images="digits", running=True), segment=64
     ),
+    "parity_selective": Case(S6, tasks.Parity(length=12)),
+    "parity_convolved": Case(MAMBA, tasks.Parity(length=12)),
+    # Segments that end inside a mini-batch: the place in the grid is carried on.
+    "text_on_a_grid": Case(TTT_LINEAR, tasks.Text(str(TEXT), length=24), segment=6),
     "text_segments": Case(GATED_DELTA_NET, tasks.Text(str(TEXT), length=24), segment=8),
 }

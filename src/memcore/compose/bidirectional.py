@@ -79,6 +79,10 @@ class Bidirectional(Wrapper):
 
     merge: str = choice("concat", "concat", "sum")
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        Backward(self.model)  # refuses a model on a grid
+
     @property
     def out_features(self) -> int:
         return self.model.out_features * (2 if self.merge == "concat" else 1)
