@@ -76,6 +76,12 @@ def test_models_that_options_cannot_say_are_kept(config, tmp_path):
     path.write_text(json.dumps(config.to_json()))
     assert parse(["--config", str(path)]).config == config
     assert parse(["--config", str(path), "--steps", "9"]).config == replace(config, steps=9)
+    for named in (
+        ["--model", "lru"],
+        ["--model=lru"],
+    ):  # though it is what is taken where none is named
+        model = parse(["--config", str(path), *named]).config.model
+        assert {type(m) for m in model.models} == {memcore.LRU}
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,9 @@ def parse(arguments: Sequence[str]) -> Plan:
     options: Any = tyro.cli(
         kind, args=known, default=begin, prog=PROG, description=inspect.getdoc(Options)
     )
-    other = names.model != said.get("model", Names.model)
+    # A model that is named replaces those of a file, be it the one that is taken where none is named.
+    asked = any(argument.partition("=")[0] == "--model" for argument in arguments)
+    other = names.model != said.get("model", Names.model) or (asked and "model" not in said)
     changed = other or any(
         getattr(options, name, None) != getattr(begin, name, None) for name in STACK
     )
