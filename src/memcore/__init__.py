@@ -26,6 +26,7 @@ from memcore.registry import to_config as to_config
 from memcore.starts import starts_from_cu_seqlens as starts_from_cu_seqlens
 from memcore.starts import starts_from_dones as starts_from_dones
 from memcore.starts import starts_from_lengths as starts_from_lengths
+from memcore.starts import starts_from_next_step as starts_from_next_step
 from memcore.starts import starts_from_segment_ids as starts_from_segment_ids
 from memcore.starts import valid_from_lengths as valid_from_lengths
 

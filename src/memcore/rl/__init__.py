@@ -1,0 +1,3 @@
+"""Recurrent reinforcement learning: small environments that need memory."""
+
+from memcore.rl import environments as environments
