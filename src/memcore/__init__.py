@@ -32,7 +32,9 @@ from memcore.starts import valid_from_lengths as valid_from_lengths
 
 if TYPE_CHECKING:
     from memcore import compose as compose
+    from memcore import inspect as inspect
     from memcore import networks as networks
+    from memcore import rl as rl
     from memcore import testing as testing
     from memcore.compose import *
     from memcore.models import *
@@ -41,7 +43,9 @@ __version__ = "0.1.0"
 
 _LATER = {
     "compose": "memcore.compose",
+    "inspect": "memcore.inspect",
     "networks": "memcore.networks",
+    "rl": "memcore.rl",
     "testing": "memcore.testing",
 }
 _CORE = [

@@ -22,8 +22,9 @@ class CartPole(Environment):
 
     An episode ends after ``length`` steps, or where the cart is farther than 2.4 m or the pole more than 12
     degrees away; each step is worth 1 / length. Observation: position and angle, each over its limit; with
-    ``velocities`` theirs as well, and then no memory is needed. Sources: Barto, Sutton and Anderson (1983), with
-    the constants and the Euler steps of gymnasium's CartPole; positions only as in POPGym (arXiv:2303.01859).
+    ``velocities`` theirs as well, and then no memory is needed. Sources: Barto, Sutton and Anderson (1983),
+    with the constants and the Euler steps of gymnasium's CartPole; positions only as in POPGym
+    (arXiv:2303.01859).
     """
 
     length: int = count(200)

@@ -39,10 +39,11 @@ class Numbers:
     def uniform(self, *shape: int) -> Array:
         """float32 ``(..., *shape)`` in [0, 1)."""
         xp = namespace(self.seed)
-        here = mix(self.seed ^ mix(self.count))
+        # Scrambled each by itself, and the count and the place inverted: small numbers must not meet.
+        here = mix(mix(self.seed) ^ mix(~self.count))
         self.count = self.count + xp.ones_like(self.count)
         places = xp.reshape(xp.arange(math.prod(shape), dtype=xp.uint32), shape)
-        bits = mix(here[(..., *(None,) * len(shape))] ^ mix(places))
+        bits = mix(here[(..., *(None,) * len(shape))] ^ mix(~places))
         return xp.astype(bits >> 8, xp.float32) * 2.0**-24
 
     def integers(self, bound: int, *shape: int) -> Array:

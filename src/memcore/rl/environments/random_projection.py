@@ -19,9 +19,9 @@ class RandomProjection(Environment):
 
     A task draws a matrix ``P (size, n)`` with entries of variance 1 / n and shows ``P o`` in place of the
     observation ``o (n)``, and draws which action of the agent means which of the environment's. Observation:
-    ``P o``, the last action (one-hot), the last reward and a flag at the first step of an inner episode; ``done``
-    is the end of a task. A return is that of all its episodes, over ``episodes``. Source: Lu et al., "Structured
-    State Space Models for In-Context Reinforcement Learning" (arXiv:2303.03982), section 5.
+    ``P o``, the last action (one-hot), the last reward and a flag at the first step of an inner episode;
+    ``done`` is the end of a task. A return is that of all its episodes, over ``episodes``. Source: Lu et al.,
+    "Structured State Space Models for In-Context Reinforcement Learning" (arXiv:2303.03982), section 5.
     """
 
     environment: Environment = field(default=CartPole(length=50, velocities=True))
