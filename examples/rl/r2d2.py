@@ -25,7 +25,7 @@ import recurrent_ppo as shared
 import tyro
 
 from memcore.rl import Agent
-from memcore.rl.environments import Environment
+from memcore.rl.environments import Simulator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Carry(NamedTuple):
 
 
 def act(
-    options: Options, environment: Environment, agent: Agent, params: Any, carry: Carry, keys: Any
+    options: Options, environment: Simulator, agent: Agent, params: Any, carry: Carry, keys: Any
 ) -> Any:
     """One step for each key: ``(carry, (transitions (T, B), returns (T, B)))``."""
     rows = jnp.arange(options.environments) / max(1, options.environments - 1)
@@ -130,7 +130,7 @@ def loss(
 
 
 def train(
-    options: Options, environment: Environment, agent: Agent, report: Callable[..., None], seed: Any
+    options: Options, environment: Simulator, agent: Agent, report: Callable[..., None], seed: Any
 ) -> Any:
     """One run: ``(params, carry, returns (updates))``."""
     key, first, seeds = jax.random.split(jax.random.key(seed), 3)
@@ -189,7 +189,7 @@ def train(
 
 
 def rollout(
-    options: Options, environment: Environment, agent: Agent, params: Any, carry: Carry, key: Any
+    options: Options, environment: Simulator, agent: Agent, params: Any, carry: Carry, key: Any
 ) -> Any:
     return act(options, environment, agent, params, carry, jax.random.split(key, options.rollout))
 

@@ -31,7 +31,7 @@ from rich.table import Table
 
 import memcore
 from memcore.rl import Agent, agent, generalised_advantages
-from memcore.rl.environments import Environment, make
+from memcore.rl.environments import Simulator, make
 from memcore.train.commands.hybrids import hybrid
 from memcore.train.commands.models import split
 
@@ -74,7 +74,7 @@ class Options:
         return max(1, self.steps // (self.environments * self.rollout))
 
 
-def network(options: Any, text: str, environment: Environment, outputs: int) -> memcore.Model:
+def network(options: Any, text: str, environment: Simulator, outputs: int) -> memcore.Model:
     """A stack of the memories that the text names; PPO's outputs are the logits, and the value last."""
     inner = hybrid(text, options.width)
     if options.learned_state:
@@ -110,7 +110,7 @@ def log_prob(logits: Any, action: Any) -> Any:
 
 
 def rollout(
-    options: Options, environment: Environment, agent: Agent, params: Any, carry: Carry, key: Any
+    options: Options, environment: Simulator, agent: Agent, params: Any, carry: Carry, key: Any
 ) -> Any:
     """Act for a while: ``(carry, transitions (T, B), returns (T, B))``, NaN where no episode ended."""
 
@@ -147,7 +147,7 @@ def loss(options: Options, agent: Agent, params: Any, batch: Any) -> Any:
 
 
 def train(
-    options: Options, environment: Environment, agent: Agent, report: Callable[..., None], seed: Any
+    options: Options, environment: Simulator, agent: Agent, report: Callable[..., None], seed: Any
 ) -> Any:
     """One run: ``(params, carry, returns (updates), largest differences of log-probabilities (updates))``."""
     key, first, seeds = jax.random.split(jax.random.key(seed), 3)

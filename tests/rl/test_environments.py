@@ -12,7 +12,7 @@ import pytest
 import memcore
 from conftest import Backend
 from memcore.rl import environments
-from memcore.rl.environments import Environment, make
+from memcore.rl.environments import make
 from memcore.rl.environments.numbers import Numbers, mix
 
 STEPS, ROWS = 120, 4
@@ -259,7 +259,7 @@ def test_names(name: str, said: str) -> None:
 
 
 def test_what_does_not_fit() -> None:
-    environment: Environment = make("t_maze")
+    environment = make("t_maze")
     for seeds, error, said in [
         (np.zeros(2), TypeError, "seeds has dtype float64, expected integers"),
         (np.array([-1]), ValueError, "seeds has the value -1, expected none below 0"),

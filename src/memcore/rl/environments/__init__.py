@@ -10,6 +10,7 @@ step: the observation is the first of the new episode, so ``done`` at t is the s
 episodes in every library, and nothing needs a key.
 """
 
+from memcore.rl.environments.adapters import Simulator as Simulator
 from memcore.rl.environments.bandit import Bandit as Bandit
 from memcore.rl.environments.base import Environment as Environment
 from memcore.rl.environments.base import State as State

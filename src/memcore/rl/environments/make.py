@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import fields
 
+from memcore.rl.environments.adapters import ADAPTERS, adapted
+from memcore.rl.environments.adapters.vectors import Simulator
 from memcore.rl.environments.bandit import Bandit
 from memcore.rl.environments.base import Environment
 from memcore.rl.environments.cart_pole import CartPole
@@ -26,15 +28,23 @@ environments: dict[str, type[Environment]] = {
 """The names that `make` knows."""
 
 
-def make(name: str) -> Environment:
+def make(name: str) -> Simulator:
     """The environment of a name, with fields behind a colon: ``make("t_maze:length=50")``.
+
+    ``gymnax``, ``popgym`` and ``xminigrid`` are other packages, and behind the colon stands the name there:
+    ``make("gymnax:MemoryChain-bsuite")``.
 
     Raises:
         ValueError: no environment or field has that name, or a value does not fit.
+        ImportError: the other package is not installed.
     """
     kind, _, settings = name.partition(":")
+    if kind in ADAPTERS:
+        return adapted(kind, settings)
     if kind not in environments:
-        raise ValueError(f"environment is {kind!r}, expected one of {', '.join(environments)}")
+        raise ValueError(
+            f"environment is {kind!r}, expected one of {', '.join([*environments, *ADAPTERS])}"
+        )
     cls = environments[kind]
     known = [f.name for f in fields(cls)]
     values = {}
