@@ -31,7 +31,7 @@ def stop_gradient(x: Tree) -> Tree:
     return x
 
 
-def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Any, ...]) -> Tree:
+def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
     if is_jax(args):
         from memcore.backend import jax_functions

@@ -37,9 +37,9 @@ def running_max(x: Array, axis: int) -> Array:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Any, ...]) -> Tree:
+def _compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     return run(*statics, *args)
 
 
-def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Any, ...]) -> Tree:
+def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     return _compiled(run, statics, args)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from memcore import engine
 from memcore.backend import tree_map
@@ -119,7 +118,7 @@ def _compiles_once(case: Case) -> None:
 
 
 def _listener(compiled: list[str]) -> Callable[..., None]:
-    def listen(event: str, duration: float, **kwargs: Any) -> None:
+    def listen(event: str, duration: float, **kwargs: object) -> None:
         if "backend_compile" in event:
             compiled.append(event)
 
