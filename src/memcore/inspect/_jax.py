@@ -7,7 +7,8 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from memcore.cell import Array, Model, Params, Starts, State
+from memcore.cell import Model
+from memcore.types import Array, Params, Starts, State
 
 
 @partial(jax.jit, static_argnums=0)

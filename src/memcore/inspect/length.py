@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcore.backend import namespace
-from memcore.cell import Array
+from memcore.types import Array
 
 
 def effective_length(saliency: Array, share: float = 0.9) -> Array:

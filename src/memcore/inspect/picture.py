@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memcore.cell import Array
+from memcore.types import Array
 
 
 def draw(saliency: Array, path: str | Path, *, title: str = "saliency") -> None:

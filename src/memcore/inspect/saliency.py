@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from memcore.backend import is_floating, namespace
-from memcore.cell import Array, Model, Params, Starts, State
+from memcore.cell import Model
 from memcore.engine.checks import as_array
+from memcore.types import Array, Params, Starts, State
 
 
 def saliency(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memcore import ops
 from memcore.backend import as_flags, is_floating, namespace
-from memcore.cell import Array
+from memcore.types import Array
 
 
 def generalised_advantages(

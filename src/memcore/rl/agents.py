@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import memcore
-from memcore.cell import Array, Key, Model, State
+from memcore.cell import Model
+from memcore.types import Array, Key, State, Tree
 
-Trained: TypeAlias = Any
+Trained: TypeAlias = Tree
 """What is trained: the core's dict, an Equinox module, Linen's variables or an NNX state."""
 
 FRAMEWORKS = ("core", "equinox", "linen", "nnx")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from memcore.backend import is_integer, known, namespace, plain, tree_map
-from memcore.cell import Array
 from memcore.fields import check_fields
 from memcore.rl.environments.numbers import Numbers
+from memcore.types import Array, Tree
 
-State: TypeAlias = dict[str, Any]
+State: TypeAlias = dict[str, Tree]
 """Arrays with the batch axes in front, in nested dicts."""
 
 

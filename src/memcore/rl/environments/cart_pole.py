@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from memcore.backend import namespace
-from memcore.cell import Array
 from memcore.fields import count, flag
 from memcore.rl.environments.base import Environment, State
 from memcore.rl.environments.numbers import Numbers
+from memcore.types import Array
 
 GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
 """m/s^2, kg, kg, m, N, s."""

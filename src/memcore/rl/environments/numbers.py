@@ -6,7 +6,7 @@ import math
 from typing import TypeAlias
 
 from memcore.backend import namespace
-from memcore.cell import Array
+from memcore.types import Array
 
 Shape: TypeAlias = tuple[int, ...]
 

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 
 from memcore.backend import namespace, tree_map
-from memcore.cell import Array
 from memcore.fields import count
 from memcore.rl.environments.base import Environment, State, one_hot, where_rows
 from memcore.rl.environments.cart_pole import CartPole
 from memcore.rl.environments.numbers import Numbers
+from memcore.types import Array
 
 
 @dataclass(frozen=True)

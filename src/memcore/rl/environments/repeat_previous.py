@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memcore.backend import namespace
-from memcore.cell import Array
 from memcore.fields import count
 from memcore.rl.environments.base import Environment, State, choose, one_hot
 from memcore.rl.environments.numbers import Numbers
+from memcore.types import Array
 
 
 @dataclass(frozen=True)

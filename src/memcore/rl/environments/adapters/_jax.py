@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from memcore.cell import Array
 from memcore.rl.environments.adapters.vectors import missing
+from memcore.types import Array, State
 
 
 class JaxEnvironment(ABC):
@@ -22,27 +22,27 @@ class JaxEnvironment(ABC):
     best_return: float = math.nan
 
     @abstractmethod
-    def begin(self, key: Array) -> tuple[Any, Array]:
+    def begin(self, key: Array) -> tuple[State, Array]:
         """``(state, observation)`` of one environment."""
 
     @abstractmethod
-    def advance(self, key: Array, state: Any, action: Array) -> tuple[Any, Array, Array, Array]:
+    def advance(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         """``(state, observation, reward, done)`` of one; a done one has begun anew."""
 
-    def reset(self, seeds: Array) -> tuple[Any, Array]:
+    def reset(self, seeds: Array) -> tuple[State, Array]:
         """``(state, observation)`` of ``seeds (...)`` ints."""
 
-        def one(seed: Array) -> tuple[Any, Array]:
+        def one(seed: Array) -> tuple[State, Array]:
             key, first = jax.random.split(jax.random.key(seed))
             state, seen = self.begin(first)
             return {"key": key, "state": state}, _vector(seen)
 
         return _batched(one, jnp.ndim(seeds))(jnp.asarray(seeds))
 
-    def step(self, state: Any, action: Array) -> tuple[Any, Array, Array, Array]:
+    def step(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         """``(state, observation, reward, done)`` after ``action (...)`` ints."""
 
-        def one(state: Any, action: Array) -> tuple[Any, Array, Array, Array]:
+        def one(state: State, action: Array) -> tuple[State, Array, Array, Array]:
             key, now = jax.random.split(state["key"])
             inner, seen, reward, done = self.advance(now, state["state"], action)
             reward, done = jnp.asarray(reward, jnp.float32), jnp.asarray(done, bool)
@@ -67,11 +67,11 @@ class Gymnax(JaxEnvironment):
         self.observation_size = int(np.prod(space.shape, dtype=int))
         self.actions = int(self._env.num_actions)
 
-    def begin(self, key: Array) -> tuple[Any, Array]:
+    def begin(self, key: Array) -> tuple[State, Array]:
         seen, state = self._env.reset(key, self._params)
         return state, seen
 
-    def advance(self, key: Array, state: Any, action: Array) -> tuple[Any, Array, Array, Array]:
+    def advance(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         seen, state, reward, ended, cut, _ = self._env.step(key, state, action, self._params)
         return state, seen, reward, ended | cut
 
@@ -92,11 +92,11 @@ class XMiniGrid(JaxEnvironment):
         self.observation_size = int(np.prod(shape, dtype=int))
         self.actions = int(self._env.num_actions(self._params))
 
-    def begin(self, key: Array) -> tuple[Any, Array]:
+    def begin(self, key: Array) -> tuple[State, Array]:
         step = self._env.reset(self._params, key)
         return step, step.observation
 
-    def advance(self, key: Array, state: Any, action: Array) -> tuple[Any, Array, Array, Array]:
+    def advance(self, key: Array, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         after = self._env.step(self._params, state, action)
         reward, done = after.reward, after.last()
         again = self._env.reset(self._params, key)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
-from memcore.cell import Array
 from memcore.rl.environments.adapters.vectors import missing, size, vector
+from memcore.types import Array, State
 
 
 class Popgym:
@@ -38,7 +37,7 @@ class Popgym:
         self._space, self.actions = example.observation_space, int(example.action_space.n)
         self.observation_size, self.best_return = size(self._space), math.nan
 
-    def reset(self, seeds: Array) -> tuple[Any, np.ndarray]:
+    def reset(self, seeds: Array) -> tuple[State, np.ndarray]:
         """``(state, observation)`` of ``seeds (...)`` ints."""
         seeds = np.asarray(seeds)
         rows = [self._make() for _ in range(seeds.size)]
@@ -46,7 +45,7 @@ class Popgym:
         seen = [vector(self._space, row.reset(seed=int(seed))[0]) for row, seed in pairs]
         return rows, np.reshape(np.stack(seen), (*seeds.shape, -1))
 
-    def step(self, state: Any, action: Array) -> tuple[Any, np.ndarray, np.ndarray, np.ndarray]:
+    def step(self, state: State, action: Array) -> tuple[State, np.ndarray, np.ndarray, np.ndarray]:
         """``(state, observation, reward, done)``; done rows begin anew in the same step."""
         action = np.asarray(action)
         seen, rewards, dones = [], [], []

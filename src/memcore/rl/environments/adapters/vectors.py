@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from memcore.cell import Array
+from memcore.types import Array, State, Value
 
 
 class Simulator(Protocol):
@@ -24,10 +24,10 @@ class Simulator(Protocol):
     def best_return(self) -> float:
         """The best expected return; NaN where it is not known."""
 
-    def reset(self, seeds: Array) -> tuple[Any, Array]:
+    def reset(self, seeds: Array) -> tuple[State, Array]:
         """``(state, observation)`` of ``seeds (...)``."""
 
-    def step(self, state: Any, action: Array) -> tuple[Any, Array, Array, Array]:
+    def step(self, state: State, action: Array) -> tuple[State, Array, Array, Array]:
         """``(state, observation, reward, done)``."""
 
 
@@ -36,7 +36,7 @@ def missing(package: str, error: ImportError) -> ImportError:
     return ImportError(f"{package} cannot be imported ({error}): pip install {package} six")
 
 
-def size(space: Any) -> int:
+def size(space: Value) -> int:
     """Width of a space's observations as one vector: numbers, and one-hot for choices."""
     name = type(space).__name__
     if name == "Discrete":
@@ -49,7 +49,7 @@ def size(space: Any) -> int:
     return sum(size(part) for part in parts)
 
 
-def vector(space: Any, x: Any) -> np.ndarray:
+def vector(space: Value, x: Value) -> np.ndarray:
     """One observation as float32 ``(size(space),)``."""
     name = type(space).__name__
     if name == "Discrete":
