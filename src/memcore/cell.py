@@ -345,9 +345,9 @@ def _embedded(cell: Cell) -> tuple[Array, list[tuple[int, ...]]]:
 
 @dataclass(frozen=True)
 class GatedCell(Cell):
-    """A cell whose parameters meet the state in one product.
+    """A cell whose parameters meet the state in one place.
 
-        z_t = project(params, h_{t-1})
+        z_t = project(params, h_{t-1}, u_t)
         h_t = update(h_{t-1}, u_t, z_t)
 
     So it has a ``fused`` form: on JAX the gradient folds the states' adjoints alone backwards in time, and
@@ -356,7 +356,7 @@ class GatedCell(Cell):
 
     rule_name: ClassVar[str] = "gated_cell"
 
-    def project(self, params: Params, state: State) -> Tree:
+    def project(self, params: Params, state: State, inputs: Inputs) -> Tree:
         """All that the step needs of the parameters: floating point, any leading axes."""
         raise NotImplementedError
 
@@ -365,7 +365,7 @@ class GatedCell(Cell):
         raise NotImplementedError
 
     def step(self, params: Params, state: State, inputs: Inputs) -> State:
-        return self.update(state, inputs, self.project(params, state))
+        return self.update(state, inputs, self.project(params, state, inputs))
 
     def fused(
         self,
