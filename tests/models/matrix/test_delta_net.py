@@ -9,7 +9,7 @@ from conftest import Backend
 from models.matrix.transitions import eigenvalues, parity
 
 
-def test_it_reads_the_last_value_written_at_a_key(backend: Backend) -> None:
+def test_it_reads_the_last_value_written_at_a_key(backend: Backend, x64: None) -> None:
     """Keys and queries are one-hot, values positive; beta is 1."""
     keys, size, width = 4, 3, 12
     model = memcore.DeltaNet(width, heads=1, key_size=keys, value_size=size, conv_size=2)
@@ -29,12 +29,12 @@ def test_it_reads_the_last_value_written_at_a_key(backend: Backend) -> None:
     written, read = rng.integers(0, keys, 30), rng.integers(0, keys, 30)
     values = rng.uniform(1, 2, (30, size))
     xs = np.concatenate([np.eye(4)[read], np.eye(4)[written], values, np.ones((30, 1))], axis=-1)
-    ys = np.asarray(model.apply(*backend.asarray((params, xs.astype("float32"))))[1])
+    ys = np.asarray(model.apply(*backend.asarray((params, xs)))[1])
     for t in range(30):
         times = np.flatnonzero(written[: t + 1] == read[t])
         last = values[times[-1]] / (1 + np.exp(-values[times[-1]])) if len(times) else np.zeros(3)
         want = last / np.sqrt(np.mean(last**2) + 4e-6)  # read through a scale of 1 / 2
-        np.testing.assert_allclose(ys[t, :size], want, atol=1e-4)
+        np.testing.assert_allclose(ys[t, :size], want, atol=1e-6)
 
 
 def test_negative_eigenvalues_solve_parity() -> None:
