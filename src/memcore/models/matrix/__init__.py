@@ -8,3 +8,4 @@ from memcore.models.matrix.fast_weight_programmer import (
 from memcore.models.matrix.gated_delta_net import GatedDeltaNet as GatedDeltaNet
 from memcore.models.matrix.linear_attention import LinearAttention as LinearAttention
 from memcore.models.matrix.mlstm import MLSTM as MLSTM
+from memcore.models.matrix.shm import SHM as SHM
