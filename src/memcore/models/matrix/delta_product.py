@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
@@ -17,6 +16,7 @@ from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.delta_product import DeltaProductRule
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("delta_product")
@@ -75,7 +75,7 @@ class DeltaProduct(Model):
             "memory": DeltaProductRule(scale=k**-0.5).of(**shapes),
         }
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h, n = as_draw(key, dtype), self.in_features, self.heads, self.writes
         k, v = self.sizes
         sizes = {"query": h * k, "key": n * h * k, "value": n * h * v}

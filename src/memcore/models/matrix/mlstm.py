@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.mlstm import MLSTMRule
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("mlstm")
@@ -76,7 +76,7 @@ class MLSTM(Model):
             "memory": MLSTMRule(scale=d**-0.5).of(**shapes),
         }
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, inner, h = as_draw(key, dtype), self.in_features, self.inner, self.heads
         small, blocks = math.sqrt(2 / (5 * width)), inner // self.block_size
         gate = {"kernel": draw.zeros((3 * inner, h))}

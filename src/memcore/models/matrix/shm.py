@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("shm")
@@ -50,7 +50,7 @@ class SHM(RuleCell):
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence(rank=2)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h, length = as_draw(key, dtype), self.in_features, self.state_size, self.thetas
         names, bound = ("value", "key", "query", "calibration"), math.sqrt(6 / (length + h))
         return {

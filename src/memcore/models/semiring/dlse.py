@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from memcore.ops.floor import FLOOR
 from memcore.ops.rule import RuleCell
 from memcore.ops.semiring.log_sum_exp import LogSumExp
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("dlse")
@@ -59,7 +59,7 @@ class DLSE(RuleCell):
     def rule(self) -> LogSumExp:
         return LogSumExp()
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
         shape = (self.heads, self.sizes[0])
         decay = draw.uniform("log_rate", shape, 0.9, 0.999, label="recurrence")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from memcore.backend import as_draw, namespace
 from memcore.cell import Array, Element, Inputs, Key, Memoroid, Params, State
 from memcore.nn import wide
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("n_max")
@@ -33,7 +33,7 @@ class NMax(Memoroid):
         in_features: width of inputs, state and outputs.
     """
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return {"decay": as_draw(key, dtype).ones((self.in_features,), label="recurrence")}
 
     def initial_state(self, params: Params) -> State:

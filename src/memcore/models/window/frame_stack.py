@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from memcore.fields import count
 from memcore.ops.rule import RuleCell
 from memcore.ops.window.frame_stack import Frames
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("frame_stack")
@@ -42,7 +42,7 @@ class FrameStack(RuleCell):
     def rule(self) -> Frames:
         return Frames(length=self.window)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return {}
 
     def initial_state(self, params: Params) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.ops.rule import RuleCell
 from memcore.ops.window.frame_stack import Frames
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("identity")
@@ -34,7 +34,7 @@ class Identity(RuleCell):
     def rule(self) -> Frames:
         return Frames(length=1)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return {}
 
     def initial_state(self, params: Params) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from memcore.fields import count
 from memcore.layers.heads import head_sizes, init_heads, project_heads
 from memcore.nn import wide
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("segment_attention")
@@ -61,17 +61,14 @@ class SegmentAttention(Cell):
     def grid(self) -> int:
         return self.segment
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return init_heads(as_draw(key, dtype), self.in_features, self.heads, self.sizes)
 
     def initial_state(self, params: Params) -> State:
-        shapes = {"k": (self.heads, self.sizes[0]), "v": (self.heads, self.sizes[1])}
-        places = {name: np.zeros((self.segment, *shape)) for name, shape in shapes.items()}
-        places["filled"] = np.zeros(self.segment, dtype=bool)
-        return {
-            "before": places,
-            "now": {**places, "y": np.zeros((self.segment, self.in_features))},
-        }
+        n, h, (k, v) = self.segment, self.heads, self.sizes
+        places: dict[str, Array] = {"k": np.zeros((n, h, k)), "v": np.zeros((n, h, v))}
+        places["filled"] = np.zeros(n, dtype=bool)
+        return {"before": places, "now": {**places, "y": np.zeros((n, self.in_features))}}
 
     def embed(self, params: Params, x: Array) -> Inputs:
         return {name: wide(u) for name, u in project_heads(params, x, self.heads).items()}

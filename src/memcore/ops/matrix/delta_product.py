@@ -8,7 +8,7 @@ and the last alone is read: so the fused form runs, and the element is the produ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
@@ -18,6 +18,7 @@ from memcore.ops.matrix.delta_rule import DeltaRule
 from memcore.ops.matrix.inputs import decay_of, fade, in_time
 from memcore.ops.matrix.transition import TransitionRule
 from memcore.ops.run import run_rule
+from memcore.types import Reads
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DeltaProductRule(TransitionRule):
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         """The delta rule over n times as many steps; ``chunk_size`` counts writes."""
         axis, writes = state.ndim - 3, inputs["k"].shape[-3]
         inputs = {
@@ -56,12 +57,12 @@ class DeltaProductRule(TransitionRule):
             if name in inputs
         }
 
-        def join(x: Any) -> Any:
+        def join(x: Array) -> Array:
             """``(..., T, n, *)`` to ``(..., T * n, *)``."""
             shape = (*x.shape[:axis], x.shape[axis] * writes, *x.shape[axis + 2 :])
             return namespace(x).reshape(x, shape)
 
-        def only(place: int, x: Any) -> Any:
+        def only(place: int, x: Array) -> Array:
             """``x (..., T, *)`` at one of the n places of each step, zeros at the others."""
             xp = namespace(x)
             blank = [xp.zeros_like(x)] * writes
@@ -143,7 +144,7 @@ def delta_product(
     return state, out if k.shape[-4] else out[..., -1, :, :]  # of length 0 it looks like the values
 
 
-def _arrays(q: Any, k: Any, v: Any, beta: Any, log_decay: Any) -> tuple[Any, ...]:
+def _arrays(q: Array, k: Array, v: Array, beta: Array, log_decay: Array) -> tuple[Array, ...]:
     """The arguments as arrays; raises where they do not fit together."""
     k = as_floats("k", k, 4, "(..., T, n, H, K)")
     like = f"k {tuple(k.shape)}"
