@@ -90,6 +90,4 @@ class FFM(RuleCell):
         return y + (1 - gate) * nn.linear(params["skip"], x)
 
     def _norm(self, z: Array) -> Array:
-        xp = namespace(z)
-        ones = xp.ones(z.shape[-1:], dtype=z.dtype)
-        return nn.layer_norm({"scale": ones, "bias": xp.zeros_like(ones)}, z, self.eps)
+        return nn.layer_norm({"scale": namespace(z).ones(z.shape[-1:], dtype=z.dtype)}, z, self.eps)
