@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import importlib.metadata
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
