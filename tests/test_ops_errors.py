@@ -81,6 +81,7 @@ ARRAYS: dict[str, dict[str, np.ndarray]] = {
     "softmax": {"scores": B, "v": V, "log_decay": B},
     "log_sum_exp": {"x": X, "log_decay": X},
     "max_plus": {"a": X, "b": X},
+    "neural_memory": {"q": Q, "k": Q, "v": Q, "rate": B, "momentum": B, "forget": B},
     "linear_recurrence": {"a": X, "b": X},
     "dense_recurrence": {"a": A, "b": X},
     "rotation": {"angles": X},
@@ -93,9 +94,15 @@ SCALED = ("linear_attention", "delta_rule", "delta_product", "dplr_delta_rule", 
           "window_attention")  # fmt: skip
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "window_attention": {"window": 3},
+    "neural_memory": {"weights": (np.zeros((HEADS, KEYS, KEYS)),)},
+}
+"""What else a function needs."""
+
+
 def run(function: str, **arguments: Any) -> Any:
-    window = {"window": 3} if function == "window_attention" else {}
-    return getattr(ops, function)(**{**ARRAYS[function], **window, **arguments})
+    return getattr(ops, function)(**{**ARRAYS[function], **OTHERS.get(function, {}), **arguments})
 
 
 def test_every_function_is_here() -> None:

@@ -1,5 +1,6 @@
 """Memory rules as functions of plain arrays, usable inside anybody's ``jit`` code."""
 
+from memcore.ops.inner.neural_memory import neural_memory as neural_memory
 from memcore.ops.linear.dense_recurrence import dense_recurrence as dense_recurrence
 from memcore.ops.linear.linear_recurrence import linear_recurrence as linear_recurrence
 from memcore.ops.linear.rotation import rotation as rotation
@@ -25,6 +26,7 @@ __all__ = [
     "log_sum_exp",
     "max_plus",
     "mlstm",
+    "neural_memory",
     "rotation",
     "softmax",
     "window_attention",

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from memcore.backend import checkpoint, fold, namespace, tree_map
+from memcore.backend import namespace
 from memcore.cell import Array, Params, State
-from memcore.engine.chunking import into_chunks, out_of_chunks
-from memcore.engine.resets import align, segments, select
+from memcore.engine.resets import align, select
+from memcore.ops.inner.mini_batches import fold_rows, sequences
 
 
 def normalised(norm: Params, z: Array, eps: float) -> tuple[Array, Array]:
@@ -67,33 +67,13 @@ def mini_batches(
 
     ``q, k, v (*batch, T, H, D)``, ``rate (*batch, T, H)``; row t stands at place ``phase + t``.
     """
-    q = inputs["q"]
-    xp, axis = namespace(q), q.ndim - 3
-    length = q.shape[axis]
-    places = (length + 2 * size - 2) // size * size
-    row = xp.arange(places, dtype=xp.int32) - (0 if phase is None else phase)
-    real = (row >= 0) & (row < length)
-    source = xp.clip(row, 0, length - 1)
 
-    def place(x: Array) -> Array:
-        return into_chunks(xp.take(x, source, axis=axis), axis, size)
+    def body(s: State, u: Any, starts: Array, used: Array) -> tuple[State, Array]:
+        return _mini_batch(norm, u, s, fresh, starts, used, eps)
 
-    used = xp.broadcast_to(real, (*q.shape[:axis], places))
-    used = used if valid is None else used & xp.take(valid, source, axis=axis)
-    begins = None if starts is None else xp.take(starts, source, axis=axis) & real
-    flags = tree_map(lambda f: into_chunks(f, axis, size), (begins, used))
-    ends = xp.reshape(row, (-1, size))[:, -1]
-    complete = (ends >= 0) & (ends < length)
-    blocks = {name: place(x) for name, x in inputs.items()}
-
-    def body(s: State, slot: Any) -> tuple[State, Array]:
-        block, (begins, used), complete = slot
-        after, out = _mini_batch(norm, block, s, fresh, begins, used, eps)
-        return select(complete, turned(after), after), out
-
-    state, out = fold(checkpoint(body, state), state, (blocks, flags, complete), places // size)
-    out = out_of_chunks(out, axis, places)
-    return state, xp.take(out, xp.arange(length, dtype=xp.int32) - row[0], axis=axis)
+    where: dict[str, Any] = {"phase": phase, "mini_batch": size, "rows": size}
+    axis = inputs["q"].ndim - 3
+    return fold_rows(body, turned, state, inputs, starts, valid, axis=axis, **where)
 
 
 def _mini_batch(
@@ -104,10 +84,7 @@ def _mini_batch(
     xp = namespace(u["q"])
     q, k, v = (xp.moveaxis(u[name], -2, -3) for name in "qkv")  # (..., H, C, D)
     rate = xp.moveaxis(u["rate"], -1, -2)  # (..., H, C)
-    number = xp.zeros_like(xp.astype(used, xp.int32)) if starts is None else segments(starts)
-    first, last = number == 0, number == number[..., -1:]
-    i = xp.arange(used.shape[-1])
-    pairs = (number[..., :, None] == number[..., None, :]) & (i[:, None] >= i)
+    first, last, pairs = sequences(starts, used)
 
     def through(x: Array) -> Array:
         """``x W + c`` with the weights that each row's sequence began with."""
