@@ -12,7 +12,7 @@ from golden_vectors import load
 from memcore import ops
 from op_cases.checks import close
 
-GATES = ("theta", "eta", "alpha")
+NAMES = {"q": "q", "k": "k", "v": "v", "rate": "theta", "momentum": "eta", "forget": "alpha"}
 GOLDEN = [f"titans_paper_{kind}{chunk}" for kind in ("linear", "mlp") for chunk in ("", "_chunk4")]
 
 
@@ -33,7 +33,7 @@ def test_golden(name: str, method: str, backend: Backend, x64: None) -> None:
     """Cut anywhere, also inside a mini-batch; the state is the weights, the momentum and the anchor."""
     entry, a = load(name)
     size = 4 if name.endswith("chunk4") else 1
-    arrays = [a[f"in/{n}"] for n in ("q", "k", "v", *GATES)]
+    arrays = {name: a[f"in/{n}"] for name, n in NAMES.items()}
     suffix = ("1", "2") if "mlp" in name else ("",)
     initial = backend.asarray(_tuples(a, "param")[0])
     for out, where in (("out", "param"), ("out_init", "init")):
@@ -44,9 +44,9 @@ def test_golden(name: str, method: str, backend: Backend, x64: None) -> None:
                 memory = {"phase": np.zeros(2, np.int32), "memory": {**memory, "anchor": weights}}
             state, outs = backend.asarray(memory), []
             for begin, end in ((0, cut), (cut, 37)):
-                piece = backend.asarray([x[:, begin:end] for x in arrays])
+                piece = backend.asarray({n: x[:, begin:end] for n, x in arrays.items()})
                 how: Any = {"mini_batch": size, "method": method, "chunk_size": chunk_size}
-                state, o = ops.neural_memory(*piece, initial, state, **how)
+                state, o = ops.neural_memory(**piece, weights=initial, state=state, **how)
                 outs.append(np.asarray(o))
             state = state["memory"] if size > 1 else state
             got = (np.concatenate(outs, axis=1), state["weights"], state["momentum"])
