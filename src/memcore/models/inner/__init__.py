@@ -2,3 +2,4 @@
 
 from memcore.models.inner.neural_memory import NeuralMemory as NeuralMemory
 from memcore.models.inner.ttt_linear import TTTLinear as TTTLinear
+from memcore.models.inner.ttt_mlp import TTTMLP as TTTMLP

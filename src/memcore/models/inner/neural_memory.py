@@ -24,15 +24,15 @@ class NeuralMemory(Model):
     """A map from keys to values per head, trained at every step with momentum and forgetting.
 
         q, k, v = silu(conv(W_q x)), silu(conv(W_k x)), silu(conv(W_v x));   q, k of norm 1
-        eta_t, alpha_t = sigmoid(W_eta x_t + b), sigmoid(W_alpha x_t + b);   theta_t = rate sigmoid(W_theta x_t + b)
+        eta_t, alpha_t, theta_t / rate = sigmoid(W x_t + b), a W and b for each
         S_t = eta_t S_{t-1} - theta_t gradient of |M(k_t) - v_t|^2,   M_t = (1 - alpha_t) M_{t-1} + S_t
         y_t = W_o (RMSNorm(M_t(q_t)) * silu(W_g x_t))
 
     with the gradient at M before the mini-batch. M is a linear map (``depth`` 1) or an MLP with silu.
-    State: ``memory``, the weights of M, S and, with mini-batches, M before the open one, each ``(heads, D, D)``
-    or ``(heads, D, hidden_size), ...``; ``conv``, the last inputs of the convolutions. Mini-batches stand on a
-    grid. Cost per step ``O(heads * D * hidden_size * depth)``; parallel inside a mini-batch. The weights at
-    starts have the label ``"memory"``, so that an optimizer can leave them as they are.
+    State: ``memory``, the weights of M, S and, with mini-batches, M before the open one, ``(heads, D, D)``
+    or ``(heads, D, hidden_size), ...``; ``conv``, the last inputs of the convolutions. Mini-batches stand
+    on a grid. Cost per step ``O(heads * D * hidden_size * depth)``; parallel inside a mini-batch. The
+    weights at starts have the label ``"memory"``, so that an optimizer can leave them as they are.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, sections 3.1 to 3.3. Left open there, and chosen here:
     sigmoids for all gates, one number per head each; their biases at the beginning (eta 1/2, alpha 1/50,

@@ -1,4 +1,4 @@
-"""The neural memory of Titans, Behrouz et al. 2025, arXiv:2501.00663: descent with momentum and forgetting."""
+"""The neural memory of Titans, Behrouz et al. 2025, arXiv:2501.00663: descent with momentum."""
 
 from typing import Any
 
@@ -84,5 +84,5 @@ CASES = [
     _case("neural_memory", True, mini_batch=4, hidden_size=4),
     _case("neural_memory_linear", True, depth=1, mini_batch=4, residual=False),
     _case("neural_memory_of_one", False, depth=1, mini_batch=1, rate=0.5),
-    _case("neural_memory_deep", False, depth=4, mini_batch=2, hidden_size=4),
+    _case("neural_memory_deep", False, depth=3, mini_batch=16, hidden_size=4),
 ]
