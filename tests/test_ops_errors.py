@@ -71,6 +71,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 
 A = np.zeros((2, 5, WIDTH, WIDTH))
 K2, V2, B2 = Q[:, :, None], V[:, :, None], B[:, :, None]
+W = np.ones((HEADS, KEYS, KEYS))
 HEADED = {"q": Q, "k": Q, "v": V}
 ARRAYS: dict[str, dict[str, np.ndarray]] = {
     "linear_attention": {**HEADED, "log_decay": B},
@@ -82,6 +83,10 @@ ARRAYS: dict[str, dict[str, np.ndarray]] = {
     "log_sum_exp": {"x": X, "log_decay": X},
     "max_plus": {"a": X, "b": X},
     "neural_memory": {"q": Q, "k": Q, "v": Q, "rate": B, "momentum": B, "forget": B},
+    "yaad": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "threshold": B, "weight": W},
+    "moneta": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "weight": W},
+    "memora": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "weight": W},
+    "omega": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "gamma": B, "momentum": B},
     "linear_recurrence": {"a": X, "b": X},
     "dense_recurrence": {"a": A, "b": X},
     "rotation": {"angles": X},
@@ -123,7 +128,7 @@ def test_numbers_that_are_not_floating_point(function: str, name: str, dtype: ty
         (f, n)
         for f in ARRAYS
         for n in ARRAYS[f]
-        if n not in OPTIONAL and (f[:5], n) != ("dense", "b")
+        if n not in OPTIONAL and (f[:5], n) not in (("dense", "b"), ("omega", "momentum"))
     ],
 )
 def test_none_where_an_array_must_be(function: str, name: str) -> None:
