@@ -148,7 +148,8 @@ def omega(
         with momentum: Z_t = momentum_t Z_{t-1} - rate_t G_t,   S_t = keep_t S_{t-1} + NS(Z_t)
 
     ``phi(x)`` is x, or ``[1, x, x (x) x / 2!, ...]`` up to ``degree``; NS are five rounds of Newton-Schulz.
-    One gamma belongs to a pair, in every window that it is in. The memory begins at zero.
+    One gamma belongs to a pair, in every window that it is in. The memory begins at zero. NS multiplies small
+    singular values by 485, rounding errors among them: over many steps the numbers of two machines part.
 
     Args:
         q: ``(..., T, H, D)`` queries.
@@ -158,8 +159,9 @@ def omega(
         keep: ``(..., T, H)`` in [0, 1], alpha: what multiplies the old memory.
         gamma: ``(..., T, H)`` in [0, 1]: what a pair counts.
         momentum: ``(..., T, H)`` in [0, 1), theta; None for the plain step.
-        state: ``{"memory" (..., H, F, D)}``, with a window the last pairs, ``"k"``, ``"v" (..., window - 1, H,
-            D)`` and ``"gamma" (..., window - 1, H)``, oldest first, with momentum ``"speed"``; zero if None.
+        state: ``{"memory" (..., H, F, D)}``; with a window also the last pairs, oldest first, ``"k"`` and
+            ``"v" (..., window - 1, H, D)`` and ``"gamma" (..., window - 1, H)``; with momentum also
+            ``"speed"``; zero if None.
         window: pairs that a step is trained on, the current one included.
         degree: of the polynomial phi; 1 is none.
         starts: ``(..., T)`` bool: before step t, the state becomes zero: no window reaches behind it.
