@@ -87,6 +87,7 @@ ARRAYS: dict[str, dict[str, np.ndarray]] = {
     "moneta": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "weight": W},
     "memora": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "weight": W},
     "omega": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "gamma": B, "momentum": B},
+    "lact": {"q": Q, "k": Q, "v": Q, "rate": B, "w0": W, "w1": W, "w2": W},
     "linear_recurrence": {"a": X, "b": X},
     "dense_recurrence": {"a": A, "b": X},
     "rotation": {"angles": X},

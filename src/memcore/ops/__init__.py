@@ -1,5 +1,6 @@
 """Memory rules as functions of plain arrays, usable inside anybody's ``jit`` code."""
 
+from memcore.ops.inner.lact import lact as lact
 from memcore.ops.inner.memora import memora as memora
 from memcore.ops.inner.moneta import moneta as moneta
 from memcore.ops.inner.neural_memory import neural_memory as neural_memory
@@ -25,6 +26,7 @@ __all__ = [
     "delta_rule",
     "dense_recurrence",
     "dplr_delta_rule",
+    "lact",
     "linear_attention",
     "linear_recurrence",
     "log_sum_exp",

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from memcore.backend import checkpoint, fold, namespace, tree_map
+from memcore.backend import checkpoint, fold, is_jax, namespace, tree_map
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.chunking import into_chunks, out_of_chunks
-from memcore.engine.resets import segments, select
+from memcore.engine.resets import poison, seen_so_far, segments, select
 
 Body = Callable[[State, Inputs, Starts, Array], tuple[State, Array]]
 """``(state, rows, begins, used) -> (state, out)``: rows are ``(*batch, C, ...)``, ``begins`` the starts or
@@ -67,3 +67,14 @@ def sequences(begins: Starts, used: Array) -> tuple[Array, Array, Array]:
     i = xp.arange(used.shape[-1])
     pairs = (number[..., :, None] == number[..., None, :]) & (i[:, None] >= i)
     return number == 0, number == number[..., -1:], pairs
+
+
+def spoiled(wrong: Array, begins: Starts, out: Array, after: State) -> tuple[Array, State]:
+    """``out (*batch, H, C, ...)`` and the state, NaN from a row that is ``wrong (*batch, H, C)`` to the end of
+    its sequence."""
+    xp = namespace(wrong)
+    if not is_jax(wrong) and not xp.any(wrong):
+        return out, after
+    starts = None if begins is None else begins[..., None, :]
+    seen = seen_so_far(wrong, xp.zeros_like(wrong[..., 0]), starts, wrong.ndim - 1)
+    return poison(seen, out), poison(seen[..., -1], after)

@@ -17,15 +17,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from memcore.backend import broadcast_like, is_jax, namespace
+from memcore.backend import broadcast_like, namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array
-from memcore.engine.resets import poison, seen_so_far, select
+from memcore.engine.resets import select
 from memcore.fields import check_count, flag
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats
-from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences
+from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import all_finite, backward, forward
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
 
@@ -143,10 +143,7 @@ class NeuralMemoryRule(InnerRule):
         out = self._out(q, forward(own, len(xs), q)[2])
         entered = state if begins is None else select(first[..., -1], state, fresh)
         after = paths.end(entered, xs, ds)
-        if is_jax(wrong) or xp.any(wrong):
-            starts = None if begins is None else begins[..., None, :]
-            seen = seen_so_far(wrong, xp.zeros_like(wrong[..., 0]), starts, wrong.ndim - 1)
-            out, after = poison(seen, out), poison(seen[..., -1], after)
+        out, after = spoiled(wrong, begins, out, after)
         return after, xp.moveaxis(out, -3, -2)
 
 

@@ -1,4 +1,4 @@
-"""What the references of Miras and OmegaNet share: the block around a memory that is trained token by token."""
+"""What the references of Miras and OmegaNet share: the block around a memory, token by token."""
 
 from collections.abc import Callable
 from typing import Any
