@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore import nn
 from memcore.backend import Draw, as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, number
-from memcore.layers.convolved_heads import convolved_heads, init_convolved_heads
+from memcore.layers.convolved import HEADS, convolved_heads, init_convolved
 from memcore.layers.heads import head_sizes
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.inner.rule import InnerRule
+from memcore.types import Dtype
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,13 @@ class InnerBlock(Model):
     def parts(self) -> dict[str, Model]:
         return {"conv": ShortConvolution(3 * self.in_features, self.conv_size), "memory": self.rule}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h = as_draw(key, dtype), self.in_features, self.heads
         gates = {name: nn.dense(draw, name, width, h, bias=True) for name in self.gates}
         for name, bias in self.gates.items():
             gates[name]["bias"] = gates[name]["bias"] + bias
         return {
-            **init_convolved_heads(draw, width, self.conv_size),
+            **init_convolved(draw, width, dict.fromkeys(HEADS, width), self.conv_size),
             **gates,
             **self.init_weight(draw),
             "gate": nn.dense(draw, "gate", width, width),

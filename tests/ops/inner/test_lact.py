@@ -25,9 +25,7 @@ def _memory(a: dict[str, np.ndarray], where: str) -> Any:
 @pytest.mark.parametrize("name", ["lact", "lact_start"])
 def test_golden(name: str, method: str, backend: Backend, x64: None) -> None:
     entry, a = load(name)
-    arrays = {
-        n: a[f"in/{theirs}"] for n, theirs in zip(("q", "k", "v", "rate"), ("q", "k", "v", "lr"))
-    }
+    arrays = {n: a[f"in/{n}"] for n in "qkv"} | {"rate": a["in/lr"]}
     params = backend.asarray({n: a[f"param/{n}"] for n in NAMES})
     for out, where in (("out", "param"), ("out_init", "init")):
         for cut, chunk_size in ((37, None), (1, None), (13, 4)):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, flag, number
-from memcore.layers.convolved_heads import convolved_heads, init_convolved_heads
+from memcore.layers.convolved import HEADS, convolved_heads, init_convolved
 from memcore.layers.heads import head_sizes
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.inner.neural_memory import DEPTH, NeuralMemoryRule
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("neural_memory")
@@ -74,7 +74,7 @@ class NeuralMemory(Model):
         rule = NeuralMemoryRule(self.size, self.mini_batch, self.residual)
         return {"conv": ShortConvolution(3 * self.in_features, self.conv_size), "memory": rule}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h = as_draw(key, dtype), self.in_features, self.heads
         between = self.hidden_size or 2 * self.size
         widths = [self.size, *[between] * (self.depth - 1), self.size]
@@ -82,7 +82,7 @@ class NeuralMemory(Model):
         gate = {n: nn.dense(draw, n, width, h, bias=True) for n in ("rate", "momentum", "forget")}
         gate["forget"]["bias"] = gate["forget"]["bias"] - 4.0
         return {
-            **init_convolved_heads(draw, width, self.conv_size),
+            **init_convolved(draw, width, dict.fromkeys(HEADS, width), self.conv_size),
             **gate,
             "weights": {
                 f"layer_{i}": draw.normal(

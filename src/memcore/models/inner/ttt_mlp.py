@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from memcore.layers.heads import head_sizes, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.inner.ttt_mlp import added, gradients, mini_batches, moved, read, turned
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("ttt_mlp")
@@ -66,7 +66,7 @@ class TTTMLP(Cell):
     def grid(self) -> int:
         return self.mini_batch
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h, (d, f) = as_draw(key, dtype), self.in_features, self.heads, self.sizes
         inner = draw.child("weights")
         return {
@@ -112,8 +112,8 @@ class TTTMLP(Cell):
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
-        phase: Any = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+        phase: Array = None,
+    ) -> tuple[State, Array]:  # fmt: skip
         fresh = broadcast_like(self.initial_state(params) if initial is None else initial, state)
         args = (inputs, state, fresh, starts, valid, phase, self.mini_batch, self.eps)
         return mini_batches(params["norm"], *args)

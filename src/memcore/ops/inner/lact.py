@@ -9,7 +9,7 @@ A chunk reads before it writes, so that no row sees its own chunk.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import broadcast_like, namespace, sigmoid
 from memcore.cell import Array, Inputs, Params, Starts, State
@@ -22,6 +22,7 @@ from memcore.ops.arguments import as_floats, check_shape
 from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import all_finite, silu_slope
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
+from memcore.types import Value
 
 EPS = 1e-5
 """Added to the norm of a row."""
@@ -82,7 +83,7 @@ class LaCTRule(InnerRule):
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
-        phase: Any = None,
+        phase: Array = None,
     ) -> tuple[State, Array]:  # fmt: skip
         """By mini-batches, or by the common divisor of theirs and ``chunk_size`` rows."""
         fresh = self.initial_state(params) if initial is None else initial
@@ -93,7 +94,7 @@ class LaCTRule(InnerRule):
             return _rows(s, fresh, u, begins, used)
 
         size = self.mini_batch
-        where: dict[str, Any] = {"phase": phase, "mini_batch": size, "axis": inputs["q"].ndim - 3}
+        where: dict[str, Value] = {"phase": phase, "mini_batch": size, "axis": inputs["q"].ndim - 3}
         where["rows"] = rows_at_once(size, chunk_size)
         turned = lambda s: self.turn(params, s)  # noqa: E731
         return fold_rows(body, turned, state, inputs, starts, valid, **where)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from memcore.backend import checkpoint, fold, is_jax, namespace, tree_map
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.chunking import into_chunks, out_of_chunks
 from memcore.engine.resets import poison, seen_so_far, segments, select
+from memcore.types import Tree
 
 Body = Callable[[State, Inputs, Starts, Array], tuple[State, Array]]
 """``(state, rows, begins, used) -> (state, out)``: rows are ``(*batch, C, ...)``, ``begins`` the starts or
@@ -48,7 +48,7 @@ def fold_rows(
     ends = xp.reshape(row, (-1, rows))[:, -1]
     turns = (ends >= 0) & (ends < length) & (number * rows % mini_batch == 0)
 
-    def block(s: State, slot: Any) -> tuple[State, Array]:
+    def block(s: State, slot: Tree) -> tuple[State, Array]:
         u, (begins, used), turns = slot
         after, out = body(s, u, begins, used)
         return select(turns, turned(after), after), out
@@ -70,8 +70,8 @@ def sequences(begins: Starts, used: Array) -> tuple[Array, Array, Array]:
 
 
 def spoiled(wrong: Array, begins: Starts, out: Array, after: State) -> tuple[Array, State]:
-    """``out (*batch, H, C, ...)`` and the state, NaN from a row that is ``wrong (*batch, H, C)`` to the end of
-    its sequence."""
+    """``out (*batch, H, C, ...)`` and the state, NaN from a row that is ``wrong (*batch, H, C)`` to the end
+    of its sequence."""
     xp = namespace(wrong)
     if not is_jax(wrong) and not xp.any(wrong):
         return out, after

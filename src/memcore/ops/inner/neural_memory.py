@@ -15,7 +15,7 @@ products only: the weights of a row are never made.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import broadcast_like, namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
@@ -28,6 +28,7 @@ from memcore.ops.arguments import as_floats
 from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import all_finite, backward, forward
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
+from memcore.types import Value
 
 DEPTH = 4
 """The most layers of a memory."""
@@ -82,11 +83,11 @@ class NeuralMemoryRule(InnerRule):
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
-        phase: Any = None,
+        phase: Array = None,
     ) -> tuple[State, Array]:  # fmt: skip
         """By mini-batches, or by the common divisor of theirs and ``chunk_size`` rows."""
         if self.mini_batch == 1:
-            how: dict[str, Any] = {"initial": initial, "valid": valid, "chunk_size": chunk_size}
+            how: dict[str, Value] = {"initial": initial, "valid": valid, "chunk_size": chunk_size}
             return super().fused(params, state, inputs, starts, **how)
         fresh = self.initial_state(params) if initial is None else initial
         fresh = broadcast_like(fresh, state)
@@ -96,7 +97,7 @@ class NeuralMemoryRule(InnerRule):
             return self._rows(s, fresh, u, begins, used)
 
         size = self.mini_batch
-        where: dict[str, Any] = {"phase": phase, "mini_batch": size, "axis": inputs["q"].ndim - 3}
+        where: dict[str, Value] = {"phase": phase, "mini_batch": size, "axis": inputs["q"].ndim - 3}
         where["rows"] = rows_at_once(size, chunk_size)
         turned = lambda s: self.turn(params, s)  # noqa: E731
         return fold_rows(body, turned, state, inputs, starts, valid, **where)
@@ -270,7 +271,7 @@ def neural_memory(
     return run_inner(rule, params, inputs, state, Call(starts, valid, method, chunk_size))
 
 
-def _layers(weights: Any, q: Array) -> tuple[Array, ...]:
+def _layers(weights: Value, q: Array) -> tuple[Array, ...]:
     """The layers, each as wide as the one before it ends."""
     heads, size = q.shape[-2:]
     if not isinstance(weights, tuple | list) or not 1 <= len(weights) <= DEPTH:

@@ -7,7 +7,7 @@ heads, and its parameters are the weights at starts. It runs as a part of a comp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import (
     asarray_like,
@@ -19,7 +19,7 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
 )
-from memcore.cell import Array, Cell, Inputs, Params, Starts, State
+from memcore.cell import Array, Cell, Inputs, Key, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array, check_flags, check_method, check_state
 from memcore.engine.grid import common_phase, with_phase
@@ -29,6 +29,7 @@ from memcore.engine.resets import poison
 from memcore.fields import count
 from memcore.ops.arguments import as_floats, check_shape
 from memcore.ops.run import keep
+from memcore.types import Dtype, Tree
 
 CHUNK = 16
 """Steps whose states are made again for the gradient together, where nobody says it."""
@@ -60,7 +61,7 @@ class InnerRule(Cell):
     def methods(self) -> tuple[str, ...]:
         return ("sequential", "fused")
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         """Nothing: whoever declares the part draws the weights at starts."""
         return {}
 
@@ -76,8 +77,8 @@ class InnerRule(Cell):
         return state, out
 
     def _apply(
-        self, params: Params, xs: Any, state: State, initial: State, call: Call
-    ) -> tuple[Any, ...]:
+        self, params: Params, xs: Inputs, state: State, initial: State, call: Call
+    ) -> tuple[Tree, ...]:
         """``xs`` are the rule's inputs; the outputs have the dtype of ``v``."""
         if call.watch is not None:
             call.watch(self, params, xs)

@@ -8,13 +8,12 @@ A mini-batch takes all its gradients at the weights that it began with (arXiv:24
 
 from __future__ import annotations
 
-from typing import Any
-
 from memcore.backend import namespace
-from memcore.cell import Array, Params, State
+from memcore.cell import Array, Inputs, Params, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
 from memcore.ops.inner.mini_batches import fold_rows, sequences
+from memcore.types import Value
 
 
 def residual(norm: Params, z: Array, eps: float, axis: int = -2) -> Array:
@@ -36,17 +35,17 @@ def turned(state: dict[str, Array]) -> dict[str, Array]:
 
 def mini_batches(
     norm: Params, inputs: dict[str, Array], state: State, fresh: State, starts: Array, valid: Array,
-    phase: Any, size: int, eps: float,
+    phase: Array, size: int, eps: float,
 ) -> tuple[State, Array]:  # fmt: skip
     """All steps, one mini-batch of ``size`` rows at a time: ``(state, z + LN(z))``.
 
     ``q, k, v (*batch, T, H, D)``, ``rate (*batch, T, H)``; row t stands at place ``phase + t``.
     """
 
-    def body(s: State, u: Any, starts: Array, used: Array) -> tuple[State, Array]:
+    def body(s: State, u: Inputs, starts: Array, used: Array) -> tuple[State, Array]:
         return _mini_batch(norm, u, s, fresh, starts, used, eps)
 
-    where: dict[str, Any] = {"phase": phase, "mini_batch": size, "rows": size}
+    where: dict[str, Value] = {"phase": phase, "mini_batch": size, "rows": size}
     axis = inputs["q"].ndim - 3
     return fold_rows(body, turned, state, inputs, starts, valid, axis=axis, **where)
 

@@ -10,13 +10,13 @@ A mini-batch takes all its gradients at the weights that it began with; of a row
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
 from memcore.ops.inner.mini_batches import fold_rows, sequences
+from memcore.types import Value
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
 
@@ -78,7 +78,7 @@ def turned(state: State) -> State:
 
 def mini_batches(
     norm: Params, inputs: Inputs, state: State, fresh: State, starts: Starts, valid: Array,
-    phase: Any, size: int, eps: float,
+    phase: Array, size: int, eps: float,
 ) -> tuple[State, Array]:  # fmt: skip
     """All steps, one mini-batch of ``size`` rows at a time: ``(state, out)``.
 
@@ -88,7 +88,7 @@ def mini_batches(
     def body(s: State, u: Inputs, begins: Starts, used: Array) -> tuple[State, Array]:
         return _mini_batch(norm, u, s, fresh, begins, used, eps)
 
-    where: dict[str, Any] = {"phase": phase, "mini_batch": size, "rows": size}
+    where: dict[str, Value] = {"phase": phase, "mini_batch": size, "rows": size}
     axis = inputs["q"].ndim - 3
     return fold_rows(body, turned, state, inputs, starts, valid, axis=axis, **where)
 
