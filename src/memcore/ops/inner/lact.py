@@ -85,7 +85,7 @@ class LaCTRule(InnerRule):
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
         phase: Array = None,
     ) -> tuple[State, Array]:  # fmt: skip
-        """By mini-batches, or by the common divisor of theirs and ``chunk_size`` rows."""
+        """By mini-batches, or by as many rows of them as ``chunk_size`` allows."""
         fresh = self.initial_state(params) if initial is None else initial
         fresh = broadcast_like(fresh, state)
         inputs = {name: wide(x) for name, x in inputs.items()}

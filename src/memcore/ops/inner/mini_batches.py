@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 from memcore.backend import checkpoint, fold, is_jax, namespace, tree_map
@@ -17,8 +16,9 @@ None and ``used`` the rows that count, both ``(*batch, C)``."""
 
 
 def rows_at_once(mini_batch: int, chunk_size: int | None) -> int:
-    """C: the rows that are computed at once, which divide the mini-batch."""
-    return math.gcd(mini_batch, chunk_size) if chunk_size else mini_batch
+    """C: the rows that are computed at once: the largest divisor of the mini-batch within ``chunk_size``."""
+    most = min(chunk_size or mini_batch, mini_batch)
+    return next(size for size in range(most, 0, -1) if mini_batch % size == 0)
 
 
 def fold_rows(

@@ -85,7 +85,7 @@ class NeuralMemoryRule(InnerRule):
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
         phase: Array = None,
     ) -> tuple[State, Array]:  # fmt: skip
-        """By mini-batches, or by the common divisor of theirs and ``chunk_size`` rows."""
+        """By mini-batches, or by as many rows of them as ``chunk_size`` allows."""
         if self.mini_batch == 1:
             how: dict[str, Value] = {"initial": initial, "valid": valid, "chunk_size": chunk_size}
             return super().fused(params, state, inputs, starts, **how)
