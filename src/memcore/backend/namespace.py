@@ -57,10 +57,10 @@ def _dtype_has_kind(xp: Namespace, dtype: Dtype, kind: str) -> bool:
     return bool(xp.isdtype(dtype, kind))
 
 
-@functools.lru_cache(maxsize=256)
 def is_bfloat16(dtype: Dtype) -> bool:
     """Whether a dtype is bfloat16, which is ml_dtypes' and unknown to NumPy's own questions."""
-    return str(dtype) == "bfloat16"
+    # A name is dear to make: of NumPy's dtypes only those of no kind of its own are asked for it.
+    return getattr(dtype, "kind", "V") == "V" and str(dtype) == "bfloat16"
 
 
 def state_dtype(xp: Namespace, dtype: Dtype) -> Dtype:
