@@ -215,7 +215,9 @@ def test_a_sink_takes_its_share(backend: Backend) -> None:
 
 @pytest.mark.backend("numpy", "array_api_strict")
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["window", "window_attention_rope", "window_attention_alibi"])
+@pytest.mark.parametrize(
+    "name", ["window_attention", "window_attention_rope", "window_attention_alibi"]
+)
 def test_a_window_forgets_exactly_after_its_length(
     name: str, method: str, backend: Backend
 ) -> None:
