@@ -28,15 +28,15 @@ SHARED = Path(__file__).parent / ".nox" / "shared"
 
 EXTRAS = {"numpy": "", "array_api_strict": "", "jax": "jax"}
 GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "jax": ["test"]}
-# Everything else at the top of tests/ is the core's and runs in each of its sessions.
+# Everything else in tests/ is the core's and runs in each of its sessions.
 NOT_CORE = [
     "adapters",
     "devices",
     "tasks",
     "train",
     "parity",
-    "test_benchmarks.py",
-    "test_readme.py",
+    "package/test_benchmarks.py",
+    "package/test_readme.py",
 ]
 # What the benchmarks compare with. Without their dependencies, which pin or drag in much, but for those
 # that their memory cells import.
@@ -192,7 +192,7 @@ def devices(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Tasks, training, the command line, and the benchmarks' own code."""
     install(session, "all", ["test"])
-    files = ["test_package.py", "test_benchmarks.py"]
+    files = ["package/test_package.py", "package/test_benchmarks.py"]
     pytest(
         session,
         *["--backend", "jax"],
@@ -213,7 +213,7 @@ def parity(session: nox.Session) -> None:
 def readme(session: nox.Session) -> None:
     """Every code block of the README."""
     install(session, "all", ["test"])
-    pytest(session, "--backend", "jax", paths=["tests/test_readme.py"])
+    pytest(session, "--backend", "jax", paths=["tests/package/test_readme.py"])
 
 
 @nox.session

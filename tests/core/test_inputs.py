@@ -10,9 +10,9 @@ import optree
 import pytest
 
 import memcore
+from cases.checks import close
 from conftest import Backend
 from memcore.ops.window.positions import rope
-from op_cases.checks import close
 
 WORDS = memcore.ResidualStack(7, model=memcore.GRU(6, hidden_size=6), layers=1, tokens=True)
 GRU = memcore.GRU(3, hidden_size=4)

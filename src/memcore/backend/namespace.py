@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+
 import array_api_compat
 import numpy as np
 
 from memcore.backend.tree import tree_leaves, tree_map
 from memcore.types import Array, Dtype, Namespace, Tree
 
-namespace = array_api_compat.array_namespace
-"""``namespace(*arrays)``: the array-API namespace that the arrays share."""
+_OF_NUMPY = array_api_compat.array_namespace(np.zeros(()))
+
+
+def namespace(*arrays: Array) -> Namespace:
+    """The array-API namespace that the arrays share."""
+    # A step on NumPy asks dozens of times. A void dtype may be one of JAX's gradients of integers.
+    for x in arrays:
+        if type(x) is not np.ndarray or x.dtype.kind == "V":
+            return array_api_compat.array_namespace(*arrays)
+    return _OF_NUMPY if arrays else array_api_compat.array_namespace()
 
 
 def is_jax(*trees: Tree) -> bool:
     """Whether any leaf of the trees is a JAX array (or tracer). Never imports JAX."""
+    if "jax" not in sys.modules:
+        return False
     return any(array_api_compat.is_jax_array(leaf) for leaf in tree_leaves(trees))
 
 
@@ -33,14 +46,21 @@ def is_bool(x: Array) -> bool:
 
 
 def _has_kind(x: Array, kind: str) -> bool:
-    if is_bfloat16(x.dtype):
+    dtype = x.dtype
+    return _dtype_has_kind(namespace(x), dtype, kind)
+
+
+@functools.lru_cache(maxsize=256)
+def _dtype_has_kind(xp: Namespace, dtype: Dtype, kind: str) -> bool:
+    if is_bfloat16(dtype):
         return kind == "real floating"
-    return namespace(x).isdtype(x.dtype, kind)
+    return bool(xp.isdtype(dtype, kind))
 
 
 def is_bfloat16(dtype: Dtype) -> bool:
     """Whether a dtype is bfloat16, which is ml_dtypes' and unknown to NumPy's own questions."""
-    return str(dtype) == "bfloat16"
+    # A name is dear to make: of NumPy's dtypes only those of no kind of its own are asked for it.
+    return getattr(dtype, "kind", "V") == "V" and str(dtype) == "bfloat16"
 
 
 def state_dtype(xp: Namespace, dtype: Dtype) -> Dtype:

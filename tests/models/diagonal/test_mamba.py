@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 import memcore
+from cases.checks import close
 from conftest import Backend
 from golden_vectors import load
-from op_cases.checks import close
 
 
 @pytest.mark.parametrize("method", ["sequential", "fused"])

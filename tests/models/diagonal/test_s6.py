@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import memcore
+from cases.checks import close
 from conftest import Backend
 from golden_vectors import load
 from memcore.engine.call import Call
 from memcore.engine.methods import recur
 from memcore.engine.recurrence import Recurrence
-from op_cases.checks import close
 
 
 @pytest.mark.parametrize("method", ["sequential", "associative", "chunked", "fused"])

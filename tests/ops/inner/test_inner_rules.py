@@ -10,10 +10,10 @@ import numpy as np
 import optree
 import pytest
 
+from cases.checks import close
 from conftest import Backend
 from golden_vectors import load
 from memcore import ops
-from op_cases.checks import close
 
 MATRIX = {"q": "q", "k": "k", "v": "v", "rate": "eta", "keep": "alpha"}
 WINDOW = {"memory": "S", "k": "buf_k", "v": "buf_v", "gamma": "buf_gamma"}

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cases.checks import close
 from conftest import Backend
 from golden_vectors import load
 from memcore import ops
-from op_cases.checks import close
 
 NAMES = ("w0", "w1", "w2")
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cases.checks import close
 from conftest import Backend
 from golden_vectors import load
 from memcore import ops
-from op_cases.checks import close
 
 NAMES = {"q": "q", "k": "k", "v": "v", "rate": "theta", "momentum": "eta", "forget": "alpha"}
 GOLDEN = [f"titans_paper_{kind}{chunk}" for kind in ("linear", "mlp") for chunk in ("", "_chunk4")]

@@ -1,0 +1,53 @@
+"""What overflows stays in its segment."""
+
+from __future__ import annotations
+
+import numpy as np
+import optree
+import pytest
+
+from cases.checks import METHODS, close, drawn
+from conftest import Backend
+
+OVERFLOWING = [
+    "linear_attention",
+    "linear_attention_decay",
+    "linear_attention_channel_decay",
+    "linear_attention_normalised",
+    "delta_rule",
+    "delta_rule_decay",
+    "delta_rule_channel_decay",
+    "dplr_delta_rule",
+    "dplr_delta_rule_decay",
+    "mlstm",
+    "softmax",
+    "window_attention",
+    "window_attention_rope",
+    "window_attention_sinks",
+    "window_attention_grouped",
+]
+
+
+@pytest.mark.parametrize("size", [np.inf, 3e38, 1e25])
+@pytest.mark.parametrize("name", OVERFLOWING)
+def test_an_overflow_stays_in_its_segment(name: str, size: float, backend: Backend) -> None:
+    """At step 8 of a segment from 5 to 11, in keys and values: no other segment changes, nor the past."""
+    op, arrays, state, *_ = drawn(name, 17)
+    arrays = optree.tree_map(lambda x: x.astype(np.float32), arrays)
+    state = optree.tree_map(lambda x: x.astype(np.float32) if x.dtype.kind == "f" else x, state)
+    starts = np.isin(np.arange(17), (5, 12)) & np.ones((2, 1), bool)
+    bad = {n: x.copy() for n, x in arrays.items()}
+    for key in ("k", "v"):
+        if key in bad:
+            bad[key][0, 8] = size
+    with np.errstate(all="ignore"):
+        want = op.run(
+            *backend.asarray((arrays, state)), starts=backend.asarray(starts), method="sequential"
+        )
+        for method in (*METHODS[:3], "fused"):
+            how = {"starts": backend.asarray(starts), "method": method, "chunk_size": 8}
+            after, out = op.run(*backend.asarray((bad, state)), **how)
+            kept = np.r_[:8, 12:17]
+            close(np.asarray(out)[:, kept], np.asarray(want[1])[:, kept], 2e-5)
+            close(np.asarray(out)[1], np.asarray(want[1])[1], 2e-5)
+            close(after, want[0], 2e-5)
