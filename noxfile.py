@@ -31,6 +31,8 @@ GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "j
 # Everything else at the top of tests/ is the core's and runs in each of its sessions.
 NOT_CORE = [
     "adapters",
+    "convert/test_equinox.py",
+    "convert/test_flax.py",
     "devices",
     "tasks",
     "train",
@@ -162,10 +164,12 @@ def kernels(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("framework", ["equinox", "flax"], ids=["equinox", "flax"])
 def adapters(session: nox.Session, framework: str) -> None:
-    """One framework's adapter, with the other framework absent."""
+    """One framework's adapter, and its weights, with the other framework absent."""
     install(session, framework, ["test"])
     quick_compiles(session)
-    pytest(session, "--backend", "jax", paths=[f"tests/adapters/test_{framework}.py"])
+    folders = ("adapters", "convert")
+    paths = [f"tests/{folder}/test_{framework}.py" for folder in folders]
+    pytest(session, "--backend", "jax", paths=paths)
 
 
 @nox.session

@@ -31,6 +31,7 @@ from memcore.starts import valid_from_lengths as valid_from_lengths
 
 if TYPE_CHECKING:
     from memcore import compose as compose
+    from memcore import convert as convert
     from memcore import networks as networks
     from memcore import testing as testing
     from memcore.compose import *
@@ -40,6 +41,7 @@ __version__ = "0.1.0"
 
 _LATER = {
     "compose": "memcore.compose",
+    "convert": "memcore.convert",
     "networks": "memcore.networks",
     "testing": "memcore.testing",
 }
