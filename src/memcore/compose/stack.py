@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("stack")
@@ -65,7 +65,7 @@ class Stack(Model):
     def parts(self) -> dict[str, Model]:
         return {f"layer_{i}": model for i, model in enumerate(self.models)}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
         return {name: part.init(draw.child(name)) for name, part in self.parts.items()}
 

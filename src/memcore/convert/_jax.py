@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 
+from memcore.types import Array, Tree
 
-def leaves(tree: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+
+def leaves(tree: Tree) -> Iterator[tuple[tuple[str, ...], Array]]:
     """Floating point arrays and the names on the way to them."""
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if jax.dtypes.issubdtype(getattr(leaf, "dtype", bool), jax.numpy.inexact):

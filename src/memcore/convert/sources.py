@@ -6,11 +6,13 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+import numpy as np
 
 from memcore.cell import Model, Params
 from memcore.convert.weights import Take, Weights, flattened
 from memcore.engine.parameters import check_params
+from memcore.types import Tree, Value
 
 Table = dict[str, Take]
 """memcore's parameters by path, and what of the weights each is made of."""
@@ -43,7 +45,7 @@ SOURCES: dict[str, Source] = {}
 """Every class whose weights are known, or refused, by its dotted name."""
 
 
-def source(*names: str, **how: Any) -> Callable[[Build], Build]:
+def source(*names: str, **how: Value) -> Callable[[Build], Build]:
     """Decorator: what is below converts the classes of these names."""
 
     def add(build: Build) -> Build:
@@ -58,7 +60,7 @@ def refuse(name: str, differs: str) -> None:
     SOURCES[name] = Source(differs=differs)
 
 
-def from_weights(source: str, weights: Any, **settings: Any) -> tuple[Model, Params]:
+def from_weights(source: str, weights: Tree, **settings: Value) -> tuple[Model, Params]:
     """A model that computes what a layer of another library does, and its parameters.
 
     Args:
@@ -96,7 +98,7 @@ def _lookup(name: str) -> Source:
     return SOURCES[name]
 
 
-def _check_settings(name: str, build: Build, settings: Mapping[str, Any]) -> None:
+def _check_settings(name: str, build: Build, settings: Mapping[str, Value]) -> None:
     known = dict(list(inspect.signature(build).parameters.items())[1:])
     for setting in settings:
         if setting not in known:
@@ -107,7 +109,7 @@ def _check_settings(name: str, build: Build, settings: Mapping[str, Any]) -> Non
             raise TypeError(f"settings lacks {setting!r}, which the weights of {name} do not tell")
 
 
-def _named(found: Source, arrays: Mapping[str, Any]) -> dict[str, Any]:
+def _named(found: Source, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays under the names that the table knows."""
     for room in found.inside:
         start = room + found.between
@@ -120,7 +122,7 @@ def _named(found: Source, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-def _nest(flat: Mapping[str, Any]) -> Params:
+def _nest(flat: Mapping[str, np.ndarray]) -> Params:
     params: Params = {}
     for path, array in flat.items():
         *rooms, last = path.split("/")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from memcore.backend import to_numpy
+from memcore.types import Array, Tree
 
+Path = tuple[str, ...]
+"""The names on the way to an array."""
 Take = Callable[["Weights"], np.ndarray]
 """What makes one of memcore's parameters of another library's weights."""
 
@@ -130,7 +133,7 @@ def interleaved(take: Take, heads: int) -> Take:
     return put
 
 
-def flattened(weights: Any, between: str) -> dict[str, np.ndarray]:
+def flattened(weights: Tree, between: str) -> dict[str, np.ndarray]:
     """Arrays by name, from a flat mapping, a nested one or a module.
 
     Args:
@@ -147,7 +150,7 @@ def flattened(weights: Any, between: str) -> dict[str, np.ndarray]:
     return {between.join(path): _array(path, leaf) for path, leaf in _walk(weights, ())}
 
 
-def _walk(tree: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+def _walk(tree: Mapping[Any, Any], path: Path) -> Iterator[tuple[Path, Array]]:
     for key, value in tree.items():
         here = (*path, *(map(str, key) if isinstance(key, tuple) else (str(key),)))
         if isinstance(value, Mapping):
@@ -156,7 +159,7 @@ def _walk(tree: Mapping[Any, Any], path: tuple[str, ...]) -> Iterator[tuple[tupl
             yield here, value
 
 
-def _array(path: Sequence[str], leaf: Any) -> np.ndarray:
+def _array(path: Path, leaf: Array) -> np.ndarray:
     if hasattr(leaf, "detach"):  # torch, whose bfloat16 NumPy does not have
         leaf = leaf.detach().cpu()
         leaf = (leaf.float() if "bfloat16" in str(leaf.dtype) else leaf).numpy()
