@@ -32,6 +32,8 @@ GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "j
 NOT_CORE = [
     "adapters",
     "convert/test_equinox.py",
+    "convert/test_examples.py",
+    "convert/test_pages.py",
     "convert/test_flax.py",
     "devices",
     "tasks",
@@ -203,9 +205,10 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def readme(session: nox.Session) -> None:
-    """Every code block of the README."""
+    """Every code block of the README, the examples with weights of other packages, and their pages."""
     install(session, "all", ["test"])
-    pytest(session, "--backend", "jax", paths=["tests/test_readme.py"])
+    files = ["test_readme.py", "convert/test_examples.py", "convert/test_pages.py"]
+    pytest(session, "--backend", "jax", paths=[f"tests/{name}" for name in files])
 
 
 @nox.session
