@@ -3,9 +3,9 @@
     pip download --no-deps silero-vad
     python examples/convert/voice_activity.py silero_vad-6.2.3-py3-none-any.whl speech.wav
 
-The sound is a WAV file of 16 bits, mono, 16,000 samples a second. The weights are read from the wheel, which is
-neither installed nor imported. What each window of sound needs, a spectrum and four convolutions, looks at that
-window alone; only the LSTM remembers.
+The sound is a WAV file of 16 bits, mono, 16,000 samples a second. The weights are read from the wheel,
+which is neither installed nor imported. What each window of sound needs, a spectrum and four
+convolutions, looks at that window alone; only the LSTM remembers.
 """
 
 from __future__ import annotations

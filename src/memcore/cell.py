@@ -136,6 +136,7 @@ class Model:
         method: str = "auto",
         chunk_size: int | None = None,
         key: Key = None,
+        time_axis: int | None = None,
     ) -> tuple[State, Array]:
         """Run over a sequence.
 
@@ -152,6 +153,8 @@ class Model:
             chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto``
                 chooses if None).
             key: for dropout and noise (as for `init`); None means neither.
+            time_axis: where ``xs``, ``starts``, ``valid`` and ``ys`` have time, 0 for ``(T, B, ...)``;
+                None is behind the batch axes. States have the batch axes alone.
 
         Returns:
             ``(state, ys)`` with ``ys (..., T, out_features)`` in the dtype of ``xs``.
@@ -159,9 +162,8 @@ class Model:
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
-        state, ys = engine.run_model(
-            self, params, xs, state, Call(starts, valid, method, chunk_size, key)
-        )
+        call = Call(starts, valid, method, chunk_size, key)
+        state, ys = engine.run_model(self, params, xs, state, call, time_axis)
         return state, ys
 
     if not TYPE_CHECKING:

@@ -48,6 +48,44 @@ def starts_from_dones(dones: Array, previous: Array = None) -> Array:
     return xp.concat([first, dones[..., :-1]], axis=-1)[..., : dones.shape[-1]]
 
 
+def starts_from_next_step(dones: Array, previous: Array = None) -> tuple[Array, Array]:
+    """Starts, and the weights of a loss, from environments that reset themselves in the step after an end.
+
+    That is the mode ``NEXT_STEP`` of gymnasium's vector environments, their default since 1.0:
+
+    step       0  1  2  3  4  5
+    dones      0  1  0  0  0  0     the action of step 1 ended an episode
+    input      x0 x1 x2 y0 y1 y2    x2 is its last observation, y0 the first of the next one
+    starts     0  0  0  1  0  0     done at t: starts at t + 2
+    weights    1  1  0  1  1  1     the environment does not look at the action of step t + 1
+
+    The memory reads the last observation like any other; a policy learns nothing from its action there.
+
+    Args:
+        dones: ``(..., T)`` bool, or numbers that are 0 and 1.
+        previous: ``(..., 2)`` of the same kinds, the last two dones of the rollout before
+            (``dones[..., -2:]`` of it). None: no episode ended there.
+
+    Returns:
+        ``(starts, weights)``, both ``(..., T)``: bool, and float32 of 0 and 1.
+
+    Raises:
+        ValueError: a number is neither 0 nor 1, or a shape does not fit.
+        TypeError: an argument is of another kind.
+    """
+    dones = _with_axis("dones", as_flags("dones", dones), "(..., T)")
+    xp = namespace(dones)
+    shape = (*dones.shape[:-1], 2)
+    if previous is None:
+        before = xp.zeros(shape, dtype=xp.bool)
+    else:
+        before = _broadcast("previous", xp.asarray(as_flags("previous", previous)), shape)
+    ended = xp.concat([before, dones], axis=-1)
+    length = dones.shape[-1]
+    weights = xp.astype(~ended[..., 1:], xp.float32)[..., :length]
+    return ended[..., :length], weights
+
+
 def starts_from_segment_ids(segment_ids: Array, previous: Array = None) -> Array:
     """Starts where the number of the packed sequence changes.
 

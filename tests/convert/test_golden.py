@@ -15,15 +15,20 @@ GOLDEN: dict[str, tuple[str, dict[str, Any]]] = {
     "memax_attention_alibi": ("memax.Attention", {"window": 8, "position": "alibi"}),
     "memax_attention_none": ("memax.Attention", {"window": 8}),
     "memax_attention_rope": ("memax.Attention", {"window": 8, "position": "rope"}),
+    "memax_nmax": ("memax.NMax", {}),
     "memax_lru": ("memax.LRU", {}),
     "memax_lstm": ("memax.LSTM", {}),
     "memorax_linear_attention": ("memorax.LinearAttentionCell", {}),
     "memorax_lru": ("memorax.LRUCell", {}),
+    "memorax_mlstm": ("memorax.mLSTMCell", {}),
+    "memorax_shm": ("memorax.SHMCell", {}),
     "memorax_self_attention_alibi": ("memorax.SelfAttention", {"position": "alibi"}),
     "memorax_self_attention_rope": ("memorax.SelfAttention", {"position": "rope"}),
 }
 """The entry, the source, and the settings."""
-NO_MODEL_YET = {"memax_linear_recurrent", "memax_nmax", "memax_pspherical", "memax_spherical"}
+NO_MODEL_YET = {"memax_linear_recurrent", "memax_pspherical", "memax_spherical"}
+GOES_ON = {"memorax_mlstm"}
+"""Its convolution reads across starts: behind them it is another model's."""
 
 
 def weights(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -33,6 +38,16 @@ def weights(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def starts(arrays: dict[str, Any]) -> Any:
     return next((arrays[name] for name in ("in/start", "in/done") if name in arrays), None)
+
+
+def comparable(name: str, arrays: dict[str, Any]) -> Any:
+    """Which steps, ``(B, T)``."""
+    first = starts(arrays)
+    if name not in GOES_ON:
+        return np.ones(arrays["out/y"].shape[:2], bool)
+    seen = np.cumsum(first, axis=-1) == first[:, :1]
+    assert seen.sum() > 6
+    return seen
 
 
 def converted(name: str, arrays: dict[str, Any]) -> tuple[Any, Any]:
@@ -47,7 +62,8 @@ def test_outputs_are_those_of_the_library(name: str, backend: Any, x64: None) ->
     xs, s = backend.asarray((arrays["in/x"], starts(arrays)))
     ys = backend.to_numpy(model.apply(backend.asarray(params), xs, starts=s)[1])
     exact = entry["tolerance"]["float64_impl"]
-    np.testing.assert_allclose(ys, arrays["out/y"], rtol=0, atol=exact or 1e-5)
+    seen = comparable(name, arrays)
+    np.testing.assert_allclose(ys[seen], arrays["out/y"][seen], rtol=0, atol=exact or 1e-5)
 
 
 @pytest.mark.backend("numpy")
@@ -58,10 +74,12 @@ def test_step_by_step_as_well(name: str) -> None:
     _, arrays = load(name)
     model, params = converted(name, arrays)
     state, first = memcore.initial_state(model, params, (2,)), starts(arrays)
+    seen = comparable(name, arrays)
     for t in range(5):
         start = None if first is None else first[:, t]
         state, y = memcore.step(model, params, state, arrays["in/x"][:, t], start=start)
-        np.testing.assert_allclose(y, arrays["out/y"][:, t], rtol=0, atol=1e-5)
+        want = arrays["out/y"][:, t][seen[:, t]]
+        np.testing.assert_allclose(y[seen[:, t]], want, rtol=0, atol=1e-5)
 
 
 @pytest.mark.backend("numpy")

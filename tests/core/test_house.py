@@ -63,7 +63,7 @@ def test_arrows_point_down() -> None:
 
 
 def test_jax_has_its_own_rooms() -> None:
-    own = {"backend", "train", "testing"}
+    own = {"backend", "train", "testing", "rl"}
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in ROOT.rglob("*.py")

@@ -19,6 +19,7 @@ from memcore.convert.weights import (
 )
 from memcore.models.diagonal.lru import LRU
 from memcore.models.gated.lstm import LSTM
+from memcore.models.semiring.n_max import NMax
 from memcore.models.window.attention import Attention
 
 INNER = "algebra.algebra"
@@ -41,6 +42,13 @@ def lstm(w: Weights) -> tuple[Model, Table]:
         "hidden/kernel": beside(*(turned(f"{INNER}.U_{gate}.weight") for gate in "ifco")),
         "hidden/bias": zeros(4 * size),
     }
+
+
+@source("memax.NMax")
+def n_max(w: Weights) -> tuple[Model, Table]:
+    """Its gate g takes no part in what it computes."""
+    w.ignore("g.layers_0.weight", "g.layers_0.bias")
+    return NMax(*w.shape(f"{INNER}.decay", 1)), {"decay": same(f"{INNER}.decay")}
 
 
 @source("memax.Attention", told={"window": "window_size", "position": "positional_embedding"})

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from memcore.cell import Model
 from memcore.convert.sources import Table, refuse, source
-from memcore.convert.weights import Weights, flat, reshaped, same, turned, zeros
+from memcore.convert.weights import Take, Weights, flat, reshaped, same, turned, zeros
 from memcore.models.diagonal.lru import LRU
 from memcore.models.matrix.linear_attention import LinearAttention
+from memcore.models.matrix.mlstm import MLSTM
+from memcore.models.matrix.shm import SHM
 from memcore.models.window.attention import Attention
 
 FLAX = {"between": "/", "inside": ("params", "cell")}
@@ -54,6 +58,60 @@ def self_attention(
         "output/kernel": reshaped("output_projection/kernel", heads * size, width),
         "output/bias": same("output_projection/bias"),
     }
+
+
+@source("memorax.SHMCell", **FLAX, also={"vc": "v_c", "output": "output_projection"})
+def shm(w: Weights) -> tuple[Model, Table]:
+    (width, size), (rows, _) = w.shape("key/kernel"), w.shape("theta_table")
+    names = {"value": "value", "key": "key", "query": "query", "calibration": "v_c"}
+    return SHM(width, size, rows), {
+        "norm/scale": same("ln/scale"),
+        "norm/bias": same("ln/bias"),
+        **{f"{ours}/kernel": same(f"{theirs}/kernel") for ours, theirs in names.items()},
+        "strength/kernel": same("eta/kernel"),
+        "theta": same("theta_table"),
+        "output/kernel": same("output_projection/kernel"),
+        "output/bias": same("output_projection/bias"),
+    }
+
+
+@source("memorax.mLSTMCell", **FLAX)
+def mlstm(w: Weights) -> tuple[Model, Table]:
+    """Its gates' rows are ordered (head, q k v, channel), memcore's (q k v, head, channel)."""
+    (width, columns), heads = w.shape("up_projection/kernel"), w.shape("f_gate/kernel")[1]
+    inner = columns // 2
+    if inner % width:
+        raise ValueError(
+            f"weights['up_projection/kernel'] has {columns} columns, expected a multiple of {2 * width}, "
+            "twice the width"
+        )
+
+    def gate(name: str) -> Take:
+        def rows(w: Weights) -> np.ndarray:
+            kernel = np.reshape(w[f"{name}/kernel"], (heads, 3, -1, heads))
+            return np.reshape(np.moveaxis(kernel, 1, 0), (3 * inner, heads))
+
+        return rows
+
+    conv, block = w.shape("causal_conv/kernel", 3)[0], w.shape("query/kernel", 3)[1]
+    return MLSTM(width, heads, inner // width, conv, block), {
+        "up/kernel": same("up_projection/kernel"),
+        "conv/kernel": reshaped("causal_conv/kernel", conv, inner),
+        "conv/bias": same("causal_conv/bias"),
+        **{f"{name}/kernel": blocks(f"{name}/kernel") for name in ("query", "key", "value")},
+        "input_gate/kernel": gate("i_gate"),
+        "input_gate/bias": same("i_gate/bias"),
+        "forget_gate/kernel": gate("f_gate"),
+        "forget_gate/bias": same("f_gate/bias"),
+        "norm/scale": lambda w: 1 + w["norm/weight"],
+        "skip": same("learnable_skip"),
+        "down/kernel": same("output_projection/kernel"),
+    }
+
+
+def blocks(name: str) -> Take:
+    """Blocks that were multiplied from the left."""
+    return lambda w: np.swapaxes(w[name], -1, -2)
 
 
 refuse(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memcore.backend import (
@@ -34,6 +35,7 @@ from memcore.engine.parameters import check_params
 from memcore.engine.parts import Parts, signature
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.state import compute_dtype, memory_like
+from memcore.engine.time_axis import from_last, to_last
 from memcore.types import Array, Key, Params, Starts, State, Tree
 
 if TYPE_CHECKING:
@@ -41,10 +43,15 @@ if TYPE_CHECKING:
 
 
 def run_model(
-    model: Model, params: Params, xs: Array, state: State, call: Call
+    model: Model, params: Params, xs: Array, state: State, call: Call, time_axis: int | None = None
 ) -> tuple[Tree, ...]:
     """Check, contain what is not finite, and run; on JAX inside one module-level ``jax.jit``."""
     check_model(model)
+    if time_axis is not None:
+        xs, starts, valid = to_last(model, xs, call.starts, call.valid, time_axis)
+        call = replace(call, starts=starts, valid=valid)
+        state, ys, *states = run_model(model, params, xs, state, call)
+        return (state, from_last(model, ys, time_axis), *states)
     check_method(model, call.method, call.chunk_size, call.return_states)
     check_params(model, params)
     statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
@@ -247,6 +254,7 @@ def scan(
     method: str = "auto",
     chunk_size: int | None = None,
     return_states: bool | int = False,
+    time_axis: int | None = None,
 ) -> tuple[Tree, ...]:
     """Run a model over a sequence, and keep states on the way if asked.
 
@@ -264,6 +272,8 @@ def scan(
             if None).
         return_states: whether to return states as well: True after each step, n after steps n, 2n, ...
             With True not by ``fused``, which keeps none (a linear recurrence does).
+        time_axis: where ``xs``, ``starts``, ``valid`` and ``ys`` have time, 0 for ``(T, B, ...)``; None is
+            behind the batch axes. States have the batch axes alone, and then their time.
 
     Returns:
         ``(state, ys)``, the last state and ``ys (..., T, out_features)``; with ``return_states``
@@ -273,4 +283,4 @@ def scan(
         ValueError, TypeError: an argument does not fit; the message names it.
     """
     call = Call(starts, valid, method, chunk_size, None, return_states)  # type: ignore[arg-type]
-    return run_model(model, params, xs, state, call)
+    return run_model(model, params, xs, state, call, time_axis)
