@@ -13,7 +13,7 @@ from flax import linen, nnx
 from convert.frameworks import check
 from memcore.convert import SOURCES, from_weights
 
-CELLS = ["GRUCell", "LSTMCell", "OptimizedLSTMCell"]
+CELLS = ["SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell"]
 
 
 def test_every_source_is_here() -> None:
@@ -54,3 +54,10 @@ def test_nnx(kind: str) -> None:
     check(f"flax.nnx.{kind}", cell, cell, carry)
     check(f"flax.nnx.{kind}", nnx.state(cell), cell, carry)
     check(f"flax.nnx.{kind}", nnx.to_pure_dict(nnx.state(cell, nnx.Param)), cell, carry)
+
+
+def test_a_residual_cell() -> None:
+    cell = nnx.SimpleCell(3, 4, residual=True, rngs=nnx.Rngs(0))
+    carry = cell.initialize_carry((3,), nnx.Rngs(0))
+    check("flax.nnx.SimpleCell", cell, cell, carry)
+    check("flax.nnx.SimpleCell", nnx.state(cell), cell, carry, residual=True)

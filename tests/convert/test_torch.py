@@ -18,17 +18,17 @@ NETWORKS = {
         kind,
         {"num_layers": layers, "bidirectional": both, "bias": bias},
     )
-    for kind in ("GRU", "LSTM")
+    for kind in ("RNN", "GRU", "LSTM")
     for layers in (1, 3)
     for both in (False, True)
     for bias in (True, False)
 }
-CELLS = ("GRUCell", "LSTMCell")
+CELLS = ("RNNCell", "GRUCell", "LSTMCell")
 
 
 def test_every_source_is_here() -> None:
     known = {name for name in SOURCES if name.startswith("torch.")}
-    assert known == {f"torch.nn.{kind}" for kind in ("GRU", "LSTM", *CELLS)}
+    assert known == {f"torch.nn.{kind}" for kind in ("RNN", "GRU", "LSTM", *CELLS)}
 
 
 @pytest.fixture
@@ -66,6 +66,16 @@ def test_a_cell(kind: str, bias: bool, torch: Any) -> None:
             h = theirs(xs[:, t], h)
             want = h[0] if isinstance(h, tuple) else h
             np.testing.assert_allclose(ys[:, t], want.numpy(), rtol=0, atol=1e-12)
+
+
+def test_a_module_tells_its_nonlinearity(torch: Any) -> None:
+    theirs = torch.nn.RNN(3, 4, nonlinearity="relu", batch_first=True)
+    model, params = from_weights("torch.nn.RNN", theirs)
+    assert model == memcore.Elman(3, 4, "relu")
+    assert from_weights("torch.nn.RNN", theirs.state_dict(), nonlinearity="relu")[0] == model
+    xs = torch.randn(2, 9, 3)
+    ys = model.apply(params, xs.numpy())[1]
+    np.testing.assert_allclose(ys, theirs(xs)[0].detach().numpy(), rtol=0, atol=1e-5)
 
 
 def test_what_the_library_has_and_memcore_has_not(torch: Any) -> None:

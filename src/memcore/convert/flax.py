@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from memcore.cell import Model
 from memcore.convert.sources import Table, refuse, source
 from memcore.convert.weights import Weights, beside, same, zeros
+from memcore.models.gated.elman import Elman
 from memcore.models.gated.gru import GRU
 from memcore.models.gated.lstm import LSTM
 
@@ -70,6 +73,27 @@ def nnx_optimized_lstm_cell(w: Weights) -> tuple[Model, Table]:
         "input/bias": zeros(rows),
         "hidden/kernel": same("dense_h.kernel"),
         "hidden/bias": same("dense_h.bias"),
+    }
+
+
+@source("flax.linen.SimpleCell", **LINEN)
+def simple_cell(w: Weights, *, residual: bool = False) -> tuple[Model, Table]:
+    return _elman(w, "i/kernel", "i/bias", "h/kernel", residual)
+
+
+@source("flax.nnx.SimpleCell", **NNX, told={"residual": "residual"})
+def nnx_simple_cell(w: Weights, *, residual: bool = False) -> tuple[Model, Table]:
+    return _elman(w, "dense_i.kernel", "dense_i.bias", "dense_h.kernel", residual)
+
+
+def _elman(w: Weights, kernel: str, bias: str, hidden: str, residual: bool) -> tuple[Model, Table]:
+    """A residual ``tanh(... + h)`` is an identity in the recurrent matrix."""
+    width, size = w.shape(kernel)
+    add = float(residual) * np.eye(size)
+    return Elman(width, size), {
+        "input/kernel": same(kernel),
+        "input/bias": same(bias),
+        "hidden/kernel": lambda w: w[hidden] + add.astype(w.dtype()),
     }
 
 

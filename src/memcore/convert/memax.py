@@ -6,19 +6,30 @@ Its ``set_actions`` and ``semigroups`` keep their arrays behind a wrapper for re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from memcore.cell import Model
 from memcore.convert.sources import Table, refuse, source
 from memcore.convert.weights import (
+    Take,
     Weights,
     beside,
     identity,
     interleaved,
+    minus,
     same,
     turned,
     zeros,
 )
+from memcore.models.dense.spherical import Spherical
+from memcore.models.diagonal.ffm import FFM
+from memcore.models.diagonal.linear_rnn import LinearRNN
 from memcore.models.diagonal.lru import LRU
+from memcore.models.gated.elman import Elman
+from memcore.models.gated.gru import GRU
+from memcore.models.gated.ind_rnn import IndRNN
 from memcore.models.gated.lstm import LSTM
+from memcore.models.gated.mgu import MGU
 from memcore.models.semiring.n_max import NMax
 from memcore.models.window.attention import Attention
 
@@ -42,6 +53,96 @@ def lstm(w: Weights) -> tuple[Model, Table]:
         "hidden/kernel": beside(*(turned(f"{INNER}.U_{gate}.weight") for gate in "ifco")),
         "hidden/bias": zeros(4 * size),
     }
+
+
+@source("memax.GRU")
+def gru(w: Weights) -> tuple[Model, Table]:
+    """Its update gate writes the new state, memcore's keeps the old one: the other sign."""
+
+    def gates(room: str, take: Callable[[str], Take], leaf: str) -> Take:
+        r, z, h = (take(f"{INNER}.{room}_{gate}.{leaf}") for gate in "rzh")
+        return beside(r, minus(z), h)
+
+    size, width = w.shape(f"{INNER}.W_h.weight")
+    return GRU(width, size, "before"), {
+        "input/kernel": gates("W", turned, "weight"),
+        "input/bias": gates("W", same, "bias"),
+        "hidden/kernel": gates("U", turned, "weight"),
+    }
+
+
+@source("memax.MGU")
+def mgu(w: Weights) -> tuple[Model, Table]:
+    size, width = w.shape(f"{INNER}.W_h.weight")
+    return MGU(width, size), {
+        "input/kernel": beside(*(turned(f"{INNER}.W_{gate}.weight") for gate in "fh")),
+        "input/bias": beside(*(same(f"{INNER}.W_{gate}.bias") for gate in "fh")),
+        "hidden/kernel": beside(*(turned(f"{INNER}.U_{gate}.weight") for gate in "fh")),
+    }
+
+
+@source("memax.Elman")
+def elman(w: Weights, *, activation: str = "tanh") -> tuple[Model, Table]:
+    size, width = w.shape("W_h.weight")
+    return Elman(width, size, activation), {
+        "input/kernel": turned("W_h.weight"),
+        "input/bias": same(f"{INNER}.U_h.bias"),
+        "hidden/kernel": turned(f"{INNER}.U_h.weight"),
+    }
+
+
+@source("memax.IndRNN")
+def ind_rnn(w: Weights) -> tuple[Model, Table]:
+    """It has no projection in."""
+    [size] = w.shape(f"{INNER}.bias", 1)
+    return IndRNN(size, size), {
+        "input/kernel": identity(size),
+        "input/bias": same(f"{INNER}.bias"),
+        "u": same(f"{INNER}.recurrent_kernel"),
+    }
+
+
+@source("memax.LinearRecurrent", told={"in_features": "recurrent_size"})
+def linear_recurrent(w: Weights, *, in_features: int) -> tuple[Model, Table]:
+    """A running sum, without parameters."""
+    return LinearRNN(in_features, in_features, gates=False), {
+        "impulse/kernel": identity(in_features),
+        "impulse/bias": zeros(in_features),
+    }
+
+
+@source("memax.FFM")
+def ffm(w: Weights) -> tuple[Model, Table]:
+    traces, width = w.shape("pre.weight")
+    names = {"pre": "pre", "gate_in.linear": "input_gate", "gate_out.linear": "output_gate"}
+    names["mix"] = "mix"
+    return FFM(width, traces, *w.shape(f"{INNER}.params_1", 1)), {
+        **{f"{ours}/kernel": turned(f"{theirs}.weight") for theirs, ours in names.items()},
+        **{f"{ours}/bias": same(f"{theirs}.bias") for theirs, ours in names.items()},
+        "skip/kernel": identity(width),
+        "skip/bias": zeros(width),
+        "alpha": same(f"{INNER}.params_0"),
+        "omega": same(f"{INNER}.params_1"),
+    }
+
+
+def _sphere(w: Weights, project: str, initial: str, product: bool) -> tuple[Model, Table]:
+    width, [size] = w.shape(f"{project}.weight")[1], w.shape(initial, 1)
+    return Spherical(width, size, product), {
+        "angles/kernel": turned(f"{project}.weight"),
+        "angles/bias": same(f"{project}.bias"),
+        "initial": same(initial),
+    }
+
+
+@source("memax.Spherical")
+def spherical(w: Weights) -> tuple[Model, Table]:
+    return _sphere(w, f"{INNER}.project", f"{INNER}.initial_state", False)
+
+
+@source("memax.PSpherical")
+def p_spherical(w: Weights) -> tuple[Model, Table]:
+    return _sphere(w, "project", "initial_vector", True)
 
 
 @source("memax.NMax")

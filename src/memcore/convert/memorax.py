@@ -7,7 +7,11 @@ import numpy as np
 from memcore.cell import Model
 from memcore.convert.sources import Table, refuse, source
 from memcore.convert.weights import Take, Weights, flat, reshaped, same, turned, zeros
+from memcore.models.diagonal.ffm import FFM
 from memcore.models.diagonal.lru import LRU
+from memcore.models.diagonal.min_gru import MinGRU
+from memcore.models.diagonal.s5 import S5
+from memcore.models.gated.rtu import RTU
 from memcore.models.matrix.linear_attention import LinearAttention
 from memcore.models.matrix.mlstm import MLSTM
 from memcore.models.matrix.shm import SHM
@@ -57,6 +61,55 @@ def self_attention(
         **{f"{name}/bias": flat(f"{name}/bias") for name in inside},
         "output/kernel": reshaped("output_projection/kernel", heads * size, width),
         "output/bias": same("output_projection/bias"),
+    }
+
+
+@source("memorax.S5Cell", **FLAX)
+def s5(w: Weights, *, discretisation: str = "zoh") -> tuple[Model, Table]:
+    """Every state stands for itself: there are no conjugate pairs."""
+    size, width, _ = w.shape("b", 3)
+    model = S5(width, size, conjugate=False, discretisation=discretisation)
+    parts = {f"{c}_{part}": (c, i) for c in "bc" for i, part in enumerate(("re", "im"))}
+    return model, {
+        "lambda_re": same("lambda_real"),
+        "lambda_im": same("lambda_imag"),
+        "log_step": flat("log_step"),
+        **{ours: part(*theirs) for ours, theirs in parts.items()},
+        "d": same("d"),
+    }
+
+
+def part(name: str, index: int) -> Take:
+    """The real or the imaginary half of a matrix that is multiplied from the left."""
+    return lambda w: w[name][..., index].T
+
+
+@source("memorax.MinGRUCell", **FLAX)
+def min_gru(w: Weights) -> tuple[Model, Table]:
+    table = {"update/kernel": same("z/kernel"), "candidate/kernel": same("h/kernel")}
+    return MinGRU(*w.shape("z/kernel")), table
+
+
+@source("memorax.RTUCell", **FLAX)
+def rtu(w: Weights) -> tuple[Model, Table]:
+    size, width = w.shape("B_real")
+    return RTU(width, size), {
+        "nu_log": same("nu_log"),
+        "theta_log": same("theta_log"),
+        "a/kernel": turned("B_real"),
+        "b/kernel": turned("B_imag"),
+    }
+
+
+@source("memorax.FFMCell", **FLAX, also={"a": "alpha", "b": "omega"})
+def ffm(w: Weights) -> tuple[Model, Table]:
+    """Its alpha is the log of the decay, clipped from above at -1e-8; its norm stands before the gate."""
+    width, traces = w.shape("pre/kernel")
+    names = ("pre", "input_gate", "output_gate", "mix", "skip")
+    return FFM(width, traces, *w.shape("omega", 1), norm_first=True, eps=1e-6), {
+        **{f"{n}/{leaf}": same(f"{n}/{leaf}") for n in names for leaf in ("kernel", "bias")},
+        "alpha": lambda w: np.minimum(w["alpha"], -1e-8),
+        "omega": same("omega"),
     }
 
 

@@ -9,11 +9,14 @@ from memcore.compose.bidirectional import Bidirectional
 from memcore.compose.stack import Stack
 from memcore.convert.sources import Table, source
 from memcore.convert.weights import Weights, bias, turned
+from memcore.models.gated.elman import Elman
 from memcore.models.gated.gru import GRU
 from memcore.models.gated.lstm import LSTM
 
 Make = Callable[[int, int], Model]
 """``(in_features, hidden_size)`` to the model."""
+Convert = Callable[[Weights, Make, str], tuple[Model, Table]]
+"""Of one layer in one direction, by the end of its weights' names."""
 
 
 def cell(w: Weights, make: Make, suffix: str = "") -> tuple[Model, Table]:
@@ -28,20 +31,27 @@ def cell(w: Weights, make: Make, suffix: str = "") -> tuple[Model, Table]:
     return make(width, w.shape(f"weight_hh{suffix}")[1]), table
 
 
-def layer(w: Weights, make: Make, number: int) -> tuple[Model, Table]:
+def elman_cell(w: Weights, make: Make, suffix: str = "") -> tuple[Model, Table]:
+    """As `cell`, for a model whose two biases are one."""
+    model, table = cell(w, make, suffix)
+    ours, theirs = table["input/bias"], table.pop("hidden/bias")
+    return model, {**table, "input/bias": lambda w: ours(w) + theirs(w)}
+
+
+def layer(w: Weights, make: Make, number: int, convert: Convert) -> tuple[Model, Table]:
     """One layer, in both directions where there are weights for the other one."""
-    model, ahead = cell(w, make, f"_l{number}")
+    model, ahead = convert(w, make, f"_l{number}")
     if f"weight_ih_l{number}_reverse" not in w:
         return model, ahead
-    behind = cell(w, make, f"_l{number}_reverse")[1]
+    behind = convert(w, make, f"_l{number}_reverse")[1]
     table = {f"forward/{path}": take for path, take in ahead.items()}
     return Bidirectional(model), table | {f"backward/{path}": take for path, take in behind.items()}
 
 
-def network(w: Weights, make: Make) -> tuple[Model, Table]:
+def network(w: Weights, make: Make, convert: Convert = cell) -> tuple[Model, Table]:
     """All layers, as a `Stack` where there are several."""
     count = sum(name.startswith("weight_ih_l") and name[11:].isdigit() for name in w)
-    layers = [layer(w, make, number) for number in range(max(count, 1))]
+    layers = [layer(w, make, number, convert) for number in range(max(count, 1))]
     if len(layers) == 1:
         return layers[0]
     tables = enumerate(table for _, table in layers)
@@ -67,3 +77,13 @@ def gru_cell(w: Weights) -> tuple[Model, Table]:
 @source("torch.nn.LSTMCell")
 def lstm_cell(w: Weights) -> tuple[Model, Table]:
     return cell(w, LSTM)
+
+
+@source("torch.nn.RNN", told={"nonlinearity": "nonlinearity"})
+def rnn(w: Weights, *, nonlinearity: str = "tanh") -> tuple[Model, Table]:
+    return network(w, lambda width, size: Elman(width, size, nonlinearity), elman_cell)
+
+
+@source("torch.nn.RNNCell", told={"nonlinearity": "nonlinearity"})
+def rnn_cell(w: Weights, *, nonlinearity: str = "tanh") -> tuple[Model, Table]:
+    return elman_cell(w, lambda width, size: Elman(width, size, nonlinearity))

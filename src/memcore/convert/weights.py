@@ -48,8 +48,9 @@ class Weights:
         return found
 
     def dtype(self) -> np.dtype[Any]:
-        """That of the first array."""
-        return next(iter(self._arrays.values())).dtype
+        """That of the first array; float32 where there is none."""
+        found = next(iter(self._arrays.values()), None)
+        return np.dtype("float32") if found is None else found.dtype
 
     def ignore(self, *names: str) -> None:
         """Arrays that the class holds and does not use."""
