@@ -116,7 +116,8 @@ def ffm(w: Weights) -> tuple[Model, Table]:
     traces, width = w.shape("pre.weight")
     names = {"pre": "pre", "gate_in.linear": "input_gate", "gate_out.linear": "output_gate"}
     names["mix"] = "mix"
-    return FFM(width, traces, *w.shape(f"{INNER}.params_1", 1)), {
+    [contexts] = w.shape(f"{INNER}.params_1", 1)
+    return FFM(width, traces, contexts), {
         **{f"{ours}/kernel": turned(f"{theirs}.weight") for theirs, ours in names.items()},
         **{f"{ours}/bias": same(f"{theirs}.bias") for theirs, ours in names.items()},
         "skip/kernel": identity(width),

@@ -106,7 +106,8 @@ def ffm(w: Weights) -> tuple[Model, Table]:
     """Its alpha is the log of the decay, clipped from above at -1e-8; its norm stands before the gate."""
     width, traces = w.shape("pre/kernel")
     names = ("pre", "input_gate", "output_gate", "mix", "skip")
-    return FFM(width, traces, *w.shape("omega", 1), norm_first=True, eps=1e-6), {
+    [contexts] = w.shape("omega", 1)
+    return FFM(width, traces, contexts, norm_first=True, eps=1e-6), {
         **{f"{n}/{leaf}": same(f"{n}/{leaf}") for n in names for leaf in ("kernel", "bias")},
         "alpha": lambda w: np.minimum(w["alpha"], -1e-8),
         "omega": same("omega"),
@@ -171,4 +172,9 @@ refuse(
     "memorax.MambaCell",
     "its RMSNorm adds the width to the mean square, where an epsilon belongs, and is applied before the "
     "gate; and its convolution forgets its window between two calls",
+)
+refuse(
+    "memorax.sLSTMCell",
+    "its input and forget gates read a convolution of a projection of the inputs, the others the projection, "
+    "and a norm and a projection follow; the SLSTM here is the recurrence inside, whose gates read inputs",
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memcore.backend import to_numpy
-from memcore.types import Array, Tree
+from memcore.types import Array, Dtype, Tree
 
 Path = tuple[str, ...]
 """The names on the way to an array."""
@@ -47,7 +47,7 @@ class Weights:
             )
         return found
 
-    def dtype(self) -> np.dtype[Any]:
+    def dtype(self) -> Dtype:
         """That of the first array; float32 where there is none."""
         found = next(iter(self._arrays.values()), None)
         return np.dtype("float32") if found is None else found.dtype
