@@ -159,8 +159,8 @@ class Model:
             )
 
     def labels(self, params: Params) -> Tree:
-        """What each parameter is: ``"recurrence"``, ``"matrix"``, ``"bias"`` or ``"scale"``, as its draw
-        or its name says.
+        """What each parameter is: ``"recurrence"``, ``"matrix"``, ``"bias"``, ``"scale"``, or ``"memory"``
+        for the weights at starts of a memory that is trained while it reads; as its draw or name says.
 
         For optax masks: recurrences want no weight decay and often a smaller learning rate.
 

@@ -63,11 +63,6 @@ class RotRNN(RuleCell):
             )
 
     @property
-    def planes(self) -> int:
-        """Planes of a head."""
-        return self.state_size // self.heads // 2
-
-    @property
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence(rank=2)
 
@@ -86,31 +81,28 @@ class RotRNN(RuleCell):
         }
 
     def initial_state(self, params: Params) -> State:
-        return tuple(np.zeros((self.heads, self.planes)) for _ in range(2))
+        planes = self.state_size // self.heads // 2
+        return tuple(np.zeros((self.heads, planes)) for _ in range(2))
 
     def embed(self, params: Params, x: Array) -> Inputs:
         xp = namespace(x)
         dtype = state_dtype(xp, x.dtype)
         p = {name: xp.astype(value, dtype, copy=False) for name, value in params.items()}
         log_gamma = -xp.exp(p["gamma_log"])[:, None]
-        gamma = xp.exp(log_gamma)
-        # 1 - gamma^2, without what gamma near 1 would cancel.
-        norm = -xp.expm1(2 * log_gamma)[:, :, None] / xp.sum(
-            p["b"] ** 2, axis=(1, 2), keepdims=True
-        )
+        energy = xp.sum(p["b"] ** 2, axis=(1, 2))[:, None]
+        norm = xp.sqrt(-xp.expm1(2 * log_gamma) / energy)  # 1 - gamma^2 without cancellation
         basis = exponential(p["m"] - p["m"].mT)
-        b = xp.moveaxis(xp.sqrt(norm) * p["b"] @ basis, 0, 1)
+        b = xp.moveaxis((norm[..., None] * p["b"]) @ basis, 0, 1)
         u = wide(x) @ xp.reshape(b, (self.in_features, self.state_size))
-        pairs = xp.reshape(u, (*x.shape[:-1], self.heads, self.planes, 2))
-        shape = (*(1,) * (x.ndim - 1), self.heads, self.planes)
+        pairs = xp.reshape(u, (*x.shape[:-1], *p["theta"].shape, 2))
+        gamma, front = xp.exp(log_gamma), (1,) * (x.ndim - 1)
         waves = (xp.cos(p["theta"]), xp.sin(p["theta"]))
+        c = xp.reshape(basis.mT @ p["c"], (*front, self.state_size, self.in_features))
         return {
-            "a": tuple(xp.reshape(gamma * wave, shape) for wave in waves),
+            "a": tuple(xp.reshape(gamma * wave, (*front, *wave.shape)) for wave in waves),
             "b": (pairs[..., 0], pairs[..., 1]),
             "x": x,
-            "c": xp.reshape(
-                basis.mT @ p["c"], (*(1,) * (x.ndim - 1), self.state_size, self.in_features)
-            ),
+            "c": c,
         }
 
     def output(self, params: Params, read: Reads, inputs: Inputs) -> Array:

@@ -74,5 +74,5 @@ class Spherical(Memoroid):
 
 
 def _unit(v: Array) -> Array:
-    xp = namespace(v)
+    xp, v = namespace(v), wide(v)
     return v / xp.sqrt(xp.sum(v * v))

@@ -10,22 +10,13 @@ import numpy as np
 from memcore.backend import as_draw, namespace, state_dtype
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import choice, count, flag, number
+from memcore.layers.state_space import bilinear, hippo_n, zero_order_hold
 from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.linear.numbers import COMPLEX
 from memcore.ops.rule import RuleCell
 from memcore.registry import register
 from memcore.types import Dtype, Reads
-
-
-def hippo_n(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues, by rising imaginary part, and eigenvectors of the normal part of HiPPO-LegS."""
-    n = np.arange(size)
-    root = np.sqrt(2 * n + 1)
-    skew = np.tril(-root[:, None] * root / 2, -1)
-    skew = skew - skew.T
-    imaginary, vectors = np.linalg.eigh(-1j * skew)
-    return -0.5 + 1j * imaginary, vectors
 
 
 @register("s5")
@@ -104,28 +95,14 @@ class S5(RuleCell):
     def initial_state(self, params: Params) -> State:
         return (np.zeros(self.state_size), np.zeros(self.state_size))
 
-    def _discrete(self, re: Array, im: Array, step: Array) -> tuple[tuple[Array, Array], ...]:
-        """a, and what B is multiplied with."""
-        xp, x, y = namespace(step), re * step, im * step
-        if self.discretisation == "bilinear":
-            down = (1 - x / 2) ** 2 + (y / 2) ** 2
-            inverse = ((1 - x / 2) / down, y / 2 / down)
-            a = COMPLEX.act(inverse, (1 + x / 2, y / 2))
-            return a, (step * inverse[0], step * inverse[1])
-        radius = xp.exp(x)
-        a = (radius * xp.cos(y), radius * xp.sin(y))
-        # a - 1 without cancellation, and by Lambda: times its conjugate, by its square.
-        less = (xp.expm1(x) * xp.cos(y) - 2 * xp.sin(y / 2) ** 2, a[1])
-        square = re**2 + im**2
-        return a, COMPLEX.pull((re / square, im / square), less)
-
     def embed(self, params: Params, x: Array) -> Inputs:
         xp = namespace(x)
         names = ("lambda_re", "lambda_im", "log_step")
         re, im, log_step = (
             xp.astype(params[n], state_dtype(xp, x.dtype), copy=False) for n in names
         )
-        a, factor = self._discrete(re, im, xp.exp(log_step))
+        discretise = bilinear if self.discretisation == "bilinear" else zero_order_hold
+        a, factor = discretise((re, im), xp.exp(log_step))
         shape = (*(1,) * (x.ndim - 1), self.state_size)
         b = tuple(wide(x @ xp.astype(params[n], x.dtype, copy=False)) for n in ("b_re", "b_im"))
         constant = tuple(xp.reshape(part, shape) for part in a)
