@@ -31,6 +31,10 @@ GROUPS = {"numpy": ["test", "torch"], "array_api_strict": ["test", "strict"], "j
 # Everything else in tests/ is the core's and runs in each of its sessions.
 NOT_CORE = [
     "adapters",
+    "convert/test_equinox.py",
+    "convert/test_examples.py",
+    "convert/test_pages.py",
+    "convert/test_flax.py",
     "devices",
     "tasks",
     "train",
@@ -174,10 +178,12 @@ def environments(session: nox.Session) -> None:
 @nox.session
 @nox.parametrize("framework", ["equinox", "flax"], ids=["equinox", "flax"])
 def adapters(session: nox.Session, framework: str) -> None:
-    """One framework's adapter, with the other framework absent."""
+    """One framework's adapter, and its weights, with the other framework absent."""
     install(session, framework, ["test"])
     quick_compiles(session)
-    pytest(session, "--backend", "jax", paths=[f"tests/adapters/test_{framework}.py"])
+    folders = ("adapters", "convert")
+    paths = [f"tests/{folder}/test_{framework}.py" for folder in folders]
+    pytest(session, "--backend", "jax", paths=paths)
 
 
 @nox.session
@@ -211,9 +217,10 @@ def parity(session: nox.Session) -> None:
 
 @nox.session
 def readme(session: nox.Session) -> None:
-    """Every code block of the README."""
+    """Every code block of the README, the examples with weights of other packages, and their pages."""
     install(session, "all", ["test"])
-    pytest(session, "--backend", "jax", paths=["tests/package/test_readme.py"])
+    files = ["package/test_readme.py", "convert/test_examples.py", "convert/test_pages.py"]
+    pytest(session, "--backend", "jax", paths=[f"tests/{name}" for name in files])
 
 
 @nox.session

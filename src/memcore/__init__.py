@@ -33,6 +33,7 @@ from memcore.starts import valid_from_lengths as valid_from_lengths
 
 if TYPE_CHECKING:
     from memcore import compose as compose
+    from memcore import convert as convert
     from memcore import inspect as inspect
     from memcore import networks as networks
     from memcore import rl as rl
@@ -44,6 +45,7 @@ __version__ = "0.1.0"
 
 _LATER = {
     "compose": "memcore.compose",
+    "convert": "memcore.convert",
     "inspect": "memcore.inspect",
     "networks": "memcore.networks",
     "rl": "memcore.rl",

@@ -154,7 +154,11 @@ def from_config(config: dict[str, Any]) -> Model:
     unknown = set(fields) - set(_arguments(cls))
     if unknown:
         raise ValueError(f"config of {cls.__name__} has the unknown fields {sorted(unknown)}")
-    for name in ("in_features", "model"):  # a wrapper takes its width from the model inside
+    for name in (
+        "in_features",
+        "model",
+        "models",
+    ):  # a wrapper takes its width from the model inside
         if name == _arguments(cls)[0] and name not in fields:
             raise ValueError(f"config of {cls.__name__} lacks the field {name!r}")
     return cls(**fields)

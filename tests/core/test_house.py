@@ -20,6 +20,7 @@ FLOORS = [
     ["layers"],
     ["models"],
     ["compose"],
+    ["convert"],
 ]
 """From the ground up: a room imports from those below it, and from itself."""
 ALSO = {"engine": {"fields"}}

@@ -23,6 +23,8 @@ def test_a_model_is_a_value(name: str) -> None:
     assert eval(repr(model), vars(memcore)) == model
     inside = model.model if isinstance(model, Wrapper) else None
     how = {"in_features": 12} if inside is None else {"model": replace(inside, in_features=12)}
+    if isinstance(model, memcore.Stack):
+        how = {"models": (replace(model.models[0], in_features=12), *model.models[1:])}
     other = replace(model, **how)
     assert other != model and other.in_features == 12
     with pytest.raises(FrozenInstanceError):

@@ -24,14 +24,16 @@ def head_sizes(
     return key_size or size, value_size or size
 
 
-def init_heads(draw: Draw, width: int, heads: int, sizes: tuple[int, int]) -> Params:
-    """Kernels of queries, keys, values and the output."""
+def init_heads(
+    draw: Draw, width: int, heads: int, sizes: tuple[int, int], bias: bool = False
+) -> Params:
+    """Kernels of queries, keys, values and the output, with biases if asked."""
     k, v = sizes
     return {
-        "query": nn.dense(draw, "query", width, heads * k),
-        "key": nn.dense(draw, "key", width, heads * k),
-        "value": nn.dense(draw, "value", width, heads * v),
-        "output": nn.dense(draw, "output", heads * v, width),
+        "query": nn.dense(draw, "query", width, heads * k, bias),
+        "key": nn.dense(draw, "key", width, heads * k, bias),
+        "value": nn.dense(draw, "value", width, heads * v, bias),
+        "output": nn.dense(draw, "output", heads * v, width, bias),
     }
 
 

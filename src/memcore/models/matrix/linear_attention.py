@@ -9,7 +9,7 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
+from memcore.fields import count, flag
 from memcore.layers.heads import head_sizes, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.matrix.linear_attention import LinearAttentionRule
@@ -37,11 +37,15 @@ class LinearAttention(RuleCell):
         heads: number of heads.
         key_size: K per head; ``in_features / heads`` if None.
         value_size: V per head; ``in_features / heads`` if None.
+        norm: whether an RMSNorm over all heads stands before ``W_o``, as in memorax.
+        bias: whether the four projections have biases.
     """
 
     heads: int = count(4)
     key_size: int | None = count(None)
     value_size: int | None = count(None)
+    norm: bool = flag(False)
+    bias: bool = flag(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,7 +61,12 @@ class LinearAttention(RuleCell):
         return LinearAttentionRule(normalise=True)
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        return init_heads(as_draw(key, dtype), self.in_features, self.heads, self.sizes)
+        draw = as_draw(key, dtype)
+        params = init_heads(draw, self.in_features, self.heads, self.sizes, self.bias)
+        if self.norm:
+            width = self.heads * self.sizes[1]
+            params["norm"] = {"scale": draw.child("norm").ones((width,), label="scale")}
+        return params
 
     def initial_state(self, params: Params) -> State:
         k, v = self.sizes
@@ -68,4 +77,6 @@ class LinearAttention(RuleCell):
         return {**u, "q": nn.elu_plus_one(u["q"]), "k": nn.elu_plus_one(u["k"])}
 
     def output(self, params: Params, read: Array, inputs: Inputs) -> Array:
-        return nn.linear(params["output"], nn.merge_heads(read))
+        read = nn.merge_heads(read)
+        read = nn.rms_norm(params["norm"], read) if self.norm else read
+        return nn.linear(params["output"], read)

@@ -44,6 +44,7 @@ class Attention(RuleCell):
         position: ``"rope"``, ``"alibi"`` or None.
         capacity: places of the cache of full attention; None with a window.
         sinks: whether each head learns the logit of one more item, whose value is 0.
+        bias: whether the four projections have biases.
     """
 
     heads: int = count(4)
@@ -53,6 +54,7 @@ class Attention(RuleCell):
     position: str | None = "rope"
     capacity: int | None = count(None)
     sinks: bool = flag(False)
+    bias: bool = flag(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,7 +78,7 @@ class Attention(RuleCell):
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
-        params = init_heads(draw, self.in_features, self.heads, self.sizes)
+        params = init_heads(draw, self.in_features, self.heads, self.sizes, self.bias)
         if self.sinks:
             params["sinks"] = draw.zeros((self.heads,), label="bias")
         return params

@@ -34,6 +34,7 @@ def attention(
 
     o_t = sum_i softmax_i(q_t . k_i K^-0.5 + bias) v_i  over t - window < i <= t since the start
     y_t = o_t W_output; n <= window; with sinks the softmax has one more logit, whose value is 0
+    all four projections may have biases
     position "rope": q and k turned by `rope`; "alibi": bias = -2^(-8(h+1)/H) (t - i), h from 0
     """
     p, xs = float64(params), float64(xs)
@@ -43,7 +44,8 @@ def attention(
     for t, x in enumerate(xs):
         if starts is not None and starts[t]:
             keys, values, steps = [], [], 0
-        q, k, v = ((x @ p[n]["kernel"]).reshape(heads, -1) for n in ("query", "key", "value"))
+        rows = (x @ p[n]["kernel"] + p[n].get("bias", 0.0) for n in ("query", "key", "value"))
+        q, k, v = (row.reshape(heads, -1) for row in rows)
         q, k = (rope(q, steps), rope(k, steps)) if position == "rope" else (q, k)
         keys, values, steps = [*keys, k][-window:], [*values, v][-window:], steps + 1
         scores = np.einsum("hk,nhk->hn", q, np.stack(keys)) * q.shape[-1] ** -0.5
@@ -53,7 +55,8 @@ def attention(
         weights = np.exp(scores - top)
         sink = np.exp(p["sinks"][:, None] - top) if "sinks" in p else 0.0
         weights = weights / (weights.sum(axis=-1, keepdims=True) + sink)
-        ys[t] = np.einsum("hn,nhv->hv", weights, values).reshape(-1) @ p["output"]["kernel"]
+        o = np.einsum("hn,nhv->hv", weights, values).reshape(-1)
+        ys[t] = o @ p["output"]["kernel"] + p["output"].get("bias", 0.0)
     return (np.array(keys), np.array(values), steps), ys
 
 
@@ -91,6 +94,12 @@ CASES = [
         "attention_sinks",
         memcore.Attention(6, heads=3, window=3, position=None, sinks=True),
         of(3, 3, None),
+        on_jax=False,
+    ),
+    ModelCase(
+        "attention_bias",
+        memcore.Attention(6, heads=3, window=4, bias=True),
+        of(3, 4, "rope"),
         on_jax=False,
     ),
 ]

@@ -1,0 +1,84 @@
+"""What `from_weights` refuses, and how it says so."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import memcore
+from memcore.convert import SOURCES, from_weights
+
+LSTM = {
+    "weight_ih": np.zeros((8, 3), np.float32),
+    "weight_hh": np.zeros((8, 2), np.float32),
+    "bias_ih": np.zeros(8, np.float32),
+    "bias_hh": np.zeros(8, np.float32),
+}
+
+
+def test_a_flat_mapping_and_a_nested_one_are_the_same() -> None:
+    nested = {"params": {"B_real": np.ones((2, 3)), "nu_log": np.ones(2), "D": np.ones(3)}}
+    nested["params"] |= {n: np.ones((2, 3)) for n in ("B_imag",)}
+    nested["params"] |= {n: np.ones((3, 2)) for n in ("C_real", "C_imag")}
+    nested["params"] |= {n: np.ones(2) for n in ("theta_log", "gamma_log")}
+    flat = {f"params/cell/{name}": leaf for name, leaf in nested["params"].items()}
+    for weights in (nested, flat, nested["params"]):
+        model, params = from_weights("memorax.LRUCell", weights)
+        assert model == memcore.LRU(3, state_size=2)
+        assert params["b_re"].shape == (3, 2) and params["b_re"].dtype == np.float64
+
+
+def test_what_is_left_over_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^weights has 'weight_hr', which is left over"):
+        from_weights("torch.nn.LSTMCell", {**LSTM, "weight_hr": np.zeros((1, 2))})
+
+
+@pytest.mark.parametrize("name", LSTM)
+def test_what_is_missing_is_named(name: str) -> None:
+    weights = {key: leaf for key, leaf in LSTM.items() if key != name}
+    with pytest.raises(ValueError, match=f"^weights lacks '{name}' of torch.nn.LSTMCell; it has"):
+        from_weights("torch.nn.LSTMCell", weights)
+
+
+def test_a_shape_that_does_not_fit_is_named() -> None:
+    with pytest.raises(ValueError, match=r"'input/kernel' of shape \(3, 7\), expected \(3, 8\)"):
+        from_weights("torch.nn.LSTMCell", {**LSTM, "weight_ih": np.zeros((7, 3))})
+    with pytest.raises(ValueError, match=r"^weights\['weight_ih'\] has shape \(8,\), expected 2 a"):
+        from_weights("torch.nn.LSTMCell", {**LSTM, "weight_ih": np.zeros(8)})
+
+
+def test_what_is_no_array_of_numbers_is_named() -> None:
+    with pytest.raises(TypeError, match=r"^weights\['bias_ih'\] is 'zero', expected an array"):
+        from_weights("torch.nn.LSTMCell", {**LSTM, "bias_ih": "zero"})
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(TypeError, match=r"^settings has 'heads', which torch.nn.LSTMCell does not"):
+        from_weights("torch.nn.LSTMCell", LSTM, heads=3)
+    with pytest.raises(TypeError, match=r"^settings lacks 'window', which the weights of memax\.A"):
+        from_weights("memax.Attention", {})
+
+
+def test_an_unknown_source_names_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"^source is 'torch.GRU', .* of \['torch.nn.GRU'"):
+        from_weights("torch.GRU", {})
+
+
+REFUSED = {name: source.differs for name, source in SOURCES.items() if source.build is None}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_computes_something_else_says_what(name: str) -> None:
+    with pytest.raises(ValueError) as error:
+        from_weights(name, {"anything": np.zeros(3)})
+    text = str(error.value)
+    assert text.startswith(f"source is '{name}', which no model here computes: ")
+    assert REFUSED[name] in text and len(REFUSED[name]) > 40
+
+
+def test_half_precision_stays() -> None:
+    weights: dict[str, Any] = {name: leaf.astype(np.float16) for name, leaf in LSTM.items()}
+    params = from_weights("torch.nn.LSTMCell", weights)[1]
+    assert params["input"]["kernel"].dtype == np.float16

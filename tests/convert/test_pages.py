@@ -1,0 +1,31 @@
+"""The pages for those who come from elsewhere: their code runs, and the models that they name are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import memcore
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ["coming_from_memax.md", "coming_from_memorax.md", "api/convert.md"]
+
+
+@pytest.mark.parametrize("page", PAGES[:2])
+def test_code_runs(page: str) -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
+    assert len(blocks) > 3
+    names: dict[str, object] = {}
+    for code in blocks:
+        exec(compile(code, page, "exec"), names)
+
+
+@pytest.mark.parametrize("page", [*PAGES[:2], "which_model.md"])
+def test_models_exist(page: str) -> None:
+    column = 0 if page == "which_model.md" else 1
+    rows = re.findall(r"^\| (.*) \|$", (DOCS / page).read_text(), re.M)
+    cells = [re.split(r" ?\| ?", row)[column] for row in rows]
+    named = {name for cell in cells for name in re.findall(r"`([A-Z]\w+)[`(]", cell)}
+    assert len(named) > 5 and [name for name in named if not hasattr(memcore, name)] == []
