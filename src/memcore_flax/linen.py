@@ -12,6 +12,7 @@ from flax.core import unfreeze
 
 import memcore
 from memcore.cell import Array, Model, State
+from memcore.engine.checks import check_model
 
 __all__ = ["Memory", "MemoryCell"]
 
@@ -23,6 +24,7 @@ class _Parametrised(nn.Module):
     param_dtype: Any = "float32"
 
     def setup(self) -> None:
+        check_model(self.model)
         self.memory = self.param("memory", self.model.init, self.param_dtype)
 
     def step(self, state: State, x: Array, *, start: Array = None) -> tuple[State, Array]:

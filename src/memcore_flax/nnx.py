@@ -10,17 +10,25 @@ from flax import nnx
 
 import memcore
 from memcore.cell import Array, Model, Params, State
+from memcore.engine.checks import as_arrays, check_model
 
 __all__ = ["Memory", "MemoryCell"]
+
+
+def _of(rngs: Any) -> nnx.Rngs:
+    if not isinstance(rngs, nnx.Rngs):
+        raise TypeError(f"rngs is {rngs!r}, expected a flax.nnx.Rngs, as nnx.Rngs(0)")
+    return rngs
 
 
 class _Parametrised(nnx.Module):
     """Holds `nnx.Param` leaves: drawn from the stream ``params`` of ``rngs``, or given as ``params``."""
 
     def __init__(self, model: Model, *, rngs: nnx.Rngs | None = None, params: Any = None) -> None:
+        check_model(model)
         if (rngs is None) == (params is None):
             raise TypeError(f"{type(self).__name__} takes rngs or params: expected exactly one")
-        params = model.init(rngs.params()) if rngs is not None else params
+        params = as_arrays(params, "params") if rngs is None else model.init(_of(rngs).params())
         self.model = model
         self.memory = nnx.data(jax.tree.map(lambda p: nnx.Param(jnp.asarray(p)), params))
 
@@ -48,7 +56,7 @@ class Memory(_Parametrised):
         method: str = "auto", chunk_size: int | None = None, rngs: nnx.Rngs | None = None,
     ) -> tuple[State, Array]:  # fmt: skip
         """``(state, ys)`` as `memcore.Model.apply`; ``xs (..., T, in_features)``, flags ``(..., T)``."""
-        key = None if rngs is None else rngs.dropout()
+        key = None if rngs is None else _of(rngs).dropout()
         return self.model.apply(
             self.params, xs, state,
             starts=starts, valid=valid, method=method, chunk_size=chunk_size, key=key,

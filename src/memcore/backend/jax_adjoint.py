@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting, fold
+
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 """``h = enter(rest, h, slot)``, ``z = project(params, h)``, ``h = update(rest, h, slot, z)``."""
 
@@ -39,7 +41,7 @@ def _fold(
         h = update(rest, h, slot, z if more is None else jax.tree.map(jnp.add, z, more))
         return h, h
 
-    return jax.lax.scan(body, state, (slots, added), length=length)[1]
+    return fold(body, state, (slots, added), length)[1]
 
 
 def _forward(
@@ -52,6 +54,7 @@ def _forward(
     return after, (params, rest, state, slots, after, pull)
 
 
+@broadcasting
 def _backward(functions: Functions, length: int, residuals: Any, cotangent: Any) -> Any:
     enter, project, _ = functions
     params, rest, state, slots, after, pull = residuals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -23,7 +23,8 @@ def platform(x: Any) -> str:
 
 
 def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int) -> Any:
-    return jax.lax.scan(f, carry, xs, length=length)
+    # A symbolic length may not be given, only found.
+    return jax.lax.scan(f, carry, xs, length=None if jax.tree.leaves(xs) else length)
 
 
 def associative_scan(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
@@ -34,7 +35,20 @@ def running_max(x: Any, axis: int) -> Any:
     return jax.lax.cummax(x, axis=axis)
 
 
+def broadcasting(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``f``, in which arrays of different ranks meet on purpose: ``jax_numpy_rank_promotion="raise"`` is for
+    the code of whoever sets it."""
+
+    @wraps(f)
+    def run(*args: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"):
+            return f(*args)
+
+    return run
+
+
 @partial(jax.jit, static_argnums=(0, 1))
+@broadcasting
 def _compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
     return run(*statics, *args)
 

@@ -26,6 +26,8 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting
+
 Step: TypeAlias = Callable[[Any, Any, Any], Any]
 """``h = step(constants, h, slot)`` with ``h (*batch, N)``."""
 
@@ -59,6 +61,7 @@ def _forward(step: Step, length: int, constants: Any, state: Any, slots: Any) ->
     return states, (constants, state, slots, states)
 
 
+@broadcasting
 def _backward(step: Step, length: int, residuals: Any, cotangent: Any) -> Any:
     """The cotangents of the states are a recurrence too, backwards in time: solved as the states are."""
     constants, state, slots, states = residuals

@@ -13,6 +13,7 @@ from memcore.backend import (
     device_kind,
     fold,
     is_floating,
+    is_symbolic,
     namespace,
     states_of_fold,
     tree_leaves,
@@ -38,6 +39,8 @@ def recur(job: Recurrence) -> tuple[Any, ...]:
     method = job.call.resolve(job.cell.methods)
     if method == "auto":
         method = auto.choose(job.cell, job.length, kind, job.call.return_states).method
+    if is_symbolic(job.length):
+        auto.check_open(job.cell, method, job.length)
     chunk_size = job.call.chunk_size or auto.chunk_size(job.cell, method, kind)
     if method == "fused":
         return _fused(job, chunk_size)

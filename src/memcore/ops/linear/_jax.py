@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting
 from memcore.ops.linear.numbers import Numbers, plus
 
 
@@ -50,6 +51,7 @@ def _recurrence_forward(
     return states, (a, states, state, flags, initial)
 
 
+@broadcasting
 def _recurrence_backward(
     states_of: Callable[..., Any], numbers: Numbers, residuals: Any, cotangents: Any
 ) -> Any:
@@ -83,7 +85,7 @@ def _recurrence_backward(
     no_start = None if flags[0] is None else zeros
     xs = (cotangents, None if constant else a, previous, flags)
     (dh, da_sum, dinitial), (db, da) = jax.lax.scan(
-        body, (zeros, no_da, no_start), xs, length=_length(cotangents), reverse=True
+        body, (zeros, no_da, no_start), xs, reverse=True
     )
     if constant:
         da = jax.tree.map(lambda x, like: _sum_to(x[None], like), da_sum, a)

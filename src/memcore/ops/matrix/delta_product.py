@@ -58,7 +58,7 @@ def delta_product(
     (length, writes), axis = k.shape[-4:-2], k.ndim - 4
     lead = k.shape[:-3]
     starts, valid = (
-        check_flags(name, as_array(flags), q, lead, "q")
+        check_flags(name, as_array(flags, name), q, lead, "q")
         for name, flags in (("starts", starts), ("valid", valid))
     )
 
