@@ -90,6 +90,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PACKAGE",
         help="package that must be there, so that no test marked requires(PACKAGE) is left out",
     )
+    group.addoption(
+        "--whole",
+        action="store_true",
+        help="every method where one of each kind is tested otherwise",
+    )
 
 
 def installed(package: str) -> bool:

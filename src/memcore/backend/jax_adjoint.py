@@ -22,6 +22,7 @@ Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@broadcasting
 def states(
     functions: Functions, length: int, params: Any, rest: Any, state: Any, slots: Any
 ) -> Any:
@@ -44,6 +45,7 @@ def _fold(
     return fold(body, state, (slots, added), length)[1]
 
 
+@broadcasting
 def _forward(
     functions: Functions, length: int, params: Any, rest: Any, state: Any, slots: Any
 ) -> Any:

@@ -42,6 +42,7 @@ BLOCK = 32
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@broadcasting
 def newton(step: Step, length: int, constants: Any, state: Any, slots: Any) -> Any:
     """``(T, *batch, N)``: the states of the fold, which runs where Newton has not converged."""
     states, _, converged = solve(step, length, constants, state, slots)
@@ -56,6 +57,7 @@ def newton(step: Step, length: int, constants: Any, state: Any, slots: Any) -> A
     return jax.lax.cond(converged, lambda: states, sequential)
 
 
+@broadcasting
 def _forward(step: Step, length: int, constants: Any, state: Any, slots: Any) -> Any:
     states = newton(step, length, constants, state, slots)
     return states, (constants, state, slots, states)

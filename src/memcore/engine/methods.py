@@ -15,6 +15,7 @@ from memcore.backend import (
     is_floating,
     is_symbolic,
     namespace,
+    placed_like,
     states_of_fold,
     tree_leaves,
     tree_map,
@@ -143,8 +144,10 @@ def _elements(job: Recurrence) -> Any:
     """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
 
     def full(leaf: Any) -> Any:
-        rest = leaf.shape[job.axis + 1 :]
-        return namespace(leaf).broadcast_to(leaf, (*job.shape, *rest))
+        if leaf.shape[: job.axis + 1] == job.shape:
+            return leaf
+        wide = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
+        return placed_like(wide, job.leaf, job.axis)
 
     elements = tree_map(full, job.cell.lift(job.params, job.inputs))
     return job.call.starts, job.call.valid, elements

@@ -35,6 +35,7 @@ def _length(tree: Any) -> int:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@broadcasting
 def linear_recurrence(
     states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
     initial: Any,
@@ -42,6 +43,7 @@ def linear_recurrence(
     return states_of(numbers, a, b, state, flags, initial)
 
 
+@broadcasting
 def _recurrence_forward(
     states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
     initial: Any,
