@@ -11,6 +11,7 @@ from flax import nnx
 import memcore
 from memcore.cell import Array, Model, Params, State
 from memcore.engine.checks import as_arrays, check_model
+from memcore_flax.carry import as_before, widest
 
 __all__ = ["Memory", "MemoryCell"]
 
@@ -74,13 +75,16 @@ class MemoryCell(_Parametrised, nnx.RNNCellBase):
         """``(carry, y)`` of ``x (*batch, in_features)``; ``start (*batch,)`` bool begins anew."""
         before, begin = carry["state"], carry["start"]
         after, y = self.step(before, x, start=begin if start is None else begin | start)
-        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
-        return {"state": after, "start": jnp.zeros_like(begin)}, y
+        return {"state": as_before(after, before), "start": jnp.zeros_like(begin)}, y
 
     def initialize_carry(self, input_shape: tuple[int, ...], *_: Any, **__: Any) -> Any:
-        """The initial state, and ``start`` true; further arguments of NNX are not used."""
+        """The initial state, and ``start`` true; further arguments of NNX are not used.
+
+        The inputs are not known here: floats have the widest dtype, which none of them exceeds.
+        """
         batch = tuple(input_shape[: len(input_shape) - self.num_feature_axes])
-        return {"state": self.initial_state(batch), "start": jnp.ones(batch, bool)}
+        state = memcore.initial_state(self.model, self.params, batch, dtype=widest())
+        return {"state": state, "start": jnp.ones(batch, bool)}
 
     @property
     def num_feature_axes(self) -> int:

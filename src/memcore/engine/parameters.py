@@ -70,8 +70,8 @@ def check_params(model: Any, params: Any, source: str = "params") -> None:
         leaf = given[name]
         if not _is_plain(leaf):
             raise TypeError(
-                f"{source} has the leaf {name!r} in another machine's order of bytes, or masked: expected a "
-                "plain array"
+                f"{source} has the leaf {name!r}, which is masked or in the byte order of another machine: "
+                "expected a plain array"
             )
         if "float" not in str(getattr(leaf, "dtype", "")):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
