@@ -272,12 +272,14 @@ def runs_of(backend: Backend, change: Any) -> dict[str, Any]:
 ARGUMENTS = list(runs_of(Backend("numpy"), lambda x: x))
 
 
+@pytest.mark.backend("numpy", "jax")
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_arrays_of_another_order_of_bytes(name: str, backend: Backend) -> None:
     """Files of other machines are read so, and JAX refuses them: they have the same numbers."""
     close(runs_of(backend, swapped)[name](), runs_of(backend, backend.asarray)[name](), 1e-6)
 
 
+@pytest.mark.backend("numpy", "jax")
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_masked_arrays_are_named(name: str, backend: Backend) -> None:
     """What stands behind a mask is no number: the mask would be dropped silently."""
@@ -285,6 +287,7 @@ def test_masked_arrays_are_named(name: str, backend: Backend) -> None:
         runs_of(backend, masked)[name]()
 
 
+@pytest.mark.backend("numpy", "jax")
 @pytest.mark.parametrize("change", [masked, swapped])
 def test_parameters_that_no_library_reads_as_they_stand(change: Any, backend: Backend) -> None:
     params = optree.tree_map(change, GRU.init(0))
