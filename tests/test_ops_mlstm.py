@@ -225,7 +225,6 @@ def test_a_query_of_zero_reads_zero(method: str, backend: Backend) -> None:
     assert not np.any(out[:, 4:])
 
 
-
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize("method", METHODS[1:])
 def test_exact_ties_have_one_gradient(method: str, backend: Backend, x64: None) -> None:

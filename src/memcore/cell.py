@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
@@ -23,21 +23,16 @@ from memcore.engine.parameters import label_of
 from memcore.engine.parts import initial_states
 from memcore.engine.recurrence import Recurrence
 from memcore.fields import check_fields, count
-
-Array: TypeAlias = Any
-"""An array of NumPy, JAX, or any library of the array API standard."""
-Params: TypeAlias = dict[str, Any]
-"""A nested dict of arrays, every leaf trainable."""
-State: TypeAlias = Any
-"""A tree (dicts, tuples, lists) of arrays; every leaf has the batch axes in front."""
-Inputs: TypeAlias = Any
-"""What ``embed`` gives: a tree of arrays."""
-Element: TypeAlias = Any
-"""A piece of a sequence as an element of a semigroup: a tree of arrays."""
-Starts: TypeAlias = Any
-"""``(..., T)`` bool, or None: where a sequence begins."""
-Key: TypeAlias = Any
-"""A ``jax.random.key``, a ``numpy.random.Generator`` or an int seed; inside a model a `Draw`."""
+from memcore.types import Array as Array
+from memcore.types import Dtype as Dtype
+from memcore.types import Element as Element
+from memcore.types import Inputs as Inputs
+from memcore.types import Key as Key
+from memcore.types import Params as Params
+from memcore.types import Reads as Reads
+from memcore.types import Starts as Starts
+from memcore.types import State as State
+from memcore.types import Tree as Tree
 
 
 @dataclass(frozen=True)
@@ -100,12 +95,12 @@ class Model:
         found = {m for _, cell in self.recurrences() for m in cell.methods} or {"sequential"}
         return tuple(m for m in METHODS if m in found)
 
-    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
         """Every recurrence inside, by path."""
         for name, part in self.parts.items():
             yield from part.recurrences(f"{prefix}{name}/")
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         """Draw parameters.
 
         Args:
@@ -125,7 +120,7 @@ class Model:
 
     def _apply(
         self, params: Params, xs: Array, state: State, initial: State, call: Call
-    ) -> tuple[Any, ...]:
+    ) -> tuple[Tree, ...]:
         """Run checked arguments: ``(state, ys)``. Of the engine: a subclass has `run_parts`."""
         return engine.run_composite(self, params, xs, state, initial, call)
 
@@ -141,6 +136,7 @@ class Model:
         method: str = "auto",
         chunk_size: int | None = None,
         key: Key = None,
+        time_axis: int | None = None,
     ) -> tuple[State, Array]:
         """Run over a sequence.
 
@@ -157,6 +153,8 @@ class Model:
             chunk_size: steps per chunk of ``chunked`` (64 if None) and of ``fused`` (what ``auto``
                 chooses if None).
             key: for dropout and noise (as for `init`); None means neither.
+            time_axis: where ``xs``, ``starts``, ``valid`` and ``ys`` have time, 0 for ``(T, B, ...)``;
+                None is behind the batch axes. States have the batch axes alone.
 
         Returns:
             ``(state, ys)`` with ``ys (..., T, out_features)`` in the dtype of ``xs``.
@@ -164,21 +162,20 @@ class Model:
         Raises:
             ValueError, TypeError: an argument does not fit; the message names it.
         """
-        state, ys = engine.run_model(
-            self, params, xs, state, Call(starts, valid, method, chunk_size, key)
-        )
+        call = Call(starts, valid, method, chunk_size, key)
+        state, ys = engine.run_model(self, params, xs, state, call, time_axis)
         return state, ys
 
     if not TYPE_CHECKING:
 
-        def step(self, *args: Any, **kwargs: Any) -> Any:
+        def step(self, *args: object, **kwargs: object) -> None:
             """Refused: one time step of any model is `memcore.step`."""
             raise TypeError(
                 f"{type(self).__name__} has no step of its own: expected "
                 "memcore.step(model, params, state, x)"
             )
 
-    def labels(self, params: Params) -> Any:
+    def labels(self, params: Params) -> Tree:
         """What each parameter is: ``"recurrence"``, ``"matrix"``, ``"bias"`` or ``"scale"``, as its draw
         or its name says.
 
@@ -188,7 +185,7 @@ class Model:
             ValueError: a parameter has neither a label nor a name that says it, or is not the model's.
         """
 
-        def walk(tree: Any, path: str) -> Any:
+        def walk(tree: Tree, path: str) -> Tree:
             if isinstance(tree, dict):
                 prefix = f"{path}/" if path else ""
                 return {key: walk(value, prefix + key) for key, value in tree.items()}
@@ -218,7 +215,7 @@ class Cell(Model):
     rule_name: ClassVar[str] = ""
     """The row of the table behind ``method="auto"``."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__:  # the engine calls what was written, a user what checks first
             cls._step = cls.__dict__["step"]
@@ -243,7 +240,7 @@ class Cell(Model):
         fused, newton = ("fused",) if has_fused else (), () if self.has_turn else ("newton",)
         return ("sequential", *fused, *newton)
 
-    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
         yield prefix + (self.rule_name or type(self).__name__), self
 
     def embed(self, params: Params, x: Array) -> Inputs:
@@ -261,11 +258,11 @@ class Cell(Model):
 
     _step = step
 
-    def read(self, params: Params, state: State, inputs: Inputs) -> Any:
+    def read(self, params: Params, state: State, inputs: Inputs) -> Reads:
         """What is read from the memory; by default the state itself."""
         return state
 
-    def output(self, params: Params, read: Any, inputs: Inputs) -> Array:
+    def output(self, params: Params, read: Reads, inputs: Inputs) -> Array:
         """``(..., out_features)`` from what was read; by default that itself."""
         return read
 
@@ -276,7 +273,7 @@ class Cell(Model):
 
     def moves(
         self, params: Params, inputs: Inputs
-    ) -> tuple[Callable[[State], State], Callable[[State], Any]]:
+    ) -> tuple[Callable[[State], State], Callable[[State], Reads]]:
         """``step`` and ``read`` as functions of the state alone, at one step."""
         return (
             lambda h: self._step(params, h, inputs),
@@ -293,7 +290,7 @@ class Cell(Model):
         initial: State = None,
         valid: Array = None,
         chunk_size: int | None = None,
-    ) -> tuple[State, Any]:
+    ) -> tuple[State, Reads]:
         """Optional: ``(state, reads)`` of a whole sequence in a form of its own.
 
         ``state`` has the batch axes; ``starts`` and ``valid`` are ``(*batch, T)`` bool or None;
@@ -304,7 +301,7 @@ class Cell(Model):
 
     def _apply(
         self, params: Params, xs: Array, state: State, initial: State, call: Call
-    ) -> tuple[Any, ...]:
+    ) -> tuple[Tree, ...]:
         return engine.run_cell(self, params, xs, state, initial, call)
 
 
@@ -336,10 +333,10 @@ def _check_embedded(cell: Cell, inputs: Inputs) -> None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _embedded(cell: Cell) -> tuple[Any, list[tuple[int, ...]]]:
+def _embedded(cell: Cell) -> tuple[Array, list[tuple[int, ...]]]:
     """Structure and shapes of one step as `embed` gives it."""
     if cell.input_ndim == 0:
-        x: Any = np.zeros((), np.int32)
+        x: Array = np.zeros((), np.int32)
     else:
         x = np.zeros((1,) * (cell.input_ndim - 1) + (cell.in_features,), np.float32)
     leaves, structure = tree_flatten(cell.embed(cell.init(0), x))
@@ -359,11 +356,11 @@ class GatedCell(Cell):
 
     rule_name: ClassVar[str] = "gated_cell"
 
-    def project(self, params: Params, state: State) -> Any:
+    def project(self, params: Params, state: State) -> Tree:
         """All that the step needs of the parameters: floating point, any leading axes."""
         raise NotImplementedError
 
-    def update(self, state: State, inputs: Inputs, projected: Any) -> State:
+    def update(self, state: State, inputs: Inputs, projected: Tree) -> State:
         """The next state."""
         raise NotImplementedError
 
@@ -380,7 +377,7 @@ class GatedCell(Cell):
         initial: State = None,
         valid: Array = None,
         chunk_size: int | None = None,
-    ) -> tuple[State, Any]:
+    ) -> tuple[State, Reads]:
         initial = self.initial_state(params) if initial is None else initial
         own = np.ndim(tree_leaves(self.initial_state(params))[0])
         shape = _front(state, inputs, own)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from memcore.cell import State
+from memcore.types import Array, State
 
 
 def widest() -> str:
@@ -22,7 +20,7 @@ def as_before(after: State, before: State) -> State:
         TypeError: that would lose precision.
     """
 
-    def leaf(new: Any, old: Any) -> Any:
+    def leaf(new: Array, old: Array) -> Array:
         if jnp.issubdtype(new.dtype, jnp.floating) and new.dtype.itemsize > old.dtype.itemsize:
             raise TypeError(
                 f"carry has a state of {old.dtype}, expected {new.dtype} to match the inputs: as "

@@ -489,7 +489,9 @@ def test_nnx_wrong_rngs_are_named(rngs: Any):
 def test_parameters_of_another_order_of_bytes_and_masked_ones():
     params = DROPOUT.init(0)
     swapped = jax.tree.map(lambda p: p.astype(p.dtype.newbyteorder()), params)
-    assert_close(memory_nnx.Memory(DROPOUT, params=swapped).params, jax.tree.map(jnp.asarray, params), 0.0)
+    assert_close(
+        memory_nnx.Memory(DROPOUT, params=swapped).params, jax.tree.map(jnp.asarray, params), 0.0
+    )
     with pytest.raises(TypeError, match="^params is a masked array"):
         memory_nnx.Memory(DROPOUT, params=jax.tree.map(np.ma.masked_array, params))
 

@@ -55,7 +55,11 @@ def test_open_batch_and_length(name: str, method: str, given: bool, backend: Bac
         )
     exported = export.export(jax.jit(run))(outline(params), like, state, flags, flags)
     for sizes in SIZES:
-        xs, starts, valid = inputs(model, *sizes, rng), rng.random(sizes) < 0.1, rng.random(sizes) < 0.8
+        xs, starts, valid = (
+            inputs(model, *sizes, rng),
+            rng.random(sizes) < 0.1,
+            rng.random(sizes) < 0.8,
+        )
         state = memcore.initial_state(model, model.init(0), sizes[:1]) if given else None
         args = (xs, state, starts, valid)
         close(exported.call(params, *backend.asarray(args)), run(model.init(0), *args), 1e-4)
@@ -70,7 +74,9 @@ def test_an_open_length_that_a_method_cannot_have_is_named(method: str, backend:
     params = model.init(jax.random.key(0))
     like = jax.ShapeDtypeStruct(export.symbolic_shape("b, t, 8"), np.float32)
     run = jax.jit(lambda params, xs: model.apply(params, xs, method=method))
-    words = f"^xs has the symbolic length t, for which linear_attention cannot run '{method}': expected"
+    words = (
+        f"^xs has the symbolic length t, for which linear_attention cannot run '{method}': expected"
+    )
     with pytest.raises(ValueError, match=words):
         export.export(run)(outline(params), like)
 
@@ -82,14 +88,14 @@ def test_a_rule_without_a_fold_names_the_open_length(backend: Backend) -> None:
 
     shape = jax.ShapeDtypeStruct(export.symbolic_shape("b, t, 2, 4"), np.float32)
     run = jax.jit(lambda q: memcore.ops.window_attention(q, q, q, None))
-    with pytest.raises(ValueError, match=r"^xs has the symbolic length t, for which full_attention"):
+    with pytest.raises(
+        ValueError, match=r"^xs has the symbolic length t, for which full_attention"
+    ):
         export.export(run)(shape)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_lowers_for_other_devices(
-    name: str, backend: Backend, pytestconfig: pytest.Config
-) -> None:
+def test_lowers_for_other_devices(name: str, backend: Backend, pytestconfig: pytest.Config) -> None:
     """`auto` of every model, with its gradient; with ``--whole`` every method."""
     import jax
     from jax import export

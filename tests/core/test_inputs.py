@@ -251,7 +251,9 @@ def runs_of(backend: Backend, change: Any) -> dict[str, Any]:
         "x": lambda: memcore.step(GRU, params, state_, change(x[:, 0])),
         "state": lambda: GRU.apply(params, x_, change(state)),
         "state of step": lambda: memcore.step(GRU, params, change(state), x_[:, 0, ...]),
-        "state of reset": lambda: memcore.reset(GRU, params, change(state), np.array([True, False])),
+        "state of reset": lambda: memcore.reset(
+            GRU, params, change(state), np.array([True, False])
+        ),
         "starts": lambda: GRU.apply(params, x_, starts=change(flags)),
         "valid": lambda: GRU.apply(params, x_, valid=change(flags)),
         "a": lambda: ops.linear_recurrence(change(x), x_),

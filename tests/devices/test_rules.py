@@ -14,7 +14,12 @@ from placements import KINDS, agree, on_four, on_one
 pytestmark = [pytest.mark.backend("jax"), pytest.mark.devices(4)]
 
 LENGTH = 6
-GIVEN = {"nothing": (), "a state": ("state",), "starts": ("starts",), "all": ("state", "starts", "initial")}
+GIVEN = {
+    "nothing": (),
+    "a state": ("state",),
+    "starts": ("starts",),
+    "all": ("state", "starts", "initial"),
+}
 """Which arguments a run is given beside its inputs."""
 
 
@@ -32,7 +37,8 @@ def problem(name: str) -> dict[str, Any]:
     draws = [op.draw(rng, LENGTH) for _ in range(2)]
     both = {k: np.concatenate([d[k] for d in draws]) for k in draws[0] if k not in op.constant}
     state, initial = (
-        optree.tree_map(lambda *x: np.concatenate(x), op.state(rng), op.state(rng)) for _ in range(2)
+        optree.tree_map(lambda *x: np.concatenate(x), op.state(rng), op.state(rng))
+        for _ in range(2)
     )
     constant = {k: draws[0][k] for k in op.constant}
     made = {"constant": constant, "moving": both, "state": state, "initial": initial}

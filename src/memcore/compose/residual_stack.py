@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from memcore import nn
 from memcore.backend import Draw, as_draw
@@ -15,6 +14,7 @@ from memcore.layers.learned_positions import LearnedPositions
 from memcore.layers.mlp import gated_mlp, init_gated_mlp
 from memcore.models.gated.gru import GRU
 from memcore.registry import register
+from memcore.types import Dtype
 
 TOKEN_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -107,7 +107,7 @@ class ResidualStack(Model):
             return self.blocks
         return {**self.blocks, "position": LearnedPositions(self.width, self.max_length)}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width = as_draw(key, dtype), self.width
         if self.tokens:
             encoder = {"embedding": draw.normal("encoder", (self.in_features, width))}

@@ -6,10 +6,13 @@ The rows are filled from ``benchmarks/run.py --only rules numpy``; a row that no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from memcore.backend import is_symbolic
 from memcore.engine.checks import check_model
+
+if TYPE_CHECKING:
+    from memcore.cell import Cell, Model
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def default(methods: tuple[str, ...], device: str) -> Choice:
     return Choice("sequential", None, "the only method" if len(methods) == 1 else "assumed")
 
 
-def choose(cell: Any, length: int, device: str, return_states: bool = False) -> Choice:
+def choose(cell: Cell, length: int, device: str, return_states: bool = False) -> Choice:
     """The choice for ``cell`` at ``length`` steps on ``device`` (numpy, cpu, gpu or tpu)."""
     if is_symbolic(length):
         return Choice((*open_methods(cell), "auto")[0], None, "the length is symbolic")
@@ -141,13 +144,13 @@ FOLDS = ("linear_recurrence", "gated_cell", "dense_recurrence", "log_sum_exp", "
 """Rules whose fused form is a fold over steps, however many there are."""
 
 
-def open_methods(cell: Any) -> tuple[str, ...]:
+def open_methods(cell: Cell) -> tuple[str, ...]:
     """The methods for a length that ``jax.export`` leaves open: nothing is cut into chunks or halves."""
     folds = ("fused", "sequential") if cell.rule_name in FOLDS else ("sequential",)
     return tuple(method for method in folds if method in cell.methods)
 
 
-def check_open(cell: Any, method: str, length: Any) -> None:
+def check_open(cell: Cell, method: str, length: int) -> None:
     """Raise ValueError where ``method`` needs a length that is a number."""
     allowed = open_methods(cell)
     if method not in allowed:
@@ -158,13 +161,13 @@ def check_open(cell: Any, method: str, length: Any) -> None:
         )
 
 
-def chunk_size(cell: Any, method: str, device: str) -> int | None:
+def chunk_size(cell: Cell, method: str, device: str) -> int | None:
     """The steps per chunk of ``method`` in the table; None where it has none."""
     choice = TABLE.get(cell.rule_name, {}).get(device)
     return choice.chunk_size if choice is not None and choice.method == method else None
 
 
-def explain(model: Any, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:
+def explain(model: Model, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:
     """What ``method="auto"`` runs, part by part, and why.
 
     Args:

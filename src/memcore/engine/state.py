@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +18,13 @@ from memcore.backend import (
 from memcore.engine.checks import as_array, as_arrays, check_flags, check_model
 from memcore.engine.grid import with_phase
 from memcore.engine.resets import select
+from memcore.types import Array, Dtype, Namespace, Params, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Model
 
 
-def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
+def compute_dtype(model: Model, params: Params, xs: Array) -> Dtype:
     """The dtype of the computation: that of the inputs; for tokens the model's, or the parameters'."""
     if is_floating(xs):
         return xs.dtype
@@ -30,7 +34,7 @@ def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
     return floats[0].dtype if floats else namespace(xs).float32
 
 
-def named_dtype(argument: str, name: Any, xp: Any) -> Any:
+def named_dtype(argument: str, name: Dtype, xp: Namespace) -> Dtype:
     """The dtype of that name in an array library."""
     name = name if isinstance(name, str) else np.dtype(name).name
     if not hasattr(xp, name):
@@ -38,13 +42,15 @@ def named_dtype(argument: str, name: Any, xp: Any) -> Any:
     return getattr(xp, name)
 
 
-def memory_like(model: Any, params: Any, like: Any, batch: tuple[int, ...], dtype: Any) -> Any:
+def memory_like(
+    model: Model, params: Params, like: Array, batch: tuple[int, ...], dtype: Dtype
+) -> State:
     """``initial_state`` broadcast over ``batch``, in the library of ``like`` and, where floating, the
     dtype of states for a computation in ``dtype``."""
     xp = namespace(like)
     like = xp.zeros(1, dtype=state_dtype(xp, dtype))
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: Array) -> Tree:
         x = asarray_like(x, like)
         return xp.broadcast_to(x, (*batch, *x.shape))
 
@@ -52,8 +58,13 @@ def memory_like(model: Any, params: Any, like: Any, batch: tuple[int, ...], dtyp
 
 
 def initial_state(
-    model: Any, params: Any, batch_shape: tuple[int, ...] = (), *, dtype: Any = None, phase: int = 0
-) -> Any:
+    model: Model,
+    params: Params,
+    batch_shape: tuple[int, ...] = (),
+    *,
+    dtype: Dtype = None,
+    phase: int = 0,
+) -> State:
     """The state before the first input, once for each sequence of a batch.
 
     Args:
@@ -85,14 +96,14 @@ def initial_state(
     return with_phase(memory, phase, batch, like) if model.grid > 1 else memory
 
 
-def _as_shape(batch_shape: Any) -> tuple[int, ...]:
+def _as_shape(batch_shape: Tree) -> tuple[int, ...]:
     sizes = batch_shape if isinstance(batch_shape, tuple | list) else [None]
     if not all(is_symbolic(n) or isinstance(n, int | np.integer) and n >= 0 for n in sizes):
         raise TypeError(f"batch_shape is {batch_shape!r}, expected a tuple of ints, none below 0")
     return tuple(sizes)
 
 
-def reset(model: Any, params: Any, state: Any, where: Any) -> Any:
+def reset(model: Model, params: Params, state: State, where: Array) -> State:
     """Put rows of a state back to the initial one; the place in the model's grid stays.
 
     Args:
@@ -118,7 +129,7 @@ def reset(model: Any, params: Any, state: Any, where: Any) -> Any:
     batch = first.shape[: first.ndim - np.ndim(own)]
     where = check_flags("where", as_array(where, "where"), first, batch, "state", 0)
 
-    def fresh(i: Any, s: Any) -> Any:
+    def fresh(i: Array, s: State) -> State:
         return namespace(s).broadcast_to(asarray_like(i, s), s.shape)
 
     memory = select(where, tree_map(fresh, initial, memory), memory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
@@ -17,6 +16,7 @@ from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.delta_rule import DeltaRule
 from memcore.registry import register
+from memcore.types import Dtype
 
 CONVOLVED = ("query", "key", "value")
 
@@ -72,7 +72,7 @@ class GatedDeltaNet(Model):
             "memory": rule.of(v=(h, v), q=(h, k), k=(h, k), beta=(h,), log_decay=(h,)),
         }
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h = as_draw(key, dtype), self.in_features, self.heads
         k, v = self.sizes
         widths = {"query": h * k, "key": h * k, "value": h * v}

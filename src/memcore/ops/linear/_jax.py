@@ -11,43 +11,44 @@ import jax.numpy as jnp
 
 from memcore.backend.jax_functions import broadcasting
 from memcore.ops.linear.numbers import Numbers, plus
+from memcore.types import Array, State, Tree
 
 
-def _where(flag: Any, x: Any, y: Any) -> Any:
+def _where(flag: Array, x: Array, y: Array) -> Tree:
     """``x`` where ``flag`` (leading axes) is set, else ``y``; None for ``flag`` is ``y``."""
     if flag is None:
         return y
 
-    def leaf(x: Any, y: Any) -> Any:
+    def leaf(x: Array, y: Array) -> Tree:
         return jnp.where(flag.reshape(flag.shape + (1,) * (y.ndim - flag.ndim)), x, y)
 
     return jax.tree.map(leaf, x, y)
 
 
-def _sum_to(x: Any, like: Any) -> Any:
+def _sum_to(x: Array, like: Array) -> Tree:
     """Sum ``x`` over the axes along which ``like`` was broadcast to it."""
     axes = tuple(i for i, n in enumerate(like.shape) if n == 1 and x.shape[i] != 1)
     return jnp.sum(x, axis=axes, keepdims=True) if axes else x
 
 
-def _length(tree: Any) -> int:
+def _length(tree: Tree) -> int:
     return jax.tree.leaves(tree)[0].shape[0]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 @broadcasting
 def linear_recurrence(
-    states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
-    initial: Any,
-) -> Any:  # fmt: skip
+    states_of: Callable[..., Any], numbers: Numbers, a: Array, b: Array, state: State, flags: Array,
+    initial: State,
+) -> Tree:  # fmt: skip
     return states_of(numbers, a, b, state, flags, initial)
 
 
 @broadcasting
 def _recurrence_forward(
-    states_of: Callable[..., Any], numbers: Numbers, a: Any, b: Any, state: Any, flags: Any,
-    initial: Any,
-) -> Any:  # fmt: skip
+    states_of: Callable[..., Any], numbers: Numbers, a: Array, b: Array, state: State, flags: Array,
+    initial: State,
+) -> Tree:  # fmt: skip
     # Not the function itself, which has no forward mode: so the gradient has one (a Hessian).
     states = states_of(numbers, a, b, state, flags, initial)
     return states, (a, states, state, flags, initial)
@@ -55,8 +56,8 @@ def _recurrence_forward(
 
 @broadcasting
 def _recurrence_backward(
-    states_of: Callable[..., Any], numbers: Numbers, residuals: Any, cotangents: Any
-) -> Any:
+    states_of: Callable[..., Any], numbers: Numbers, residuals: Tree, cotangents: Tree
+) -> Tree:
     """``db_t = g_t + a_{t+1}^T db_{t+1}`` and ``da_t = db_t h_{t-1}^T``, conjugated where complex."""
     a, states, state, flags, initial = residuals
     constant = _length(a) == 1
@@ -64,7 +65,7 @@ def _recurrence_backward(
     previous = jax.tree.map(lambda h, hs: jnp.concat([h[None], hs[:-1]]), state, states)
     zeros = jax.tree.map(jnp.zeros_like, state)
 
-    def body(carry: Any, slot: Any) -> Any:
+    def body(carry: Tree, slot: Tree) -> Tree:
         dh, da_sum, dinitial = carry
         g, a_t, h, (start, valid) = slot
         a_t = still if constant else a_t

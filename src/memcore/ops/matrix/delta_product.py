@@ -7,8 +7,6 @@ and the last alone is read.
 
 from __future__ import annotations
 
-from typing import Any
-
 from memcore.backend import namespace
 from memcore.cell import Array, Starts, State
 from memcore.engine.checks import as_array, check_flags
@@ -62,12 +60,12 @@ def delta_product(
         for name, flags in (("starts", starts), ("valid", valid))
     )
 
-    def join(x: Any) -> Any:
+    def join(x: Array) -> Array:
         """``(..., T, n, *)`` to ``(..., T * n, *)``."""
         shape = (*x.shape[:axis], length * writes, *x.shape[axis + 2 :])
         return namespace(x).reshape(x, shape)
 
-    def only(place: int, x: Any) -> Any:
+    def only(place: int, x: Array) -> Array:
         """``x (..., T, *)`` at one of the n places of each step, zeros at the others."""
         if x is None:
             return None
@@ -94,7 +92,7 @@ def delta_product(
     return state, out[..., -1, :, :]
 
 
-def _arrays(q: Any, k: Any, v: Any, beta: Any, log_decay: Any) -> tuple[Any, ...]:
+def _arrays(q: Array, k: Array, v: Array, beta: Array, log_decay: Array) -> tuple[Array, ...]:
     """The arguments as arrays; raises where they do not fit together."""
     k = as_floats("k", k, 4, "(..., T, n, H, K)")
     like = f"k {tuple(k.shape)}"
