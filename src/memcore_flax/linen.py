@@ -11,7 +11,9 @@ from flax.core import unfreeze
 
 import memcore
 from memcore.cell import Array, Model, State
+from memcore.engine.checks import check_model
 from memcore.types import Dtype, Key
+from memcore_flax.carry import as_before, widest
 
 __all__ = ["Memory", "MemoryCell"]
 

@@ -14,7 +14,7 @@ from memcore_flax.carry import as_before, widest
 __all__ = ["Memory", "MemoryCell"]
 
 
-def _of(rngs: Any) -> nnx.Rngs:
+def _of(rngs: nnx.Rngs) -> nnx.Rngs:
     if not isinstance(rngs, nnx.Rngs):
         raise TypeError(f"rngs is {rngs!r}, expected a flax.nnx.Rngs, as nnx.Rngs(0)")
     return rngs
