@@ -467,7 +467,7 @@ NO_MODELS = {"name": "gru", "class": memcore.GRU, "none": None, "dict": {"kind":
 
 @pytest.mark.parametrize("name", NO_MODELS)
 def test_what_is_no_model_is_named(name: str):
-    words, params = "^model is .*, expected a memcore.Model", DROPOUT.init(0)
+    words, params = "(?s)^model is .*, expected a memcore.Model", DROPOUT.init(0)
     for kind in (memory_nnx.Memory, memory_nnx.MemoryCell):
         for given in ({"rngs": nnx.Rngs(0)}, {"params": params}):
             with pytest.raises(TypeError, match=words):
@@ -479,10 +479,10 @@ def test_what_is_no_model_is_named(name: str):
 
 @pytest.mark.parametrize("rngs", [0, "params", jax.random.key(0)], ids=["int", "str", "key"])
 def test_nnx_wrong_rngs_are_named(rngs: Any):
-    with pytest.raises(TypeError, match="^rngs is .*, expected a flax.nnx.Rngs"):
+    with pytest.raises(TypeError, match="(?s)^rngs is .*, expected a flax.nnx.Rngs"):
         memory_nnx.Memory(DROPOUT, rngs=rngs)
     memory = memory_nnx.Memory(DROPOUT, params=DROPOUT.init(0))
-    with pytest.raises(TypeError, match="^rngs is .*, expected a flax.nnx.Rngs"):
+    with pytest.raises(TypeError, match="(?s)^rngs is .*, expected a flax.nnx.Rngs"):
         memory(jnp.zeros((2, DROPOUT.in_features)), rngs=rngs)
 
 
