@@ -28,6 +28,7 @@ from memcore.starts import starts_from_dones as starts_from_dones
 from memcore.starts import starts_from_lengths as starts_from_lengths
 from memcore.starts import starts_from_next_step as starts_from_next_step
 from memcore.starts import starts_from_segment_ids as starts_from_segment_ids
+from memcore.starts import starts_from_trials as starts_from_trials
 from memcore.starts import valid_from_lengths as valid_from_lengths
 
 if TYPE_CHECKING:

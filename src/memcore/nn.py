@@ -97,14 +97,14 @@ def rms_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
 
 
 def layer_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
-    """``(x - mean) / sqrt(var + eps) * scale + bias`` over the last axis, computed in at least float32
+    """``(x - mean) / sqrt(var + eps) * scale (+ bias)`` over the last axis, computed in at least float32
     (arXiv:1607.06450)."""
     xp = namespace(x)
     y = wide(x)
     y = y - xp.mean(y, axis=-1, keepdims=True)
     y = xp.astype(y / xp.sqrt(_mean_square(y) + eps), x.dtype, copy=False)
-    scale, bias = (xp.astype(params[name], x.dtype, copy=False) for name in ("scale", "bias"))
-    return y * scale + bias
+    y = y * xp.astype(params["scale"], x.dtype, copy=False)
+    return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
 
 
 def l2_normalise(x: Array, eps: float = 1e-6) -> Array:

@@ -134,6 +134,33 @@ def starts_from_lengths(lengths: Array, total: int) -> Array:
     return xp.any(ends[..., None] == xp.arange(total, dtype=ends.dtype), axis=-2)
 
 
+def starts_from_trials(steps_per_trial: int, total: int, before: Array = 0) -> Array:
+    """Starts of RL^2 (arXiv:1611.02779): the memory outlives episodes, and a trial of several begins afresh.
+
+    Args:
+        steps_per_trial: steps of a trial, whatever episodes end in it.
+        total: T, the number of steps of this rollout.
+        before: ``(...)`` integers, the steps that each row has taken before it.
+
+    Returns:
+        starts ``(..., T)`` bool, true where a trial begins.
+
+    Raises:
+        ValueError: a number is below 0, or ``steps_per_trial`` is 0.
+        TypeError: an argument does not hold integers.
+    """
+    size, total = _count("steps_per_trial", steps_per_trial), _count("total", total)
+    if size == 0:
+        raise ValueError("steps_per_trial is 0, expected a positive int")
+    before = _integers("before", before)
+    values = known(before)
+    if values is not None and values.size and values.min() < 0:
+        raise ValueError(f"before has {values.min()}, expected none below 0")
+    # In a narrow dtype of before the steps' numbers would wrap around.
+    steps = namespace(before).arange(total)
+    return (namespace(before).astype(before, steps.dtype)[..., None] + steps) % size == 0
+
+
 def valid_from_lengths(lengths: Array, total: int) -> Array:
     """The mask of rows that hold one sequence each, from step 0 on, and then padding.
 

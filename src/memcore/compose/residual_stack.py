@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from memcore import nn
 from memcore.backend import Draw, as_draw
 from memcore.cell import Array, Key, Model, Params
+from memcore.compose.ratio import by_ratio
 from memcore.engine import Parts
 from memcore.engine.state import compute_dtype
 from memcore.fields import choice, count, flag, number
@@ -36,6 +37,7 @@ class ResidualStack(Model):
         in_features: width of the inputs; the number of different tokens if ``tokens``.
         model: the recurrent model, or several: layer i takes number i modulo their count. All have the
             same ``in_features``, which is the width of the stack.
+        ratio: how often each of several models stands in a row, as ``"5:1"`` of two; once if None.
         layers: number of blocks.
         out_features: width of the outputs; the width of the stack if None.
         tokens: whether the inputs are ints ``(..., T)``, which are embedded.
@@ -55,6 +57,7 @@ class ResidualStack(Model):
     mlp_factor: float = number(2.0, least=0)
     dropout: float = number(0.0, least=0, below=1)
     token_dtype: str | None = choice(None, *TOKEN_DTYPES)  # type: ignore[assignment]
+    ratio: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,7 +88,8 @@ class ResidualStack(Model):
     @property
     def models(self) -> tuple[Model, ...]:
         """The recurrent models, of which layer i takes number i modulo their count."""
-        return self.model if isinstance(self.model, tuple) else (self.model,)
+        models = self.model if isinstance(self.model, tuple) else (self.model,)
+        return models if self.ratio is None else by_ratio(self.ratio, models)
 
     @property
     def width(self) -> int:
