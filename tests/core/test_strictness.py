@@ -1,4 +1,4 @@
-"""JAX's strict modes, which people set to find mistakes in their own code."""
+"""JAX's strict mode of ranks, which people set to find mistakes in their own code."""
 
 from __future__ import annotations
 
@@ -65,33 +65,3 @@ def test_rules_promote_no_ranks_by_mistake(name: str, backend: Backend) -> None:
 
     with jax.numpy_rank_promotion("raise"):
         jax.jit(jax.value_and_grad(loss))(arrays)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_nothing_is_moved_behind_the_back(name: str, backend: Backend) -> None:
-    """``transfer_guard("disallow")``: drawing, beginning, running and stepping from what lies there."""
-    import jax
-
-    model, (params, xs, starts, _) = MODELS[name], problem(name, backend)
-    key, x, start = jax.random.key(0), xs[:, 0], starts[:, 0]
-    with jax.transfer_guard("disallow"):
-        model.init(key)
-        state = memcore.initial_state(model, params, (2,))
-        model.apply(params, xs, state, starts=starts)
-        model.apply(params, xs)
-        if model.causal:
-            memcore.step(model, params, state, x, start=start)
-
-
-@pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention"])
-def test_without_jit_no_number_is_nan(name: str, backend: Backend) -> None:
-    """``disable_jit`` with ``debug_nans``, which look at every number on the way."""
-    import jax
-
-    model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
-    xs, starts, valid = xs[:, :3], starts[:, :3], valid[:, :3]
-    want = model.apply(params, xs, starts=starts, valid=valid)
-    with jax.disable_jit(), jax.debug_nans(True):
-        got = model.apply(params, xs, starts=starts, valid=valid)
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
