@@ -90,6 +90,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="PACKAGE",
         help="package that must be there, so that no test marked requires(PACKAGE) is left out",
     )
+    group.addoption(
+        "--whole",
+        action="store_true",
+        help="every method and placement, where some of each kind are tested otherwise",
+    )
 
 
 def installed(package: str) -> bool:
@@ -100,6 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backend(*names): runs on these array libraries only")
     config.addinivalue_line("markers", "requires(*packages): left out where a package is absent")
     config.addinivalue_line("markers", "devices(n): left out where JAX has fewer devices")
+    config.addinivalue_line("markers", "whole: left out without --whole")
 
     asked: list[str] = config.getoption("--backend")
     absent = [name for name in [*asked, *config.getoption("--require")] if not installed(name)]
@@ -156,6 +162,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
             if jax.device_count() < mark.args[0]:
                 return False
+        if item.get_closest_marker("whole") and not item.config.getoption("--whole"):
+            return False
         packages = [package for mark in item.iter_markers("requires") for package in mark.args]
         return all(installed(package) for package in packages)
 

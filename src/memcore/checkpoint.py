@@ -21,6 +21,7 @@ from memcore.backend import (
 )
 from memcore.cell import Model, Params, State
 from memcore.engine import initial_state
+from memcore.engine.checks import as_array
 from memcore.engine.parameters import check_params
 from memcore.registry import from_config, to_config
 from memcore.types import Array, Tree, Value
@@ -72,7 +73,7 @@ def save(
 
 
 def _numbers(name: str, leaf: Array) -> np.ndarray:
-    array = np.asarray(to_numpy(leaf), order="C")
+    array = np.asarray(to_numpy(as_array(leaf, name)), order="C")
     if array.dtype.name not in DTYPES.values():
         raise TypeError(
             f"params has the leaf {name!r} of dtype {array.dtype}, expected numbers of at "

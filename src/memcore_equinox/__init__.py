@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import memcore
 from memcore.cell import Array, Model, Params, State
+from memcore.engine.checks import as_arrays, check_model
 from memcore.types import Key
 
 try:
@@ -34,10 +35,12 @@ class Memory(eqx.Module):
     params: Params
 
     def __init__(self, model: Model, *, key: Key = None, params: Params | None = None) -> None:
+        check_model(model)
         if (key is None) == (params is None):
             raise TypeError("Memory takes a key or params: expected exactly one of them")
         self.model = model
-        self.params = jax.tree.map(jnp.asarray, model.init(key) if params is None else params)
+        params = model.init(key) if params is None else as_arrays(params, "params")
+        self.params = jax.tree.map(jnp.asarray, params)
 
     def __call__(
         self,

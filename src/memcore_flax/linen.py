@@ -11,7 +11,9 @@ from flax.core import unfreeze
 
 import memcore
 from memcore.cell import Array, Model, State
+from memcore.engine.checks import check_model
 from memcore.types import Dtype, Key
+from memcore_flax.carry import as_before, widest
 
 __all__ = ["Memory", "MemoryCell"]
 
@@ -23,6 +25,7 @@ class _Parametrised(nn.Module):
     param_dtype: Dtype = "float32"
 
     def setup(self) -> None:
+        check_model(self.model)
         self.memory = self.param("memory", self.model.init, self.param_dtype)
 
     def step(self, state: State, x: Array, *, start: Array = None) -> tuple[State, Array]:
@@ -60,17 +63,24 @@ class MemoryCell(_Parametrised, nn.RNNCellBase):
         """``(carry, y)`` of ``x (*batch, in_features)``; ``start (*batch,)`` bool begins anew."""
         before, begin = unfreeze(carry["state"]), carry["start"]
         after, y = self.step(before, x, start=begin if start is None else begin | start)
-        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
-        return {"state": after, "start": jnp.zeros_like(begin)}, y
+        return {"state": as_before(after, before), "start": jnp.zeros_like(begin)}, y
 
     @nn.nowrap
     def initialize_carry(self, rng: Key, input_shape: tuple[int, ...]) -> State:
-        """Zeros, as the parameters are not known here, and ``start`` true; ``rng`` is not used."""
+        """Zeros, as the parameters are not known here, and ``start`` true; ``rng`` is not used.
+
+        Nor are the inputs known: floats have the widest dtype, which none of them exceeds.
+        """
         batch = tuple(input_shape[: len(input_shape) - self.num_feature_axes])
         memory = Memory(self.model, self.param_dtype, parent=None)
         start = partial(memory.init_with_output, batch_shape=batch, method="initial_state")
         shapes, _ = jax.eval_shape(start, jax.random.key(0))
-        state = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        state = jax.tree.map(
+            lambda s: jnp.zeros(
+                s.shape, widest() if jnp.issubdtype(s.dtype, jnp.floating) else s.dtype
+            ),
+            shapes,
+        )
         return {"state": state, "start": jnp.ones(batch, bool)}
 
     @property

@@ -8,8 +8,16 @@ from flax import nnx
 
 import memcore
 from memcore.cell import Array, Model, Params, State
+from memcore.engine.checks import as_arrays, check_model
+from memcore_flax.carry import as_before, widest
 
 __all__ = ["Memory", "MemoryCell"]
+
+
+def _of(rngs: nnx.Rngs) -> nnx.Rngs:
+    if not isinstance(rngs, nnx.Rngs):
+        raise TypeError(f"rngs is {rngs!r}, expected a flax.nnx.Rngs, as nnx.Rngs(0)")
+    return rngs
 
 
 class _Parametrised(nnx.Module):
@@ -18,9 +26,10 @@ class _Parametrised(nnx.Module):
     def __init__(
         self, model: Model, *, rngs: nnx.Rngs | None = None, params: Params | None = None
     ) -> None:
+        check_model(model)
         if (rngs is None) == (params is None):
             raise TypeError(f"{type(self).__name__} takes rngs or params: expected exactly one")
-        params = model.init(rngs.params()) if rngs is not None else params
+        params = as_arrays(params, "params") if rngs is None else model.init(_of(rngs).params())
         self.model = model
         self.memory = nnx.data(jax.tree.map(lambda p: nnx.Param(jnp.asarray(p)), params))
 
@@ -48,7 +57,7 @@ class Memory(_Parametrised):
         method: str = "auto", chunk_size: int | None = None, rngs: nnx.Rngs | None = None,
     ) -> tuple[State, Array]:  # fmt: skip
         """``(state, ys)`` as `memcore.Model.apply`; ``xs (..., T, in_features)``, flags ``(..., T)``."""
-        key = None if rngs is None else rngs.dropout()
+        key = None if rngs is None else _of(rngs).dropout()
         return self.model.apply(
             self.params, xs, state,
             starts=starts, valid=valid, method=method, chunk_size=chunk_size, key=key,
@@ -66,13 +75,16 @@ class MemoryCell(_Parametrised, nnx.RNNCellBase):
         """``(carry, y)`` of ``x (*batch, in_features)``; ``start (*batch,)`` bool begins anew."""
         before, begin = carry["state"], carry["start"]
         after, y = self.step(before, x, start=begin if start is None else begin | start)
-        after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
-        return {"state": after, "start": jnp.zeros_like(begin)}, y
+        return {"state": as_before(after, before), "start": jnp.zeros_like(begin)}, y
 
     def initialize_carry(self, input_shape: tuple[int, ...], *_: object, **__: object) -> State:
-        """The initial state, and ``start`` true; further arguments of NNX are not used."""
+        """The initial state, and ``start`` true; further arguments of NNX are not used.
+
+        The inputs are not known here: floats have the widest dtype, which none of them exceeds.
+        """
         batch = tuple(input_shape[: len(input_shape) - self.num_feature_axes])
-        return {"state": self.initial_state(batch), "start": jnp.ones(batch, bool)}
+        state = memcore.initial_state(self.model, self.params, batch, dtype=widest())
+        return {"state": state, "start": jnp.ones(batch, bool)}
 
     @property
     def num_feature_axes(self) -> int:

@@ -97,6 +97,21 @@ def test_float64_stays_float64():
         assert_close(memory(xs, state), jax.tree.map(jnp.asarray, expected), 1e-10)
 
 
+@pytest.mark.parametrize("model", ["gru", memcore.GRU, None, {"kind": "gru"}])
+def test_what_is_no_model_is_named(model: Any):
+    for given in ({"key": jax.random.key(0)}, {"params": {}}):
+        with pytest.raises(TypeError, match="(?s)^model is .*, expected a memcore.Model"):
+            Memory(model, **given)
+
+
+def test_parameters_of_another_order_of_bytes_and_masked_ones():
+    params = DROPOUT.init(0)
+    swapped = jax.tree.map(lambda p: p.astype(p.dtype.newbyteorder()), params)
+    assert_close(Memory(DROPOUT, params=swapped).params, jax.tree.map(jnp.asarray, params), 0.0)
+    with pytest.raises(TypeError, match="^params is a masked array"):
+        Memory(DROPOUT, params=jax.tree.map(np.ma.masked_array, params))
+
+
 # --- parameters ------------------------------------------------------------------------------------
 
 

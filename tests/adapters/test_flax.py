@@ -237,9 +237,29 @@ def test_the_carry_keeps_its_dtypes_whatever_the_inputs_have(flax_api: Any):
     c = case("gru")
     carry, ys = flax_api.rnn(c, c.xs[:, :5].astype(jnp.bfloat16))
     assert (carry["state"].dtype, ys.dtype) == (jnp.float32, jnp.bfloat16)
+
+
+@both
+def test_the_carry_keeps_the_precision_of_the_inputs(flax_api: Any):
+    """Parameters of float32, inputs of float64: the state is float64, as in the core."""
+    c = case("gru")
+    xs = np.random.default_rng(0).standard_normal((2, 40, c.model.in_features))
+    state, want = c.model.apply(jax.tree.map(np.asarray, c.params), xs)
     with jax.enable_x64(True):
-        carry, ys = flax_api.rnn(c, c.xs[:, :5].astype(jnp.float64))
-    assert (carry["state"].dtype, ys.dtype) == (jnp.float32, jnp.float64)
+        carry, ys = flax_api.rnn(c, jnp.asarray(xs))
+        assert (carry["state"].dtype, ys.dtype) == (jnp.float64, jnp.float64)
+        np.testing.assert_allclose(ys, want, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(carry["state"], state, rtol=0, atol=1e-13)
+
+
+@both
+def test_a_carry_of_less_precision_than_the_inputs_is_named(flax_api: Any):
+    c = case("gru")
+    carry = {"state": jnp.zeros((2, c.model.hidden_size)), "start": jnp.ones(2, bool)}
+    with jax.enable_x64(True):
+        x = jnp.zeros((2, c.model.in_features), jnp.float64)
+        with pytest.raises(TypeError, match="^carry has a state of float32, expected float64"):
+            flax_api.bound_cell(c)(carry, x)
 
 
 @both
@@ -440,6 +460,40 @@ def test_nnx_numpy_parameters_become_jax_arrays():
     memory = memory_nnx.Memory(DROPOUT, params=params)
     cases.assert_jax_leaves(memory.params)
     assert_close(memory.params, jax.tree.map(jnp.asarray, params), 0.0)
+
+
+NO_MODELS = {"name": "gru", "class": memcore.GRU, "none": None, "dict": {"kind": "gru"}}
+
+
+@pytest.mark.parametrize("name", NO_MODELS)
+def test_what_is_no_model_is_named(name: str):
+    words, params = "(?s)^model is .*, expected a memcore.Model", DROPOUT.init(0)
+    for kind in (memory_nnx.Memory, memory_nnx.MemoryCell):
+        for given in ({"rngs": nnx.Rngs(0)}, {"params": params}):
+            with pytest.raises(TypeError, match=words):
+                kind(NO_MODELS[name], **given)
+    for module in (linen.Memory(NO_MODELS[name]), linen.MemoryCell(NO_MODELS[name])):
+        with pytest.raises(TypeError, match=words):
+            module.init(jax.random.key(0), jnp.zeros((2, 3)), jnp.zeros((2, 3)))
+
+
+@pytest.mark.parametrize("rngs", [0, "params", jax.random.key(0)], ids=["int", "str", "key"])
+def test_nnx_wrong_rngs_are_named(rngs: Any):
+    with pytest.raises(TypeError, match="(?s)^rngs is .*, expected a flax.nnx.Rngs"):
+        memory_nnx.Memory(DROPOUT, rngs=rngs)
+    memory = memory_nnx.Memory(DROPOUT, params=DROPOUT.init(0))
+    with pytest.raises(TypeError, match="(?s)^rngs is .*, expected a flax.nnx.Rngs"):
+        memory(jnp.zeros((2, DROPOUT.in_features)), rngs=rngs)
+
+
+def test_parameters_of_another_order_of_bytes_and_masked_ones():
+    params = DROPOUT.init(0)
+    swapped = jax.tree.map(lambda p: p.astype(p.dtype.newbyteorder()), params)
+    assert_close(
+        memory_nnx.Memory(DROPOUT, params=swapped).params, jax.tree.map(jnp.asarray, params), 0.0
+    )
+    with pytest.raises(TypeError, match="^params is a masked array"):
+        memory_nnx.Memory(DROPOUT, params=jax.tree.map(np.ma.masked_array, params))
 
 
 @pytest.mark.parametrize("given", [{}, {"rngs": 0, "params": {}}])

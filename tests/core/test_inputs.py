@@ -12,6 +12,7 @@ import pytest
 import memcore
 from cases.checks import close
 from conftest import Backend
+from memcore import ops
 from memcore.ops.window.positions import rope
 
 WORDS = memcore.ResidualStack(7, model=memcore.GRU(6, hidden_size=6), layers=1, tokens=True)
@@ -213,8 +214,119 @@ def test_a_model_without_parameters(backend: Backend) -> None:
 def test_things_that_are_no_model(model: Any, backend: Backend) -> None:
     with pytest.raises(TypeError, match=r"^model is .*, expected a memcore.Model"):
         memcore.scan(model, {}, np.zeros((2, 3)))
-    with pytest.raises(TypeError, match=r"^model is .*, expected a memcore.Model"):
-        memcore.step(model, {}, None, np.zeros(3))
+    for call in (
+        lambda: memcore.step(model, {}, None, np.zeros(3)),
+        lambda: memcore.initial_state(model, {}, (2,)),
+        lambda: memcore.reset(model, {}, np.zeros(3), np.zeros((), bool)),
+        lambda: memcore.explain(model, 5),
+        lambda: memcore.testing.check_model(model),
+    ):
+        with pytest.raises(TypeError, match=r"^model is .*, expected a memcore.Model"):
+            call()
+
+
+def masked(x: np.ndarray) -> np.ndarray:
+    return np.ma.masked_array(x, np.zeros(x.shape, bool))
+
+
+def swapped(x: np.ndarray) -> np.ndarray:
+    """The same numbers in the other order of bytes."""
+    return x.astype(x.dtype.newbyteorder())
+
+
+def runs_of(backend: Backend, change: Any) -> dict[str, Any]:
+    """Runs in which one argument is NumPy's and has been changed; the others are the backend's."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 5, 3)).astype(np.float32)
+    heads, h = x[:, :, None], rng.standard_normal((2, 1, 3, 3)).astype(np.float32)
+    gates, words = np.abs(x[..., :1]), rng.integers(0, 7, (2, 5)).astype(np.int32)
+    flags, state = (words > 3).astype(np.float32), rng.standard_normal((2, 4)).astype(np.float32)
+    params, vocabulary, x_, heads_, state_, gates_ = backend.asarray(
+        (GRU.init(0), WORDS.init(0), x, heads, state, gates)
+    )
+    return {
+        "xs": lambda: GRU.apply(params, change(x)),
+        "xs of scan": lambda: memcore.scan(GRU, params, change(x)),
+        "xs of tokens": lambda: WORDS.apply(vocabulary, change(words)),
+        "x": lambda: memcore.step(GRU, params, state_, change(x[:, 0])),
+        "state": lambda: GRU.apply(params, x_, change(state)),
+        "state of step": lambda: memcore.step(GRU, params, change(state), x_[:, 0, ...]),
+        "state of reset": lambda: memcore.reset(
+            GRU, params, change(state), np.array([True, False])
+        ),
+        "starts": lambda: GRU.apply(params, x_, starts=change(flags)),
+        "valid": lambda: GRU.apply(params, x_, valid=change(flags)),
+        "a": lambda: ops.linear_recurrence(change(x), x_),
+        "b": lambda: ops.linear_recurrence(x_, change(x)),
+        "q": lambda: ops.linear_attention(change(heads), heads_, heads_),
+        "state of attention": lambda: ops.linear_attention(heads_, heads_, heads_, None, change(h)),
+        "starts of attention": lambda: ops.linear_attention(
+            heads_, heads_, heads_, starts=change(flags)
+        ),
+        "kernel": lambda: ops.causal_convolution(x_, change(x[0, :3])),
+        "log_input": lambda: ops.mlstm(heads_, heads_, heads_, change(gates), -gates_),
+        "beta": lambda: ops.delta_rule(heads_, heads_, heads_, change(gates)),
+        "scores": lambda: ops.softmax(change(gates), heads_),
+        "x of log_sum_exp": lambda: ops.log_sum_exp(change(x)),
+    }
+
+
+ARGUMENTS = list(runs_of(Backend("numpy"), lambda x: x))
+
+
+@pytest.mark.backend("numpy", "jax")
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_arrays_of_another_order_of_bytes(name: str, backend: Backend) -> None:
+    """Files of other machines are read so, and JAX refuses them: they have the same numbers."""
+    close(runs_of(backend, swapped)[name](), runs_of(backend, backend.asarray)[name](), 1e-6)
+
+
+@pytest.mark.backend("numpy", "jax")
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_masked_arrays_are_named(name: str, backend: Backend) -> None:
+    """What stands behind a mask is no number: the mask would be dropped silently."""
+    with pytest.raises(TypeError, match=f"^{name.split(' ')[0]}.* is a masked array, expected"):
+        runs_of(backend, masked)[name]()
+
+
+@pytest.mark.backend("numpy", "jax")
+@pytest.mark.parametrize("change", [masked, swapped])
+def test_parameters_that_no_library_reads_as_they_stand(change: Any, backend: Backend) -> None:
+    params = optree.tree_map(change, GRU.init(0))
+    words = "^params has the leaf 'hidden/bias', which is masked or in the byte order of another machine"
+    with pytest.raises(TypeError, match=words):
+        GRU.apply(params, backend.asarray(np.zeros((2, 5, 3), np.float32)))
+
+
+@pytest.mark.backend("numpy")
+def test_what_is_saved_has_no_mask_and_the_same_numbers(backend: Backend, tmp_path: Any) -> None:
+    path, params = tmp_path / "gru.safetensors", GRU.init(0)
+    state = np.ones((2, 4), np.float32)
+    memcore.save(path, GRU, optree.tree_map(swapped, params), state=swapped(state))
+    close(memcore.load(path, state=True)[1:], (params, state), 0)
+    for given in (
+        {"params": optree.tree_map(masked, params)},
+        {"params": params, "state": masked(state)},
+    ):
+        with pytest.raises(TypeError, match="is a masked array, expected an array$"):
+            memcore.save(path, GRU, **given)
+
+
+WRONG_BEGINNINGS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "a number": ({"batch_shape": 2}, TypeError, "^batch_shape is 2, expected a tuple of ints"),
+    "a negative size": ({"batch_shape": (-1,)}, TypeError, r"^batch_shape is \(-1,\), expected"),
+    "a size in half": ({"batch_shape": (0.5,)}, TypeError, r"^batch_shape is \(0.5,\), expected"),
+    "a phase in words": ({"phase": "a"}, ValueError, "^phase is 'a', expected one of 0 to 0"),
+    "integers": ({"dtype": "int32"}, TypeError, "^dtype is .*int32.*, expected a floating point"),
+    "objects": ({"dtype": object}, TypeError, "^dtype is 'object', which"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BEGINNINGS)
+def test_wrong_beginnings_are_named(name: str, backend: Backend) -> None:
+    given, error, words = WRONG_BEGINNINGS[name]
+    with pytest.raises(error, match=words):
+        memcore.initial_state(GRU, backend.asarray(GRU.init(0)), **given)
 
 
 @pytest.mark.backend("numpy")

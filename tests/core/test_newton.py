@@ -340,11 +340,30 @@ def test_inside_a_composite(backend: Backend) -> None:
         parts[0].apply(params, xs, method="newton")
 
 
+@jax_only
+def test_gradients_in_a_stack_of_two_kinds(backend: Backend, x64: None) -> None:
+    """A part that lacks the method takes `auto`; values and gradients are those of the fold."""
+    import jax
+
+    parts = (memcore.GRU(4, hidden_size=3), memcore.GatedDeltaNet(4, heads=2))
+    model = memcore.ResidualStack(3, model=parts, layers=2)
+    rng = np.random.default_rng(0)
+    xs, starts = rng.standard_normal((2, 5, 3)), rng.random((2, 5)) < 0.3
+    params, xs, starts = backend.asarray((model.init(0, "float64"), xs, starts))
+
+    def loss(params: Any, method: str) -> Any:
+        return (model.apply(params, xs, starts=starts, method=method)[1] ** 2).sum()
+
+    run = jax.value_and_grad(loss)
+    close(run(params, "newton"), run(params, "sequential"), 1e-9)
+
+
 @pytest.mark.backend("numpy", "array_api_strict")
 def test_without_derivatives(backend: Backend) -> None:
     gru = memcore.GRU(3, hidden_size=4)
     stack = memcore.ResidualStack(3, model=gru, layers=1)
-    for model in (gru, stack):
+    mixed = memcore.ResidualStack(3, model=(gru, memcore.LRU(3)), layers=2)
+    for model in (gru, stack, mixed):
         assert "newton" in model.methods
         arrays = backend.asarray((model.init(0), np.zeros((2, 5, 3), np.float32)))
         with pytest.raises(ValueError, match="method is 'newton', which needs derivatives"):

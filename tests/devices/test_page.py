@@ -12,14 +12,14 @@ PAGE = "docs/devices.md"
 
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_blocks_run(number: int, pytestconfig: pytest.Config, backend: Any) -> None:
     import jax
     import numpy as np
 
     text = (pytestconfig.rootpath / PAGE).read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, Any] = {}
     exec(blocks[number], names)
     found = names.get("gradients", names.get("ys"))

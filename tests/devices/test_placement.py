@@ -1,4 +1,4 @@
-"""Every model under `auto` on four devices, batch-sharded: the numbers and gradients of one device.
+"""Models on four devices, batch-sharded: the numbers and gradients of one device.
 
 Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=4``; left out where there are fewer devices.
 """
@@ -13,9 +13,9 @@ import pytest
 
 import memcore
 from cases.models import MODELS
+from placements import KINDS, agree, on_four, on_one
 
 BATCH, LENGTH = 8, 6
-KINDS = ("shard_map", "explicit", "automatic")
 
 
 def problem(name: str, given: bool) -> tuple[Any, Any, Any, Any]:
@@ -33,57 +33,49 @@ def problem(name: str, given: bool) -> tuple[Any, Any, Any, Any]:
     return params, jnp.asarray(xs), state, jnp.asarray(rng.random((BATCH, LENGTH)) < 0.3)
 
 
-def loss_of(name: str) -> Callable[..., Any]:
+def loss_of(name: str, method: str) -> Callable[..., Any]:
     def loss(params: Any, xs: Any, state: Any, starts: Any) -> Any:
         import jax.numpy as jnp
 
-        after, ys = MODELS[name].apply(params, xs, state, starts=starts)
+        after, ys = MODELS[name].apply(params, xs, state, starts=starts, method=method)
         return jnp.sum(jnp.sin(ys)), after
 
     return loss
 
 
-def on_four(name: str, kind: str, args: tuple[Any, ...]) -> Any:
-    """``((loss, state), gradient)`` with the batch over the axis ``data``."""
-    import jax
-    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+# One model per rule, whose methods are all looked at in the session that nox runs by itself.
+ALL_METHODS = ("gru", "lru", "linear_attention", "gated_delta_net", "attention", "s6", "ttt_linear")
+RUNS = [(name, "auto") for name in MODELS]
+RUNS += [(name, method) for name in ALL_METHODS for method in MODELS[name].methods]
+REST = [(n, m) for n, model in MODELS.items() for m in model.methods if (n, m) not in RUNS]
 
-    axis = AxisType.Explicit if kind == "explicit" else AxisType.Auto
-    mesh = jax.make_mesh((4,), ("data",), axis_types=(axis,))
-    split, whole = PartitionSpec("data"), PartitionSpec()
-    loss = loss_of(name)
-    if kind != "shard_map":
-        args = jax.tree.map(
-            lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)),
-            args,
-            (jax.tree.map(lambda _: whole, args[0]), *jax.tree.map(lambda _: split, args[1:])),
-        )
-        with jax.set_mesh(mesh):
-            return jax.jit(jax.value_and_grad(loss, has_aux=True))(*args)
 
-    def run(params: Any, *rest: Any) -> Any:
-        def total(params: Any) -> Any:
-            value, after = loss(params, *rest)
-            return jax.lax.psum(value, "data"), after
-
-        return jax.value_and_grad(total, has_aux=True)(params)
-
-    specs = (whole, split, split, split)
-    outs = ((whole, split), whole)
-    return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=outs))(*args)
+def check(name: str, method: str, given: bool, starts: bool) -> None:
+    """Values and the gradients of parameters, and of inputs that are numbers."""
+    *args, flags = problem(name, given)
+    args, loss = (*args, flags if starts else None), loss_of(name, method)
+    floats = (0, 1) if MODELS[name].input_ndim else (0,)
+    want = on_one(loss, args, floats)
+    for kind in KINDS:
+        got = on_four(kind, loss, args, (False, True, True, True), floats)
+        agree(got, want, f"{name} {method} {kind}")
 
 
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
 @pytest.mark.parametrize("given", [False, True], ids=["from nothing", "from a state"])
-@pytest.mark.parametrize("name", MODELS)
-def test_four_devices_are_one(name: str, given: bool, backend: Any) -> None:
-    import jax
+@pytest.mark.parametrize(("name", "method"), RUNS)
+def test_four_devices_are_one(name: str, method: str, given: bool, backend: Any) -> None:
+    check(name, method, given, starts=True)
 
-    args = problem(name, given)
-    want = jax.jit(jax.value_and_grad(loss_of(name), has_aux=True))(*args)
-    for kind in KINDS:
-        got = on_four(name, kind, args)
-        for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-            a, b = (np.asarray(x, dtype=np.float64) for x in (a, b))
-            np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4, err_msg=f"{name} {kind}")
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+@pytest.mark.whole
+@pytest.mark.parametrize("given", [False, True], ids=["from nothing", "from a state"])
+@pytest.mark.parametrize(
+    ("name", "method", "starts"),
+    [(*run, True) for run in REST] + [(*run, False) for run in RUNS + REST],
+)
+def test_whole_matrix(name: str, method: str, starts: bool, given: bool, backend: Any) -> None:
+    check(name, method, given, starts)

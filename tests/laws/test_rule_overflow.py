@@ -6,7 +6,8 @@ import numpy as np
 import optree
 import pytest
 
-from cases.checks import METHODS, close, drawn
+from cases.checks import METHODS, close, drawn, half_or_flag
+from cases.ops import BATCH, OPS
 from conftest import Backend
 
 OVERFLOWING = [
@@ -26,6 +27,23 @@ OVERFLOWING = [
     "window_attention_sinks",
     "window_attention_grouped",
 ]
+
+
+@pytest.mark.parametrize("name", ["delta_rule", "delta_rule_channel_decay", "delta_product"])
+def test_a_write_that_overflows_only_when_it_is_refined(name: str, backend: Backend) -> None:
+    """A value near the largest number: the writes are finite, what is left of them to solve is not."""
+    op = OPS[name]
+    starts = np.zeros((BATCH, 40), dtype=bool)
+    starts[:, 20] = True
+    for seed in range(5):
+        arrays = optree.tree_map(half_or_flag, op.draw(np.random.default_rng(seed), 40))
+        how = {"starts": backend.asarray(starts), "method": "fused", "chunk_size": 40}
+        want = np.asarray(op.run(backend.asarray(arrays), None, **how)[1])
+        large = {**arrays, "v": arrays["v"].copy()}
+        large["v"][0, 21] = 3e38
+        with np.errstate(all="ignore"):
+            got = np.asarray(op.run(backend.asarray(large), None, **how)[1])
+        close((got[0, :20], got[1]), (want[0, :20], want[1]), 1e-5)
 
 
 @pytest.mark.parametrize("size", [np.inf, 3e38, 1e25])

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting, fold
 from memcore.types import Array, Params, State, Tree
 
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
@@ -22,6 +23,7 @@ Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@broadcasting
 def states(
     functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
 ) -> Tree:
@@ -47,9 +49,10 @@ def _fold(
         h = update(rest, h, slot, z if more is None else jax.tree.map(jnp.add, z, more))
         return h, h
 
-    return jax.lax.scan(body, state, (slots, added), length=length)[1]
+    return fold(body, state, (slots, added), length)[1]
 
 
+@broadcasting
 def _forward(
     functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
 ) -> Tree:
@@ -61,6 +64,7 @@ def _forward(
     return after, (params, rest, state, slots, after, pull)
 
 
+@broadcasting
 def _backward(functions: Functions, length: int, residuals: Tree, cotangent: Tree) -> Tree:
     enter, project, _ = functions
     params, rest, state, slots, after, pull = residuals

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -25,7 +25,8 @@ def platform(x: Array) -> str:
 
 
 def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
-    return jax.lax.scan(f, carry, xs, length=length)
+    # A symbolic length may not be given, only found.
+    return jax.lax.scan(f, carry, xs, length=None if jax.tree.leaves(xs) else length)
 
 
 def associative_scan(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:
@@ -36,7 +37,20 @@ def running_max(x: Array, axis: int) -> Array:
     return jax.lax.cummax(x, axis=axis)
 
 
+def broadcasting(f: Callable[..., Any]) -> Callable[..., Any]:
+    """``f``, in which arrays of different ranks meet on purpose: ``jax_numpy_rank_promotion="raise"`` is for
+    the code of whoever sets it."""
+
+    @wraps(f)
+    def run(*args: Any) -> Any:
+        with jax.numpy_rank_promotion("allow"):
+            return f(*args)
+
+    return run
+
+
 @partial(jax.jit, static_argnums=(0, 1))
+@broadcasting
 def _compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     return run(*statics, *args)
 

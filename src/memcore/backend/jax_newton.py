@@ -26,6 +26,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting
 from memcore.types import Array, Element, State, Tree
 
 Step: TypeAlias = Callable[[Tree, Tree, Tree], Tree]
@@ -42,6 +43,7 @@ BLOCK = 32
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@broadcasting
 def newton(step: Step, length: int, constants: Tree, state: State, slots: Tree) -> Tree:
     """``(T, *batch, N)``: the states of the fold, which runs where Newton has not converged."""
     states, _, converged = solve(step, length, constants, state, slots)
@@ -56,11 +58,13 @@ def newton(step: Step, length: int, constants: Tree, state: State, slots: Tree) 
     return jax.lax.cond(converged, lambda: states, sequential)
 
 
+@broadcasting
 def _forward(step: Step, length: int, constants: Tree, state: State, slots: Tree) -> Tree:
     states = newton(step, length, constants, state, slots)
     return states, (constants, state, slots, states)
 
 
+@broadcasting
 def _backward(step: Step, length: int, residuals: Tree, cotangent: Tree) -> Tree:
     """The cotangents of the states are a recurrence too, backwards in time: solved as the states are."""
     constants, state, slots, states = residuals

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memcore.backend import is_symbolic
+from memcore.engine.checks import check_model
+
 if TYPE_CHECKING:
     from memcore.cell import Cell, Model
 
@@ -131,6 +134,8 @@ def default(methods: tuple[str, ...], device: str) -> Choice:
 
 def choose(cell: Cell, length: int, device: str, return_states: bool = False) -> Choice:
     """The choice for ``cell`` at ``length`` steps on ``device`` (numpy, cpu, gpu or tpu)."""
+    if is_symbolic(length):
+        return Choice((*open_methods(cell), "auto")[0], None, "the length is symbolic")
     if length == 1 and "sequential" in cell.methods:
         return Choice("sequential", None, "one step is one call")
     choice = TABLE.get(cell.rule_name, {}).get(device) or default(cell.methods, device)
@@ -139,6 +144,27 @@ def choose(cell: Cell, length: int, device: str, return_states: bool = False) ->
         method = "associative" if parallel else "sequential"
         return Choice(method, None, "the fused form keeps no states")
     return choice
+
+
+FOLDS = ("linear_recurrence", "gated_cell", "dense_recurrence", "log_sum_exp", "max_plus")
+"""Rules whose fused form is a fold over steps, however many there are."""
+
+
+def open_methods(cell: Cell) -> tuple[str, ...]:
+    """The methods for a length that ``jax.export`` leaves open: nothing is cut into chunks or halves."""
+    folds = ("fused", "sequential") if cell.rule_name in FOLDS else ("sequential",)
+    return tuple(method for method in folds if method in cell.methods)
+
+
+def check_open(cell: Cell, method: str, length: int) -> None:
+    """Raise ValueError where ``method`` needs a length that is a number."""
+    allowed = open_methods(cell)
+    if method not in allowed:
+        name = cell.rule_name or type(cell).__name__
+        raise ValueError(
+            f"xs has the symbolic length {length}, for which {name} cannot run {method!r}: expected a number "
+            f"of steps, or one of the methods {allowed}"
+        )
 
 
 def chunk_size(cell: Cell, method: str, device: str) -> int | None:
@@ -162,6 +188,7 @@ def explain(model: Model, length: int, backend: str = "cpu", *, return_states: b
     devices = ("numpy", "cpu", "gpu", "tpu")
     if backend not in devices:
         raise ValueError(f"backend is {backend!r}, expected one of {devices}")
+    check_model(model)
     lines = []
     for name, cell in model.recurrences():
         choice = choose(cell, length, backend, return_states)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import array_api_compat
 import numpy as np
 
 from memcore.backend import (
@@ -16,8 +15,10 @@ from memcore.backend import (
     is_integer,
     is_jax,
     namespace,
+    plain,
     tree_flatten,
     tree_paths,
+    tree_unflatten,
 )
 from memcore.fields import is_count
 from memcore.types import Array, State, Tree
@@ -66,9 +67,31 @@ def check_derivatives(model: Model, method: str, arrays: Tree) -> None:
         )
 
 
-def as_array(x: Array) -> Array:
-    """``x`` itself if it is an array or None, else a NumPy array of it (numbers, lists)."""
-    return x if x is None or array_api_compat.is_array_api_obj(x) else np.asarray(x)
+def check_model(model: Model) -> None:
+    """Raise TypeError for what is no model: a name, a class, a module of a framework."""
+    if isinstance(model, type) or not hasattr(model, "recurrences"):
+        raise TypeError(f"model is {model!r}, expected a memcore.Model, as memcore.GRU(64)")
+
+
+def as_array(x: Array, name: str) -> Array:
+    """``x`` itself if it is an array or None, else a NumPy array of it (numbers, lists), in this machine's
+    order of bytes.
+
+    Raises:
+        TypeError: ``x`` is a masked array, or no array can be made of it.
+    """
+    if is_jax(x) or x is None:
+        return x
+    x = plain(name, x, "an array")
+    if isinstance(x, np.ndarray) and not x.dtype.isnative:
+        return x.astype(x.dtype.newbyteorder("="))
+    return x
+
+
+def as_arrays(tree: Tree, name: str) -> Tree:
+    """The leaves of a tree `as_array`; None stays."""
+    leaves, structure = tree_flatten(tree)
+    return tree_unflatten(structure, [as_array(leaf, name) for leaf in leaves])
 
 
 def check_inputs(model: Model, xs: Array, name: str = "xs", lead: str = "..., T") -> Array:
@@ -130,7 +153,7 @@ def check_state(
     for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
         _check_leaf(
             f"{name}/{path}" if path else name,
-            as_array(leaf),
+            as_array(leaf, f"{name}/{path}" if path else name),
             want,
             ndim,
             f"{like} {tuple(xs.shape)}",

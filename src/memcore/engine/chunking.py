@@ -20,7 +20,7 @@ def into_chunks(x: Array, axis: int, size: int, padding: float | bool | None = N
     if missing:
         shape = (*x.shape[:axis], missing, *x.shape[axis + 1 :])
         last = x[(slice(None),) * axis + (slice(-1, None), ...)]
-        tail = xp.full(shape, padding, dtype=x.dtype) if padding is not None else last
+        tail = last if padding is None else xp.full_like(last, padding)  # lies where x does
         x = xp.concat([x, xp.broadcast_to(tail, shape)], axis=axis)
     x = xp.reshape(x, (*x.shape[:axis], chunks, size, *x.shape[axis + 1 :]))
     return xp.moveaxis(x, axis, 0)

@@ -13,7 +13,9 @@ from memcore.backend import (
     device_kind,
     fold,
     is_floating,
+    is_symbolic,
     namespace,
+    placed_like,
     states_of_fold,
     tree_leaves,
     tree_map,
@@ -42,6 +44,8 @@ def recur(job: Recurrence) -> tuple[Tree, ...]:
     method = job.call.resolve(job.cell.methods)
     if method == "auto":
         method = auto.choose(job.cell, job.length, kind, job.call.return_states).method
+    if is_symbolic(job.length):
+        auto.check_open(job.cell, method, job.length)
     chunk_size = job.call.chunk_size or auto.chunk_size(job.cell, method, kind)
     if method == "fused":
         return _fused(job, chunk_size)
@@ -147,8 +151,10 @@ def _elements(job: Recurrence) -> Element:
     """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
 
     def full(leaf: Array) -> Tree:
-        rest = leaf.shape[job.axis + 1 :]
-        return namespace(leaf).broadcast_to(leaf, (*job.shape, *rest))
+        if leaf.shape[: job.axis + 1] == job.shape:
+            return leaf
+        wide = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
+        return placed_like(wide, job.leaf, job.axis)
 
     elements = tree_map(full, job.memoroid.lift(job.params, job.inputs))
     return job.call.starts, job.call.valid, elements

@@ -72,6 +72,11 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
         if name not in given:
             raise ValueError(f"{source} lacks the leaf {name!r} of {model!r}{_inside(params)}")
         leaf = given[name]
+        if not _is_plain(leaf):
+            raise TypeError(
+                f"{source} has the leaf {name!r}, which is masked or in the byte order of another machine: "
+                "expected a plain array"
+            )
         if "float" not in str(getattr(leaf, "dtype", "")):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
             raise TypeError(
@@ -113,9 +118,17 @@ def _fits(shapes: dict[str, Any], params: Tree) -> bool:
             leaf is None
             or getattr(leaf, "shape", None) != shape
             or getattr(leaf.dtype, "kind", "") != "f"
+            or not _is_plain(leaf)
         ):
             return False
     return True
+
+
+def _is_plain(leaf: Array) -> bool:
+    """Whether a NumPy array is one that every library reads as it stands."""
+    if not isinstance(leaf, np.ndarray):
+        return True
+    return leaf.dtype.isnative and not isinstance(leaf, np.ma.MaskedArray)
 
 
 def _inside(params: Tree) -> str:

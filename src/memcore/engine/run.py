@@ -21,11 +21,13 @@ from memcore.engine import resets
 from memcore.engine.call import Call
 from memcore.engine.checks import (
     as_array,
+    as_arrays,
     as_booleans,
     check_derivatives,
     check_flags,
     check_inputs,
     check_method,
+    check_model,
     check_state,
 )
 from memcore.engine.chunking import into_chunks, out_of_chunks
@@ -56,16 +58,10 @@ def run_model(
     check_params(model, params)
     statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
     starts, valid = as_booleans(starts=call.starts, valid=call.valid)
-    xs = as_array(xs)
+    xs, state = as_array(xs, "xs"), as_arrays(state, "state")
     check_derivatives(model, call.method, (params, xs, state, starts, valid))
     key = None if call.key is None else as_key(call.key, (params, xs))
     return compiled(run_checked, statics, (params, xs, state, starts, valid, key))
-
-
-def check_model(model: Model) -> None:
-    """Raise TypeError for what is no model: a name, a class, a module of a framework."""
-    if isinstance(model, type) or not hasattr(model, "recurrences"):
-        raise TypeError(f"model is {model!r}, expected a memcore.Model, as memcore.GRU(64)")
 
 
 def run_checked(

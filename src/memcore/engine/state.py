@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memcore.backend import asarray_like, is_floating, namespace, state_dtype, tree_leaves, tree_map
-from memcore.engine.checks import as_array, check_flags
+from memcore.backend import (
+    asarray_like,
+    is_floating,
+    is_symbolic,
+    namespace,
+    state_dtype,
+    tree_leaves,
+    tree_map,
+)
+from memcore.engine.checks import as_array, as_arrays, check_flags, check_model
 from memcore.engine.grid import with_phase
 from memcore.engine.resets import select
 from memcore.types import Array, Dtype, Namespace, Params, State, Tree
@@ -73,16 +81,26 @@ def initial_state(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    floats = [leaf for leaf in tree_leaves(params) if is_floating(leaf)]
+    check_model(model)
+    floats = [leaf for leaf in tree_leaves(as_arrays(params, "params")) if is_floating(leaf)]
     like = floats[0] if floats else np.zeros(1, np.float32)
-    xp, batch = namespace(like), tuple(batch_shape)
+    xp, batch = namespace(like), _as_shape(batch_shape)
     dtype = like.dtype if dtype is None else named_dtype("dtype", dtype, xp)
-    if not 0 <= phase < model.grid:
-        raise ValueError(f"phase is {phase}, expected one of 0 to {model.grid - 1} for {model!r}")
+    if not is_floating(xp.zeros(0, dtype=dtype)):
+        raise TypeError(f"dtype is {dtype}, expected a floating point dtype")
+    if not isinstance(phase, int | np.integer) or not 0 <= phase < model.grid:
+        raise ValueError(f"phase is {phase!r}, expected one of 0 to {model.grid - 1} for {model!r}")
     memory = memory_like(model, params, like, batch, dtype)
     # A view of one initial state could not be written to.
     memory = tree_map(lambda x: xp.asarray(x, copy=True), memory)
     return with_phase(memory, phase, batch, like) if model.grid > 1 else memory
+
+
+def _as_shape(batch_shape: Tree) -> tuple[int, ...]:
+    sizes = batch_shape if isinstance(batch_shape, tuple | list) else [None]
+    if not all(is_symbolic(n) or isinstance(n, int | np.integer) and n >= 0 for n in sizes):
+        raise TypeError(f"batch_shape is {batch_shape!r}, expected a tuple of ints, none below 0")
+    return tuple(sizes)
 
 
 def reset(model: Model, params: Params, state: State, where: Array) -> State:
@@ -100,7 +118,8 @@ def reset(model: Model, params: Params, state: State, where: Array) -> State:
     Raises:
         ValueError, TypeError: ``where`` or ``state`` does not fit; the message names it.
     """
-    gridded = model.grid > 1
+    check_model(model)
+    gridded, state = model.grid > 1, as_arrays(state, "state")
     memory = state["memory"] if gridded else state
     initial = model.initial_state(params)
     leaves = list(zip(tree_leaves(memory), tree_leaves(initial), strict=True))
@@ -108,7 +127,7 @@ def reset(model: Model, params: Params, state: State, where: Array) -> State:
         return state
     first, own = leaves[0]
     batch = first.shape[: first.ndim - np.ndim(own)]
-    where = check_flags("where", as_array(where), first, batch, "state", 0)
+    where = check_flags("where", as_array(where, "where"), first, batch, "state", 0)
 
     def fresh(i: Array, s: State) -> State:
         return namespace(s).broadcast_to(asarray_like(i, s), s.shape)

@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memcore.backend import compiled, namespace
-from memcore.engine.checks import as_array, as_booleans, check_flags, check_inputs
+from memcore.engine.checks import (
+    as_array,
+    as_arrays,
+    as_booleans,
+    check_flags,
+    check_inputs,
+    check_model,
+)
 from memcore.engine.parameters import check_params
 from memcore.engine.parts import signature
-from memcore.engine.run import check_model, run_checked
+from memcore.engine.run import run_checked
 from memcore.types import Array, Params, State, Tree
 
 if TYPE_CHECKING:
@@ -36,7 +43,8 @@ def step(
     check_model(model)
     if not model.causal:
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
-    x, [start] = check_inputs(model, as_array(x), "x", "..."), as_booleans(start=start)
+    x, [start] = check_inputs(model, as_array(x, "x"), "x", "..."), as_booleans(start=start)
+    state = as_arrays(state, "state")
     check_params(model, params)
     return compiled(_step, (model, signature(model)), (params, state, x, start))
 

@@ -16,7 +16,7 @@ def to_last(
     model: Model, xs: Array, starts: Starts, valid: Array, axis: int
 ) -> tuple[Array, Starts, Array]:
     """Inputs and flags with time moved behind the batch axes."""
-    xs, (starts, valid) = as_array(xs), as_booleans(starts=starts, valid=valid)
+    xs, (starts, valid) = as_array(xs, "xs"), as_booleans(starts=starts, valid=valid)
     axes = xs.ndim - model.input_ndim
     if isinstance(axis, bool) or not isinstance(axis, int) or not 0 <= axis < axes:
         raise ValueError(

@@ -33,7 +33,7 @@ def contamination(
     Raises:
         TypeError, ValueError: an argument does not fit; the message names it.
     """
-    xs = as_array(xs)
+    xs = as_array(xs, "xs")
     if not is_floating(xs):
         raise TypeError(f"xs has dtype {xs.dtype}, expected floats: a token has no scale")
     xp, axis = namespace(xs), xs.ndim - model.input_ndim - 1

@@ -30,7 +30,7 @@ def saliency(
         TypeError, ValueError: an argument does not fit; the message names it.
         ImportError: JAX is not installed.
     """
-    xs = as_array(xs)
+    xs = as_array(xs, "xs")
     if not is_floating(xs):
         raise TypeError(f"xs has dtype {xs.dtype}, expected floats: a token has no derivative")
     if xs.ndim < model.input_ndim + 1:

@@ -16,7 +16,7 @@ def as_floats(name: str, x: Array, ndim: int, expected: str) -> Array:
     numbers."""
     if x is None:
         raise TypeError(f"{name} is None, expected an array {expected}")
-    x = as_array(x)
+    x = as_array(x, name)
     if x.ndim < ndim:
         raise ValueError(f"{name} has shape {tuple(x.shape)}, expected {expected}")
     if not is_floating(x):

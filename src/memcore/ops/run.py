@@ -14,7 +14,7 @@ from memcore.backend import (
 )
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
-from memcore.engine.checks import as_array, check_flags, check_method, check_state
+from memcore.engine.checks import as_array, as_arrays, check_flags, check_method, check_state
 from memcore.engine.methods import recur
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.resets import align
@@ -32,7 +32,9 @@ def run_rule(
     """
     check_method(rule, call.method, call.chunk_size)
     statics = (rule, like, time, call.method, call.chunk_size)
-    inputs, starts, valid = tree_map(as_array, (inputs, call.starts, call.valid))
+    inputs = {name: as_arrays(x, name) for name, x in inputs.items()}
+    state, initial = as_arrays(state, "state"), as_arrays(initial, "initial")
+    starts, valid = as_array(call.starts, "starts"), as_array(call.valid, "valid")
     return compiled(_run_rule, statics, (inputs, state, initial, starts, valid))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from memcore.cell import Model
+from memcore.engine import checks
 from memcore.testing import laws, transforms
 from memcore.testing.case import BACKENDS, Case, CounterExample, NotApplicable
 from memcore.types import Tree
@@ -93,7 +94,9 @@ def check_model(
     Raises:
         AssertionError: a law fails, and ``raises``; the message is the report.
         ValueError: an unknown law, backend or dtype.
+        TypeError: ``model`` is no model.
     """
+    checks.check_model(model)
     names = tuple(LAWS) if laws is None else tuple(laws)
     unknown = [name for name in names if name not in LAWS]
     if unknown:

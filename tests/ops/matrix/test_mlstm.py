@@ -9,7 +9,7 @@ import optree
 import pytest
 
 from cases.checks import METHODS, close, half_or_flag
-from cases.ops import BATCH, HEADS, OPS
+from cases.ops import BATCH, HEADS, KEYS, OPS
 from conftest import Backend
 from golden_vectors import load
 from memcore import ops
@@ -214,3 +214,21 @@ def test_a_query_of_zero_reads_zero(method: str, backend: Backend) -> None:
     _, out = OPS["mlstm"].run(x, None, eps=0.0, method=method, chunk_size=4)
     assert np.all(np.isfinite(out)) and np.any(out[:, :4])
     assert not np.any(out[:, 4:])
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_exact_ties_have_one_gradient(method: str, backend: Backend, x64: None) -> None:
+    """Gates of 0 and small integers: every logarithm is the largest one, and denominators tie with 1."""
+    import jax
+
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.integers(-1, 2, (BATCH, 9, HEADS, KEYS)).astype(float) for _ in range(3))
+    gates, starts = np.zeros((BATCH, 9, HEADS)), rng.random((BATCH, 9)) < 0.2
+    arrays, starts = backend.asarray(((q, k, v, gates, gates), starts))
+
+    def loss(arrays: Any, method: str) -> Any:
+        out = ops.mlstm(*arrays, starts=starts, method=method, chunk_size=4, eps=0.0)[1]
+        return jax.numpy.sum(jax.numpy.sin(out))
+
+    close(jax.grad(loss)(arrays, method), jax.grad(loss)(arrays, "sequential"), 1e-12)

@@ -181,7 +181,7 @@ def lact(
     inputs = headed(q, k, v, rate=rate)
     check_count("mini_batch", mini_batch)
     heads, size = inputs["q"].shape[-2:]
-    params = {n: as_floats(n, as_array(w), 3, "(..., H, F, D)")
+    params = {n: as_floats(n, as_array(w, n), 3, "(..., H, F, D)")
               for n, w in (("w0", w0), ("w1", w1), ("w2", w2))}  # fmt: skip
     lead, width = params["w0"].shape[:-3], params["w0"].shape[-2]
     like = f"q {tuple(inputs['q'].shape)} and each other"

@@ -52,7 +52,7 @@ def run_miras(
 ) -> tuple[State, Array]:
     """Check the weight and run."""
     q = inputs["q"]
-    weight = as_floats("weight", as_array(weight), 3, "(..., H, D, D)")
+    weight = as_floats("weight", as_array(weight, "weight"), 3, "(..., H, D, D)")
     heads, size = q.shape[-2:]
     if tuple(weight.shape[-3:]) != (heads, size, size) or weight.ndim > q.ndim:
         raise ValueError(

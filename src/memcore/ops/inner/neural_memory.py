@@ -279,7 +279,7 @@ def _layers(weights: Value, q: Array) -> tuple[Array, ...]:
             f"weights is a {type(weights).__name__}, expected a tuple of 1 to {DEPTH} matrices "
             "(..., H, in, out)"
         )
-    layers = tuple(as_floats(f"weights[{i}]", as_array(w), 3, "(..., H, in, out)")
+    layers = tuple(as_floats(f"weights[{i}]", as_array(w, f"weights[{i}]"), 3, "(..., H, in, out)")
                    for i, w in enumerate(weights))  # fmt: skip
     width = size
     for i, w in enumerate(layers):

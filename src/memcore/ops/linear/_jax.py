@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting
 from memcore.ops.linear.numbers import Numbers, plus
 from memcore.types import Array, State, Tree
 
@@ -35,6 +36,7 @@ def _length(tree: Tree) -> int:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@broadcasting
 def linear_recurrence(
     states_of: Callable[..., Any], numbers: Numbers, a: Array, b: Array, state: State, flags: Array,
     initial: State,
@@ -42,6 +44,7 @@ def linear_recurrence(
     return states_of(numbers, a, b, state, flags, initial)
 
 
+@broadcasting
 def _recurrence_forward(
     states_of: Callable[..., Any], numbers: Numbers, a: Array, b: Array, state: State, flags: Array,
     initial: State,
@@ -51,6 +54,7 @@ def _recurrence_forward(
     return states, (a, states, state, flags, initial)
 
 
+@broadcasting
 def _recurrence_backward(
     states_of: Callable[..., Any], numbers: Numbers, residuals: Tree, cotangents: Tree
 ) -> Tree:
@@ -84,7 +88,7 @@ def _recurrence_backward(
     no_start = None if flags[0] is None else zeros
     xs = (cotangents, None if constant else a, previous, flags)
     (dh, da_sum, dinitial), (db, da) = jax.lax.scan(
-        body, (zeros, no_da, no_start), xs, length=_length(cotangents), reverse=True
+        body, (zeros, no_da, no_start), xs, reverse=True
     )
     if constant:
         da = jax.tree.map(lambda x, like: _sum_to(x[None], like), da_sum, a)

@@ -121,7 +121,7 @@ def _number(name: str, x: Array, expected: str, blocks: bool = False) -> Array:
     if x is None:
         raise TypeError(f"{name} is None, expected an array (..., T, N) or {expected}")
     if not isinstance(x, tuple):
-        return as_array(x)
+        return as_array(x, name)
     rows = x if blocks and all(isinstance(row, tuple) for row in x) else (x,)
     parts = [part for row in rows for part in row]
     shapes = [tuple(np.shape(part)) for part in parts]
@@ -132,7 +132,7 @@ def _number(name: str, x: Array, expected: str, blocks: bool = False) -> Array:
         or any(isinstance(part, tuple | None) for part in parts)
     ):
         raise ValueError(f"{name} is a tuple of shapes {shapes}, expected {expected}")
-    pairs = tuple((as_array(row[0]), as_array(row[1])) for row in rows)
+    pairs = tuple((as_array(row[0], name), as_array(row[1], name)) for row in rows)
     return pairs if len(pairs) == 2 else pairs[0]
 
 
@@ -210,5 +210,5 @@ def linear_recurrence(
     a = tree_map(lambda x: in_front("a", x, "b", like), a)
     if not reverse:
         return _forward(a, b, state, initial, Call(starts, valid, method, chunk_size))
-    starts, valid = as_array(starts), as_array(valid)
+    starts, valid = as_array(starts, "starts"), as_array(valid, "valid")
     return compiled(_backward, (method, chunk_size), (a, b, state, initial, starts, valid))

@@ -53,7 +53,7 @@ def _skew(angles: Array, size: int) -> Array:
     # Every other place takes the zero that stands behind the angles.
     place = np.full((size, size), angles.shape[-1], dtype=np.int32)
     place[np.triu_indices(size, 1)] = np.arange(angles.shape[-1])
-    zero = xp.zeros((*angles.shape[:-1], 1), dtype=angles.dtype)
+    zero = xp.zeros_like(xp.sum(angles, axis=-1, keepdims=True))
     padded = xp.concat([angles, zero], axis=-1)
     upper = xp.take(padded, asarray_like(place.reshape(-1), angles), axis=-1)
     upper = xp.reshape(upper, (*angles.shape[:-1], size, size))

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting
 from memcore.cell import Array
 from memcore.ops.matrix.triangular import refined, refined_tangent
 from memcore.types import Tree
@@ -19,6 +20,7 @@ def _unit_lower_inverse(f: Callable[[Array], Array], lower: Array) -> Array:
 
 
 @_unit_lower_inverse.defjvp
+@broadcasting
 def _unit_lower_inverse_jvp(f: Callable[[Array], Array], primals: Tree, tangents: Tree) -> Array:
     """``d(M^-1) = -M^-1 dM M^-1``: two matmuls, where the rounds of ``f`` have many."""
     result = _unit_lower_inverse(f, *primals)
@@ -31,6 +33,7 @@ def unit_lower_solve(inverse: Callable[[Array], Array], lower: Array, b: Array) 
 
 
 @unit_lower_solve.defjvp
+@broadcasting
 def _unit_lower_solve_jvp(
     inverse: Callable[[Array], Array], primals: Tree, tangents: Tree
 ) -> Array:

@@ -100,7 +100,8 @@ def padded(x: Array) -> Array:
     missing = (1 << (size - 1).bit_length()) - size
     if not missing:
         return x
-    return xp.concat([xp.zeros((*x.shape[:-2], missing, x.shape[-1]), dtype=x.dtype), x], axis=-2)
+    # Of a part of x, which is as long at least: zeros that lie where x does.
+    return xp.concat([xp.zeros_like(x[..., :missing, :]), x], axis=-2)
 
 
 def halves(x: Array, width: int) -> tuple[State, Array]:

@@ -169,7 +169,9 @@ def mlstm(
         chunk_size: steps per chunk.
 
     Returns:
-        ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32.
+        ``(state, out)`` with ``out (..., T, H, V)``; the state of half precision inputs is float32. Where two
+        logarithms are the largest, the gradient of m, and so of S and z, is shared among them in one way or
+        another; that of the outputs does not depend on it, but for ``eps``.
 
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.

@@ -24,19 +24,25 @@ def unit_lower_solve(lower: Array, b: Array) -> Array:
 
 def refined(inverse: Array, lower: Array, b: Array) -> Array:
     """``inverse @ b``, and what is left of b solved once more; rows that overflowed spoil no others."""
-    xp, x = namespace(lower), inverse @ b
-    finite = xp.where(xp.isfinite(x), x, xp.zeros_like(x))
-    return x + _correction(inverse, lower, b, finite)
+    x = inverse @ b
+    # What is left may overflow where x does not; the zeros of the inverse times that are not 0.
+    return x + inverse @ _finite(_left(lower, b, _finite(x)))
+
+
+def _finite(x: Array) -> Array:
+    xp = namespace(x)
+    return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
 def refined_tangent(inverse: Array, lower: Array, b: Array) -> Array:
     """The same, linear in b."""
     x = inverse @ b
-    return x + _correction(inverse, lower, b, x)
+    return x + inverse @ _left(lower, b, x)
 
 
-def _correction(inverse: Array, lower: Array, b: Array, x: Array) -> Array:
-    return inverse @ (b - x - namespace(lower).tril(lower, k=-1) @ x)
+def _left(lower: Array, b: Array, x: Array) -> Array:
+    """``b - (I + L) x``"""
+    return b - x - namespace(lower).tril(lower, k=-1) @ x
 
 
 def contained_solve(lower: Array, b: Array, pairs: Array) -> tuple[Array, Array]:

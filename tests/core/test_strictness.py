@@ -1,0 +1,67 @@
+"""JAX's strict mode of ranks, which people set to find mistakes in their own code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import memcore
+from cases.checks import drawn, half_or_flag
+from cases.models import MODELS
+from cases.ops import OPS
+from conftest import Backend
+
+pytestmark = pytest.mark.backend("jax")
+
+
+def problem(name: str, backend: Backend) -> tuple[Any, ...]:
+    """Parameters, inputs of two sequences, starts and valid."""
+    model, rng = MODELS[name], np.random.default_rng(0)
+    if model.input_ndim:
+        shape = (2, 6, *(3,) * (model.input_ndim - 1), model.in_features)
+        xs = rng.standard_normal(shape).astype(np.float32)
+    else:
+        xs = rng.integers(0, model.in_features, (2, 6)).astype(np.int32)
+    flags = rng.random((2, 6)) < 0.3, rng.random((2, 6)) < 0.7
+    made: tuple[Any, ...] = backend.asarray((model.init(0), xs, *flags))
+    return made
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ranks_are_not_promoted_by_mistake(name: str, backend: Backend) -> None:
+    """``jax_numpy_rank_promotion="raise"``: a run, its gradient, a step, and what is around them."""
+    import jax
+
+    model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
+
+    def loss(params: Any, state: Any) -> Any:
+        return model.apply(params, xs, state, starts=starts, valid=valid)[1].sum()
+
+    with jax.numpy_rank_promotion("raise"):
+        model.init(jax.random.key(0))
+        state = memcore.initial_state(model, params, (2,))
+        memcore.reset(model, params, state, starts[:, 0])
+        jax.jit(jax.value_and_grad(loss))(params, state)
+        loss(params, None)
+        if model.causal:
+            memcore.step(model, params, state, xs[:, 0], start=starts[:, 0])
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_rules_promote_no_ranks_by_mistake(name: str, backend: Backend) -> None:
+    import jax
+    import optree
+
+    op, *given = drawn(name, 6)
+    arrays, state, initial, starts, valid = backend.asarray(
+        [optree.tree_map(half_or_flag, tree) for tree in given]
+    )
+
+    def loss(arrays: Any) -> Any:
+        how = {"initial": initial, "starts": starts, "valid": valid}
+        return sum(out.sum() for out in jax.tree.leaves(op.run(arrays, state, **how)[1]))
+
+    with jax.numpy_rank_promotion("raise"):
+        jax.jit(jax.value_and_grad(loss))(arrays)
