@@ -66,7 +66,7 @@ class Block(Wrapper):
         params = {
             "norm": self._init_norm(draw),
             "model": self.model.init(draw.child("model")),
-            "join": init_join(draw, "join", self.join, width),
+            **init_join(draw, "join", self.join, width),
         }
         if self.model.out_features != width:
             params["project"] = nn.dense(draw, "project", self.model.out_features, width)
@@ -74,18 +74,18 @@ class Block(Wrapper):
             make = init_gated_mlp if self.mlp == "glu" else init_mlp
             params["mlp_norm"] = self._init_norm(draw)
             params["mlp"] = make(draw.child("mlp"), width, max(1, round(self.mlp_factor * width)))
-            params["mlp_join"] = init_join(draw, "mlp_join", self.join, width)
+            params |= init_join(draw, "mlp_join", self.join, width)
         return params
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
         y = run("model", params["model"], self._norm(params["norm"], xs))
         y = nn.linear(params["project"], y) if "project" in params else y
-        h = join(params["join"], self.join, xs, y)
+        h = join(params.get("join"), self.join, xs, y)
         if self.mlp is None:
             return h
         n = self._norm(params["mlp_norm"], h)
         y = gated_mlp(params["mlp"], n, nn.gelu) if self.mlp == "glu" else mlp(params["mlp"], n)
-        return join(params["mlp_join"], self.join, h, y)
+        return join(params.get("mlp_join"), self.join, h, y)
 
     def _init_norm(self, draw: Draw) -> Params:
         scale = {"scale": draw.ones((self.in_features,))}

@@ -11,23 +11,24 @@ GRU_KERNELS = ("reset_y", "reset_x", "update_y", "update_x", "new_y", "new_x")
 
 
 def init_join(draw: Draw, name: str, kind: str, width: int) -> Params:
-    """Parameters of `join`: the bias of the GRU's update gate begins as 2, near to ``x``."""
-    draw = draw.child(name)
+    """Parameters of `join` under ``name``, none of a sum; the bias of the GRU's update gate begins as 2, near
+    to ``x``."""
     if kind == "sum":
         return {}
     if kind == "gate":
-        return nn.dense(draw, "gate", width, width, bias=True)
-    kernels = {name: nn.dense(draw, name, width, width) for name in GRU_KERNELS}
-    return {**kernels, "bias": draw.full((width,), 2.0, label="bias")}
+        return {name: nn.dense(draw, name, width, width, bias=True)}
+    own = draw.child(name)
+    kernels = {part: nn.dense(own, part, width, width) for part in GRU_KERNELS}
+    return {name: {**kernels, "bias": draw.full((width,), 2.0, label="bias")}}
 
 
-def join(params: Params, kind: str, x: Array, y: Array) -> Array:
+def join(params: Params | None, kind: str, x: Array, y: Array) -> Array:
     """``x + y``; ``x + sigmoid(W x + b) y``; or, of ``y = relu(y)`` (GTrXL, arXiv:1910.06764),
 
     r = sigmoid(W_r y + U_r x),   z = sigmoid(W_z y + U_z x - b)
     (1 - z) x + z tanh(W_g y + U_g (r x))
     """
-    if kind == "sum":
+    if params is None:
         return x + y
     if kind == "gate":
         return x + nn.sigmoid(nn.linear(params, x)) * y

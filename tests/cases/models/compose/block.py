@@ -41,7 +41,7 @@ def block(params: Any, xs: Any, inner: Callable[[Any, Any], Any]) -> Any:
     """xs (T, d) -> ys (T, d); inner(params, xs) -> (T, n)."""
     p, xs = float64(params), float64(xs)
     y = inner(p["model"], norm(p["norm"], xs))
-    h = joined(p["join"], xs, y @ p["project"]["kernel"] if "project" in p else y)
+    h = joined(p.get("join"), xs, y @ p["project"]["kernel"] if "project" in p else y)
     if "mlp" not in p:
         return h
     n, W = norm(p["mlp_norm"], h), p["mlp"]
@@ -50,7 +50,7 @@ def block(params: Any, xs: Any, inner: Callable[[Any, Any], Any]) -> Any:
         y = (gelu(n @ W["gate"]["kernel"]) * up) @ W["down"]["kernel"]
     else:
         y = gelu(up + W["up"]["bias"]) @ W["down"]["kernel"] + W["down"]["bias"]
-    return joined(p["mlp_join"], h, y)
+    return joined(p.get("mlp_join"), h, y)
 
 
 GRU, LRU = memcore.GRU(4, hidden_size=3), memcore.LRU(4, state_size=3)
