@@ -22,6 +22,7 @@ PER_STEP: dict[str, Callable[[Sizes], int]] = {
     "delta_rule per channel": lambda n: n.heads * 7 * n.size**2,
     "delta_product": lambda n: n.heads * 11 * n.size**2,
     "dplr_delta_rule": lambda n: n.heads * 9 * n.size**2,
+    "neural_memory": lambda n: n.heads * 10 * n.size**2,
     "mlstm": lambda n: n.heads * 5 * n.size**2,
     "log_sum_exp": lambda n: 4 * n.width,
     "max_plus": lambda n: 2 * n.width,

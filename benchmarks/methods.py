@@ -30,6 +30,7 @@ MATRICES = (
 )
 WINDOWS = ("window_attention", "full_attention", "causal_convolution")
 CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128, 256)}
+MINI_BATCH = 16
 BLOCKS = {"cpu": (32, 64, 128), "gpu": (64, 256, 512, 1024)}
 # The rule whose row of `auto.TABLE` another one runs.
 ROWS = {"delta_product": "delta_rule"}
@@ -75,6 +76,19 @@ def inputs(rng: np.random.Generator, n: Sizes) -> dict[str, Inputs]:
             (q, k, v, -k, beta[..., None] * k, channels),
             {},
         ),
+        "neural_memory": (
+            ops.neural_memory,
+            (
+                q,
+                k,
+                v,
+                0.2 * beta,
+                0.5 * beta,
+                -0.1 * decay,
+                (normal(n.heads, n.size, n.size) / 50,),
+            ),
+            {"mini_batch": MINI_BATCH},
+        ),
         "mlstm": (ops.mlstm, (q, k, v, log_input, decay), {}),
         "softmax": (ops.softmax, (log_input, v, decay), {}),
         "log_sum_exp": (ops.log_sum_exp, (b[0], -np.abs(b[1])), {}),
@@ -102,7 +116,13 @@ def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
     if kind == "window_attention":
         # None: a size that follows the window.
         fused.append(("fused", None))
-    without = ("window_attention", "delta_rule per channel", "delta_product", "dplr_delta_rule")
+    without = (
+        "window_attention",
+        "delta_rule per channel",
+        "delta_product",
+        "dplr_delta_rule",
+        "neural_memory",
+    )
     prefix = [] if rule in without else [("associative", None), ("chunked", 16)]
     return [("sequential", None), *prefix, *fused]
 

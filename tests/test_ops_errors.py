@@ -71,6 +71,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 
 A = np.zeros((2, 5, WIDTH, WIDTH))
 K2, V2, B2 = Q[:, :, None], V[:, :, None], B[:, :, None]
+W = np.ones((HEADS, KEYS, KEYS))
 HEADED = {"q": Q, "k": Q, "v": V}
 ARRAYS: dict[str, dict[str, np.ndarray]] = {
     "linear_attention": {**HEADED, "log_decay": B},
@@ -81,6 +82,12 @@ ARRAYS: dict[str, dict[str, np.ndarray]] = {
     "softmax": {"scores": B, "v": V, "log_decay": B},
     "log_sum_exp": {"x": X, "log_decay": X},
     "max_plus": {"a": X, "b": X},
+    "neural_memory": {"q": Q, "k": Q, "v": Q, "rate": B, "momentum": B, "forget": B},
+    "yaad": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "threshold": B, "weight": W},
+    "moneta": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "weight": W},
+    "memora": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "weight": W},
+    "omega": {"q": Q, "k": Q, "v": Q, "rate": B, "keep": B, "gamma": B, "momentum": B},
+    "lact": {"q": Q, "k": Q, "v": Q, "rate": B, "w0": W, "w1": W, "w2": W},
     "linear_recurrence": {"a": X, "b": X},
     "dense_recurrence": {"a": A, "b": X},
     "rotation": {"angles": X},
@@ -93,9 +100,15 @@ SCALED = ("linear_attention", "delta_rule", "delta_product", "dplr_delta_rule", 
           "window_attention")  # fmt: skip
 
 
+OTHERS: dict[str, dict[str, Any]] = {
+    "window_attention": {"window": 3},
+    "neural_memory": {"weights": (np.zeros((HEADS, KEYS, KEYS)),)},
+}
+"""What else a function needs."""
+
+
 def run(function: str, **arguments: Any) -> Any:
-    window = {"window": 3} if function == "window_attention" else {}
-    return getattr(ops, function)(**{**ARRAYS[function], **window, **arguments})
+    return getattr(ops, function)(**{**ARRAYS[function], **OTHERS.get(function, {}), **arguments})
 
 
 def test_every_function_is_here() -> None:
@@ -116,7 +129,7 @@ def test_numbers_that_are_not_floating_point(function: str, name: str, dtype: ty
         (f, n)
         for f in ARRAYS
         for n in ARRAYS[f]
-        if n not in OPTIONAL and (f[:5], n) != ("dense", "b")
+        if n not in OPTIONAL and (f[:5], n) not in (("dense", "b"), ("omega", "momentum"))
     ],
 )
 def test_none_where_an_array_must_be(function: str, name: str) -> None:

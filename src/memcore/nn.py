@@ -61,6 +61,12 @@ def softplus(x: Array) -> Array:
     return xp.logaddexp(x, xp.zeros_like(x))
 
 
+def relu(x: Array) -> Array:
+    """``max(x, 0)``, whose gradient at 0 is 0."""
+    xp = namespace(x)
+    return xp.where(x <= 0, xp.zeros_like(x), x)
+
+
 def silu(x: Array) -> Array:
     """``x sigmoid(x)``."""
     return x * sigmoid(x)

@@ -87,3 +87,23 @@ def test_model_files_read_like_papers() -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 120
     }
     assert long == {}
+
+
+def test_how_a_part_is_run_is_the_engines() -> None:
+    """Composites, cells and rules are all that is run; a model says what it is made of."""
+    own = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and method.name == "_apply"
+    }
+    assert own == {"cell/model.py", "cell/cell.py", "ops/rule.py", "ops/inner/rule.py"}
+
+
+def test_the_contract_is_in_short_files() -> None:
+    lengths = [
+        len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "cell").glob("*.py")
+    ]
+    assert max(lengths) <= 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,17 @@ def test_a_picture(tmp_path: Path, backend: Backend) -> None:
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match=r"saliency has shape \(2, 6, 6\), expected \(T, T\)"):
         inspect.draw(np.ones((2, 6, 6)), tmp_path / "b.png")
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.requires("matplotlib")
+def test_the_page_runs(
+    pytestconfig: pytest.Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend
+) -> None:
+    text = (pytestconfig.rootpath / "docs/inspect.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["seen"].shape == (64, 64) and names["felt"].shape == (64,)
+    assert (tmp_path / "saliency.png").exists()

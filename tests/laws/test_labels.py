@@ -10,7 +10,7 @@ import pytest
 import memcore
 from cases.models import MODELS
 
-LABELS = {"recurrence", "matrix", "bias", "scale"}
+LABELS = {"recurrence", "matrix", "bias", "scale", "memory"}
 LRU = memcore.LRU(6, state_size=5)
 
 

@@ -1,8 +1,8 @@
 """A fold whose gradient by the parameters is made for all steps at once.
 
 Differentiated as it stands, a fold adds to the gradient of every parameter at every step: for a cell of few
-sequences that moves more memory than all its sums. Here the parameters meet the state in one product,
-``z_t = project(params, h_{t-1})``; the fold backwards in time finds the adjoints of all ``z_t``, and the
+sequences that moves more memory than all its sums. Here the parameters meet the state in one place,
+``z_t = project(params, h_{t-1}, u_t)``; the fold backwards in time finds the adjoints of all ``z_t``, and the
 parameters' gradient is that of one product of all steps.
 """
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from memcore.types import Array, Params, State, Tree
 
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
-"""``h = enter(rest, h, slot)``, ``z = project(params, h)``, ``h = update(rest, h, slot, z)``."""
+"""``h = enter(rest, h, slot)``, ``z = project(rest, params, h, slot)``, ``h = update(rest, h, slot, z)``."""
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -43,7 +43,7 @@ def _fold(
     def body(h: Array, slot: Tree) -> Tree:
         slot, more = slot
         h = enter(rest, h, slot)
-        z = project(params, h)
+        z = project(rest, params, h, slot)
         h = update(rest, h, slot, z if more is None else jax.tree.map(jnp.add, z, more))
         return h, h
 
@@ -54,7 +54,8 @@ def _forward(
     functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
 ) -> Tree:
     # What is added to every z is nothing; its gradient is the adjoint of z.
-    z = functions[1](params, state)  # for its type alone: where it lies, not only its shape
+    first = jax.tree.map(lambda x: x[0], slots)
+    z = functions[1](rest, params, state, first)  # for its type: where it lies, not only its shape
     nothing = jax.tree.map(lambda x: jnp.zeros_like(jnp.broadcast_to(x, (length, *x.shape))), z)
     after, pull = jax.vjp(partial(_fold, functions, length, params), rest, state, slots, nothing)
     return after, (params, rest, state, slots, after, pull)
@@ -65,9 +66,10 @@ def _backward(functions: Functions, length: int, residuals: Tree, cotangent: Tre
     params, rest, state, slots, after, pull = residuals
     before = jax.tree.map(lambda h, hs: jnp.concat([h[None], hs[:-1]]), state, after)
     before = jax.vmap(enter, (None, 0, 0))(rest, before, slots)
-    rest, state, slots, adjoints = pull(cotangent)
-    _, pull = jax.vjp(lambda p: project(p, before), params)
-    return *pull(adjoints), rest, state, slots
+    *given, adjoints = pull(cotangent)
+    steps = jax.vmap(project, (None, None, 0, 0))
+    _, pull = jax.vjp(lambda p: steps(rest, p, before, slots), params)
+    return *pull(adjoints), *given
 
 
 states.defvjp(_forward, _backward)

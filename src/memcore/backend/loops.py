@@ -89,9 +89,9 @@ def states_of_fold(
 ) -> Tree:
     """The state after each step of a `GatedCell`, time leading; leaves of the state are floating point.
 
-    ``functions`` are ``h = enter(rest, h, slot)``, ``z = project(params, h)`` and ``h = update(rest, h, slot,
-    z)``, one after the other. On JAX the parameters' gradient is made for all steps at once, and there is no
-    forward mode.
+    ``functions`` are ``h = enter(rest, h, slot)``, ``z = project(rest, params, h, slot)`` and ``h =
+    update(rest, h, slot, z)``, one after the other. On JAX the parameters' gradient is made for all steps
+    at once, and there is no forward mode.
     """
     if is_jax(state):
         from memcore.backend import jax_adjoint
@@ -101,7 +101,7 @@ def states_of_fold(
 
     def body(h: Array, slot: Tree) -> Tree:
         h = enter(rest, h, slot)
-        h = update(rest, h, slot, project(params, h))
+        h = update(rest, h, slot, project(rest, params, h, slot))
         return h, h
 
     return fold(body, state, slots, length)[1]

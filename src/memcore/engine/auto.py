@@ -66,6 +66,12 @@ TABLE: dict[str, dict[str, Choice]] = {
         "gpu": Choice("fused", 32),
         "tpu": Choice("fused", 32),
     },
+    "neural_memory": {
+        "numpy": Choice("fused"),
+        "cpu": Choice("fused"),
+        "gpu": Choice("fused"),
+        "tpu": Choice("fused"),
+    },
     "softmax": {
         "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", 16, _CPU),

@@ -30,7 +30,7 @@ from memcore.engine.recurrence import (
     time_back,
     time_first,
 )
-from memcore.types import Array, Element, State, Tree
+from memcore.types import Array, Element, Params, State, Tree
 
 if TYPE_CHECKING:
     from memcore.cell import GatedCell
@@ -102,13 +102,16 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     def enter(rest: Tree, h: Array, slot: Tree) -> Tree:
         return resets.select(slot[1], rest[0], h)
 
+    def project(rest: Tree, params: Params, h: Array, slot: Tree) -> Tree:
+        return cell.project(params, h, join(slot[0], rest[1], structure))
+
     def update(rest: Tree, h: Array, slot: Tree, projected: Tree) -> Tree:
         moved, _, valid = slot
         after = cell.update(h, join(moved, rest[1], structure), projected)
         return after if valid is None else resets.select(valid, after, h)
 
     slots = time_first((moving, job.call.starts, job.call.valid), axis)
-    functions = (enter, cell.project, update)
+    functions = (enter, project, update)
     states = states_of_fold(functions, job.length, job.params, rest, job.state, slots)
     return _results(job, time_back(states, axis))
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace, tree_leaves
+from memcore.backend import as_draw, namespace, placed_like, tree_leaves
 from memcore.engine.call import Call
 from memcore.engine.state import compute_dtype, memory_like
 from memcore.types import Array, Key, Params, State, Tree
@@ -45,7 +46,8 @@ class Parts:
     def __init__(self, model: Model, state: State, initial: State, call: Call) -> None:
         self.call = call
         self._model, self._parts = model, model.parts
-        self._state, self._initial, self._after = state, initial, dict[str, Any]()
+        self._state, self._initial = state, initial
+        self._ran, self._after = set[str](), dict[str, Any]()
 
     def __call__(self, name: str, params: Params, xs: Array) -> Array:
         """Run a part over the sequence.
@@ -73,27 +75,43 @@ class Parts:
         """
         return self(name, params, xs)
 
+    def mirrored(self, name: str, params: Params, xs: Array) -> Array:
+        """Run a part from the last step to the first, afresh at the end of every sequence.
+
+        The state of the whole does not hold the part: a later piece cannot go on from it.
+        """
+        part, xp = self._check(name), namespace(xs)
+        axis = xs.ndim - part.input_ndim - 1
+        fresh = memory_like(part, params, xs, xs.shape[:axis], compute_dtype(part, params, xs))
+        fresh, initial = placed_like(fresh, xs, axis), part.initial_state(params)
+        call = replace(self.call.child(name).mirrored(), return_states=False)
+        return xp.flip(
+            part._apply(params, xp.flip(xs, axis=axis), fresh, initial, call)[1], axis=axis
+        )
+
     def key(self, name: str) -> Key:
         """Randomness for what stands outside the parts; None where the call has none."""
         return None if self.call.key is None else as_draw(self.call.key).child(name)
 
     def finish(self) -> dict[str, Any]:
-        """The states of all parts; raises if one of them did not run."""
-        left = [name for name in self._parts if name not in self._after]
+        """The states of the parts; raises if one of them did not run."""
+        left = [name for name in self._parts if name not in self._ran]
         if left:
             raise ValueError(f"{self._model!r} declares the part {left[0]!r} and did not run it")
-        return {name: self._after[name] for name in self._parts}
+        return {name: self._after[name] for name in self._parts if name in self._after}
 
     def _check(self, name: str) -> Model:
+        """The part of this name, which runs now."""
         if name not in self._parts:
             raise ValueError(
                 f"part is {name!r}, which {self._model!r} does not declare: its parts are "
                 f"{tuple(self._parts)}"
             )
-        if name in self._after:
+        if name in self._ran:
             raise ValueError(
                 f"part {name!r} of {self._model!r} ran already: expected once in a run"
             )
+        self._ran.add(name)
         return self._parts[name]
 
 

@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from memcore.backend import broadcast_like, namespace, tree_flatten, tree_map, tree_unflatten
+import numpy as np
+
+from memcore.backend import (
+    broadcast_like,
+    namespace,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
 from memcore.engine import resets
 from memcore.engine.call import Call
 from memcore.engine.grid import last_places
@@ -71,6 +80,18 @@ class Recurrence:
         """Any array of the run: it tells the library."""
         leaves = tree_flatten((self.state, self.inputs))[0]
         return leaves[0]
+
+
+def job_of(
+    cell: Cell, params: Params, inputs: Inputs, state: State, call: Call, initial: State = None
+) -> Recurrence:
+    """The run that a ``fused`` was asked for: ``(*batch, T)`` is found from the state and the inputs."""
+    own = cell.initial_state(params)
+    initial = own if initial is None else initial
+    leaf = tree_leaves(state)[0]
+    axis = leaf.ndim - np.ndim(tree_leaves(own)[0])
+    length = max(u.shape[axis] for u in tree_leaves(inputs))
+    return Recurrence(cell, params, inputs, state, initial, call, (*leaf.shape[:axis], length))
 
 
 def split(inputs: Inputs, axis: int, length: int) -> tuple[list[Tree], list[Tree], Tree]:

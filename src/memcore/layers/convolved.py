@@ -8,6 +8,9 @@ from memcore import nn
 from memcore.backend import Draw, namespace
 from memcore.cell import Array, Params
 from memcore.engine import Parts
+from memcore.nn import wide
+
+HEADS = ("query", "key", "value")
 
 
 def init_convolved(draw: Draw, width: int, sizes: dict[str, int], conv_size: int) -> Params:
@@ -33,3 +36,11 @@ def convolved(params: Params, names: tuple[str, ...], xs: Array, run: Parts) -> 
     for name in names:
         ends.append(ends[-1] + params[name]["kernel"].shape[-1])
     return [u[..., a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
+
+
+def convolved_heads(
+    params: Params, xs: Array, run: Parts, heads: int
+) -> tuple[Array, Array, Array]:
+    """q, k ``(..., T, heads, D)`` of norm 1 in the dtype of the state, and v."""
+    q, k, v = (nn.split_heads(u, heads) for u in convolved(params, HEADS, xs, run))
+    return nn.l2_normalise(wide(q)), nn.l2_normalise(wide(k)), v

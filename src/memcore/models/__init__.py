@@ -1,5 +1,6 @@
 """Models by family: one file per paper, cell or composite."""
 
+from memcore.models.dense import *
 from memcore.models.diagonal import *
 from memcore.models.gated import *
 from memcore.models.inner import *

@@ -1,5 +1,11 @@
 """Memory rules as functions of plain arrays, usable inside anybody's ``jit`` code."""
 
+from memcore.ops.inner.lact import lact as lact
+from memcore.ops.inner.memora import memora as memora
+from memcore.ops.inner.moneta import moneta as moneta
+from memcore.ops.inner.neural_memory import neural_memory as neural_memory
+from memcore.ops.inner.omega import omega as omega
+from memcore.ops.inner.yaad import yaad as yaad
 from memcore.ops.linear.dense_recurrence import dense_recurrence as dense_recurrence
 from memcore.ops.linear.linear_recurrence import linear_recurrence as linear_recurrence
 from memcore.ops.linear.rotation import rotation as rotation
@@ -20,12 +26,18 @@ __all__ = [
     "delta_rule",
     "dense_recurrence",
     "dplr_delta_rule",
+    "lact",
     "linear_attention",
     "linear_recurrence",
     "log_sum_exp",
     "max_plus",
+    "memora",
     "mlstm",
+    "moneta",
+    "neural_memory",
+    "omega",
     "rotation",
     "softmax",
     "window_attention",
+    "yaad",
 ]

@@ -16,7 +16,7 @@ from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.methods import in_chunks, recur, sequential
-from memcore.engine.recurrence import Recurrence
+from memcore.engine.recurrence import Recurrence, job_of
 from memcore.types import Dtype, Key, Reads, Tree
 
 WIDENED = 16
@@ -180,13 +180,9 @@ class RuleCell(Memoroid):
             wide, flags = self.rule_inputs(params, part.inputs), part.call
             return rule.fused(part.state, wide, flags.starts, valid=flags.valid, **how)
 
-        leaf = tree_leaves(state)[0]
-        batch = leaf.shape[: leaf.ndim - rule.state_ndim]
-        length = max(u.shape[len(batch)] for u in tree_leaves(inputs))
-        call = Call(starts, valid)
-        job = Recurrence(self, params, inputs, state, initial, call, (*batch, length))
+        job = job_of(self, params, inputs, state, Call(starts, valid), initial)
         run = sequential if self.reads else closed
-        state, reads = in_chunks(job, min(chunk_size or WIDENED, length), run)
+        state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), run)
         return state, reads
 
 

@@ -27,6 +27,40 @@ def test_gru_golden(backend: Backend, x64: None) -> None:
         close(h, a[f"{out}/h"])
 
 
+def before_params(w: Any, bias: Any) -> dict[str, Any]:
+    """Where z stands for the new value its sign changes; gates in the order r, z, n."""
+    signs = (("r", 1), ("z", -1), ("h", 1))
+    return {
+        "input": {
+            "kernel": np.concatenate([sign * w(f"W{g}").T for g, sign in signs], axis=-1),
+            "bias": np.concatenate([sign * bias(g) for g, sign in signs]),
+        },
+        "hidden": {"kernel": np.concatenate([s * w(f"U{g}").T for g, s in signs], axis=-1)},
+    }
+
+
+def test_gru_before_golden(backend: Backend, x64: None) -> None:
+    _, a = load("gru_paper")
+    params = before_params(lambda n: a[f"param/{n}"], lambda g: a[f"param/b{g}"])
+    model = memcore.GRU(5, hidden_size=6, reset="before")
+    for out, start in (("out", np.zeros_like(a["init/h0"])), ("out_init", a["init/h0"])):
+        h, ys = model.apply(*backend.asarray((params, a["in/x"], start)))
+        close(ys, a[f"{out}/y"])
+        close(h, a[f"{out}/h"])
+
+
+def test_gru_before_golden_of_memax(backend: Backend, x64: None) -> None:
+    _, a = load("memax_gru")
+    name = "param/algebra.algebra.{}_{}.weight"
+    params = before_params(
+        lambda n: a[name.format(*n)], lambda g: a[f"param/algebra.algebra.W_{g}.bias"]
+    )
+    params, xs, starts = backend.asarray((params, a["in/x"], a["in/start"]))
+    h, ys = memcore.GRU(6, hidden_size=6, reset="before").apply(params, xs, starts=starts)
+    close(ys, a["out/y"])
+    close(h, a["out/h"])
+
+
 @pytest.mark.backend("numpy")
 @pytest.mark.requires("torch")
 def test_gru_takes_the_weights_of_torch(backend: Backend) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from memcore.backend import as_draw, namespace, state_dtype
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count, number
+from memcore.layers.ring import init_ring
 from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
@@ -58,17 +59,12 @@ class LRU(RuleCell):
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, n, d = as_draw(key, dtype), self.state_size, self.in_features
-        u = draw.uniform("nu_log", (n,))
-        xp = namespace(u)
-        # Uniform over the ring's area; the logarithms want numbers that are neither 0 nor 1.
-        eps = float(xp.finfo(u.dtype).eps)
-        radius2 = u * (self.r_max**2 - self.r_min**2) + self.r_min**2
-        radius2 = xp.clip(radius2, eps, 1.0 - eps)
-        phase = xp.clip(draw.uniform("theta_log", (n,)), eps, 1.0) * self.max_phase
+        nu_log, theta_log, radius2 = init_ring(draw, n, self.r_min, self.r_max, self.max_phase)
+        gamma = 0.5 * namespace(radius2).log(1.0 - radius2)
         return {
-            "nu_log": draw.array(xp.log(-0.5 * xp.log(radius2)), label="recurrence"),
-            "theta_log": draw.array(xp.log(phase), label="recurrence"),
-            "gamma_log": draw.array(0.5 * xp.log(1.0 - radius2), label="recurrence"),
+            "nu_log": nu_log,
+            "theta_log": theta_log,
+            "gamma_log": draw.array(gamma, label="recurrence"),
             "b_re": draw.normal("b_re", (d, n), 1 / math.sqrt(2 * d), label="matrix"),
             "b_im": draw.normal("b_im", (d, n), 1 / math.sqrt(2 * d), label="matrix"),
             "c_re": draw.normal("c_re", (n, d), 1 / math.sqrt(n), label="matrix"),

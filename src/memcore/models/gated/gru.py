@@ -10,7 +10,8 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw, namespace
 from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
-from memcore.fields import count
+from memcore.fields import choice, count
+from memcore.layers.head_wise import check_heads, head_wise, init_head_wise
 from memcore.nn import wide
 from memcore.registry import register
 from memcore.types import Dtype
@@ -19,26 +20,38 @@ from memcore.types import Dtype
 @register("gru")
 @dataclass(frozen=True)
 class GRU(GatedCell):
-    """The GRU of ``torch.nn.GRU`` and cuDNN: the reset gate acts after the recurrent matrix.
+    """The GRU of ``torch.nn.GRU`` and cuDNN, whose reset gate acts after the recurrent matrix, or of its
+    paper, where it acts before.
 
         r = sigmoid(W_r x_t + b_r + U_r h_{t-1} + c_r)
         z = sigmoid(W_z x_t + b_z + U_z h_{t-1} + c_z)
-        n = tanh(W_n x_t + b_n + r * (U_n h_{t-1} + c_n))
+        n = tanh(W_n x_t + b_n + r * (U_n h_{t-1} + c_n))     after
+        n = tanh(W_n x_t + b_n + U_n (r * h_{t-1}))           before, without c
         h_t = (1 - z) * n + z * h_{t-1},    y_t = h_t
 
     State: ``(hidden_size,)``. Cost per step ``O(hidden_size * (in_features + hidden_size))``;
     sequential in time. Kernels hold the gates in the order r, z, n, so torch's weights transfer as
     ``input.kernel = weight_ih.T``, ``input.bias = bias_ih``, ``hidden.kernel = weight_hh.T``,
-    ``hidden.bias = bias_hh``.
+    ``hidden.bias = bias_hh``. Where z stands for the new value and not for the old one, as in
+    arXiv:1412.3555, its weights transfer with the other sign.
 
-    Source: Cho et al., arXiv:1406.1078; the reset-after form of Chung et al., arXiv:1412.3555.
+    Source: Cho et al., arXiv:1406.1078; the reset-after form is that of torch and cuDNN, as are the initial
+    values.
 
     Args:
         in_features: width of the inputs.
         hidden_size: width of the state and of the outputs.
+        reset: whether r acts after or before the recurrent matrix.
+        heads: parts of the state that do not see each other: U in blocks (arXiv:2412.07752).
     """
 
     hidden_size: int = count(64)
+    reset: str = choice("after", "after", "before")
+    heads: int = count(1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.heads, self.hidden_size)
 
     @property
     def out_features(self) -> int:
@@ -48,7 +61,7 @@ class GRU(GatedCell):
         draw, n = as_draw(key, dtype), self.hidden_size
         return {
             "input": nn.uniform_affine(draw, "input", self.in_features, 3 * n, 1 / math.sqrt(n)),
-            "hidden": nn.uniform_affine(draw, "hidden", n, 3 * n, 1 / math.sqrt(n)),
+            "hidden": init_head_wise(draw, "hidden", n, 3, self.heads, self.reset == "after"),
         }
 
     def initial_state(self, params: Params) -> State:
@@ -57,12 +70,20 @@ class GRU(GatedCell):
     def embed(self, params: Params, x: Array) -> Inputs:
         return wide(nn.linear(params["input"], x))
 
-    def project(self, params: Params, state: State) -> Array:
-        return nn.linear(params["hidden"], state)
+    def project(self, params: Params, state: State, inputs: Inputs) -> Array:
+        if self.reset == "after":
+            return head_wise(params["hidden"], state)
+        kernel, size = params["hidden"]["kernel"], 2 * self.hidden_size
+        own = size // self.heads
+        gates = head_wise({"kernel": kernel[..., :own]}, state)
+        r = nn.sigmoid(inputs[..., : self.hidden_size] + gates[..., : self.hidden_size])
+        new = head_wise({"kernel": kernel[..., own:]}, r * state)
+        return namespace(state).concat([gates, new], axis=-1)
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         xp, n = namespace(state), self.hidden_size
-        r = nn.sigmoid(inputs[..., :n] + hidden[..., :n])
         z = nn.sigmoid(inputs[..., n : 2 * n] + hidden[..., n : 2 * n])
-        new = xp.tanh(inputs[..., 2 * n :] + r * hidden[..., 2 * n :])
-        return (1.0 - z) * new + z * state
+        new = hidden[..., 2 * n :]
+        if self.reset == "after":
+            new = nn.sigmoid(inputs[..., :n] + hidden[..., :n]) * new
+        return (1.0 - z) * xp.tanh(inputs[..., 2 * n :] + new) + z * state

@@ -11,6 +11,7 @@ from memcore import nn
 from memcore.backend import as_draw, namespace
 from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
 from memcore.fields import count
+from memcore.layers.head_wise import check_heads, head_wise, init_head_wise
 from memcore.nn import wide
 from memcore.registry import register
 from memcore.types import Dtype
@@ -37,9 +38,15 @@ class LSTM(GatedCell):
     Args:
         in_features: width of the inputs.
         hidden_size: width of h, of c and of the outputs.
+        heads: parts of the state that do not see each other: U in blocks (arXiv:2412.07752).
     """
 
     hidden_size: int = count(64)
+    heads: int = count(1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_heads(self.heads, self.hidden_size)
 
     @property
     def out_features(self) -> int:
@@ -49,7 +56,7 @@ class LSTM(GatedCell):
         draw, n = as_draw(key, dtype), self.hidden_size
         return {
             "input": nn.uniform_affine(draw, "input", self.in_features, 4 * n, 1 / math.sqrt(n)),
-            "hidden": nn.uniform_affine(draw, "hidden", n, 4 * n, 1 / math.sqrt(n)),
+            "hidden": init_head_wise(draw, "hidden", n, 4, self.heads, bias=True),
         }
 
     def initial_state(self, params: Params) -> State:
@@ -58,8 +65,8 @@ class LSTM(GatedCell):
     def embed(self, params: Params, x: Array) -> Inputs:
         return wide(nn.linear(params["input"], x))
 
-    def project(self, params: Params, state: State) -> Array:
-        return nn.linear(params["hidden"], state[0])
+    def project(self, params: Params, state: State, inputs: Inputs) -> Array:
+        return head_wise(params["hidden"], state[0])
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         c, n = state[1], self.hidden_size

@@ -12,7 +12,8 @@ from memcore.cell import Array, Cell, Inputs, Key, Params, Starts, State
 from memcore.fields import count, number
 from memcore.layers.heads import head_sizes, init_heads, project_heads
 from memcore.nn import wide
-from memcore.ops.inner.ttt_linear import error, mini_batches, residual, turned
+from memcore.ops.inner.inner_norm import error
+from memcore.ops.inner.ttt_linear import mini_batches, residual, turned
 from memcore.registry import register
 from memcore.types import Dtype, Reads
 

@@ -8,42 +8,17 @@ A mini-batch takes all its gradients at the weights that it began with (arXiv:24
 
 from __future__ import annotations
 
-from memcore.backend import checkpoint, fold, namespace, tree_map
-from memcore.cell import Array, Params, State
-from memcore.engine.chunking import into_chunks, out_of_chunks
-from memcore.engine.resets import align, segments, select
-from memcore.types import Tree
-
-
-def normalised(norm: Params, z: Array, eps: float) -> tuple[Array, Array]:
-    """``(z - mean) / std`` over the last axis and ``1 / std``; ``norm`` is not applied."""
-    xp = namespace(z)
-    z = z - xp.mean(z, axis=-1, keepdims=True)
-    inverse = 1.0 / xp.sqrt(xp.mean(z * z, axis=-1, keepdims=True) + eps)
-    return z * inverse, inverse
-
-
-def _norm(norm: Params, z: Array, axis: int) -> tuple[Array, Array]:
-    """Scale and bias ``(H, D)`` for ``z`` with its heads at ``axis``."""
-    xp = namespace(z)
-    shape = (norm["scale"].shape[0], *(1,) * (-axis - 2), norm["scale"].shape[1])
-    scale, bias = (xp.astype(norm[n], z.dtype, copy=False) for n in ("scale", "bias"))
-    return xp.reshape(scale, shape), xp.reshape(bias, shape)
-
-
-def error(norm: Params, z: Array, target: Array, eps: float, axis: int = -2) -> Array:
-    """``e (..., D)``, the gradient of the inner loss in ``z = k W + c``; heads stand at ``axis``."""
-    xp, (scale, bias) = namespace(z), _norm(norm, z, axis)
-    y, inverse = normalised(norm, z, eps)
-    g = (scale * y + bias - target) * scale
-    centred = g - xp.mean(g, axis=-1, keepdims=True)
-    return (centred - y * xp.mean(g * y, axis=-1, keepdims=True)) * inverse
+from memcore.backend import namespace
+from memcore.cell import Array, Inputs, Params, State
+from memcore.engine.resets import select
+from memcore.ops.inner.inner_norm import error, last_rate, normed
+from memcore.ops.inner.mini_batches import fold_rows, sequences
+from memcore.types import Value
 
 
 def residual(norm: Params, z: Array, eps: float, axis: int = -2) -> Array:
     """``z + LN(z)``."""
-    scale, bias = _norm(norm, z, axis)
-    return z + scale * normalised(norm, z, eps)[0] + bias
+    return z + normed(norm, z, eps, axis)
 
 
 def turned(state: dict[str, Array]) -> dict[str, Array]:
@@ -66,33 +41,13 @@ def mini_batches(
 
     ``q, k, v (*batch, T, H, D)``, ``rate (*batch, T, H)``; row t stands at place ``phase + t``.
     """
-    q = inputs["q"]
-    xp, axis = namespace(q), q.ndim - 3
-    length = q.shape[axis]
-    places = (length + 2 * size - 2) // size * size
-    row = xp.arange(places, dtype=xp.int32) - (0 if phase is None else phase)
-    real = (row >= 0) & (row < length)
-    source = xp.clip(row, 0, length - 1)
 
-    def place(x: Array) -> Array:
-        return into_chunks(xp.take(x, source, axis=axis), axis, size)
+    def body(s: State, u: Inputs, starts: Array, used: Array) -> tuple[State, Array]:
+        return _mini_batch(norm, u, s, fresh, starts, used, eps)
 
-    used = xp.broadcast_to(real, (*q.shape[:axis], places))
-    used = used if valid is None else used & xp.take(valid, source, axis=axis)
-    begins = None if starts is None else xp.take(starts, source, axis=axis) & real
-    flags = tree_map(lambda f: into_chunks(f, axis, size), (begins, used))
-    ends = xp.reshape(row, (-1, size))[:, -1]
-    complete = (ends >= 0) & (ends < length)
-    blocks = {name: place(x) for name, x in inputs.items()}
-
-    def body(s: State, slot: Tree) -> tuple[State, Array]:
-        block, (begins, used), complete = slot
-        after, out = _mini_batch(norm, block, s, fresh, begins, used, eps)
-        return select(complete, turned(after), after), out
-
-    state, out = fold(checkpoint(body, state), state, (blocks, flags, complete), places // size)
-    out = out_of_chunks(out, axis, places)
-    return state, xp.take(out, xp.arange(length, dtype=xp.int32) - row[0], axis=axis)
+    where: dict[str, Value] = {"phase": phase, "mini_batch": size, "rows": size}
+    axis = inputs["q"].ndim - 3
+    return fold_rows(body, turned, state, inputs, starts, valid, axis=axis, **where)
 
 
 def _mini_batch(
@@ -103,10 +58,7 @@ def _mini_batch(
     xp = namespace(u["q"])
     q, k, v = (xp.moveaxis(u[name], -2, -3) for name in "qkv")  # (..., H, C, D)
     rate = xp.moveaxis(u["rate"], -1, -2)  # (..., H, C)
-    number = xp.zeros_like(xp.astype(used, xp.int32)) if starts is None else segments(starts)
-    first, last = number == 0, number == number[..., -1:]
-    i = xp.arange(used.shape[-1])
-    pairs = (number[..., :, None] == number[..., None, :]) & (i[:, None] >= i)
+    first, last, pairs = sequences(starts, used)
 
     def through(x: Array) -> Array:
         """``x W + c`` with the weights that each row's sequence began with."""
@@ -132,16 +84,6 @@ def _mini_batch(
         **entered,
         "weight_sum": entered["weight_sum"] + k.mT @ e,
         "bias_sum": entered["bias_sum"] + xp.sum(e, axis=-2),
-        "rate": _last_rate(rate, used & last, entered["rate"]),
+        "rate": last_rate(rate, used & last, entered["rate"]),
     }
     return after, out
-
-
-def _last_rate(rate: Array, counts: Array, before: Array) -> Array:
-    """The rate ``(..., H)`` of the last row that counts; what was there where none does."""
-    xp = namespace(rate)
-    place = xp.where(counts, xp.arange(1, counts.shape[-1] + 1, dtype=xp.int32), 0)
-    top = xp.max(place, axis=-1, keepdims=True)
-    one = (place == top) & counts
-    found = xp.sum(xp.where(one[..., None, :], rate, xp.zeros_like(rate)), axis=-1)
-    return xp.where(align(top[..., 0] > 0, before.ndim), found, before)

@@ -6,6 +6,7 @@ import numpy as np
 
 import memcore
 from cases.models.base import NOT_ASSOCIATIVE, ModelCase
+from cases.models.gated.gru import blocks
 from cases.models.reference import float64, sigmoid
 
 
@@ -34,5 +35,14 @@ def ys(params: Any, xs: Any, starts: Any) -> Any:
     return lstm(params, xs, starts)[1]
 
 
-CASES = [ModelCase("lstm", memcore.LSTM(4, hidden_size=5), ys, NOT_ASSOCIATIVE)]
+CASES = [
+    ModelCase("lstm", memcore.LSTM(4, hidden_size=5), ys, NOT_ASSOCIATIVE),
+    ModelCase(
+        "lstm_heads",
+        memcore.LSTM(4, hidden_size=6, heads=2),
+        lambda p, x, s: ys(blocks(p, 2), x, s),
+        NOT_ASSOCIATIVE,
+        on_jax=False,
+    ),
+]
 SHAPES = [ModelCase("lstm", memcore.LSTM(4, hidden_size=6), ys)]

@@ -1,0 +1,49 @@
+"""The recurrent kernel of a gated cell, by heads: each head of the state by itself (arXiv:2412.07752)."""
+
+from __future__ import annotations
+
+from memcore.backend import Draw, namespace
+from memcore.cell import Array, Params
+from memcore.nn import split_heads
+
+
+def check_heads(heads: int, hidden_size: int) -> None:
+    """Raise ValueError unless ``heads`` divides ``hidden_size``."""
+    if hidden_size % heads:
+        raise ValueError(f"heads is {heads}, expected a divisor of hidden_size {hidden_size}")
+
+
+def kernel_shape(size: int, gates: int, heads: int) -> tuple[int, ...]:
+    """``(size, gates * size)``, and of several heads ``(heads, size / heads, gates * size / heads)``."""
+    own = size // heads
+    return (size, gates * size) if heads == 1 else (heads, own, gates * own)
+
+
+def init_head_wise(
+    draw: Draw, name: str, size: int, gates: int, heads: int, bias: bool = False
+) -> Params:
+    """The ``kernel`` and, if asked, a ``bias (gates * size,)``, as torch's recurrent cells draw them: all
+    uniform within one over the square root of a head's size."""
+    draw, bound = draw.child(name), (size // heads) ** -0.5
+    params = {"kernel": draw.uniform("kernel", kernel_shape(size, gates, heads), -bound, bound)}
+    return (
+        {**params, "bias": draw.uniform("bias", (gates * size,), -bound, bound)} if bias else params
+    )
+
+
+def head_wise(params: Params, h: Array) -> Array:
+    """``h @ kernel (+ bias)``, head by head: ``(..., size)`` to ``(..., gates * size)``, gate by gate."""
+    xp = namespace(h)
+    kernel = xp.astype(params["kernel"], h.dtype, copy=False)
+    y = h @ kernel if kernel.ndim == 2 else _by_heads(kernel, h)
+    return y + xp.astype(params["bias"], h.dtype, copy=False) if "bias" in params else y
+
+
+def _by_heads(kernel: Array, h: Array) -> Array:
+    xp, lead, (heads, own, width) = namespace(h), h.shape[:-1], kernel.shape
+    # The heads lead, so that each is one product over the batch; a state without batch gets an axis.
+    x = xp.moveaxis(split_heads(h, heads), -2, 0)
+    x = xp.reshape(x, (heads, *(lead or (1,)), own))
+    y = x @ xp.reshape(kernel, (heads, *(1,) * (x.ndim - 3), own, width))
+    y = xp.moveaxis(xp.reshape(y, (heads, *lead, width // own, own)), 0, -2)
+    return xp.reshape(y, (*lead, heads * width))
