@@ -72,6 +72,13 @@ def silu(x: Array) -> Array:
     return x * sigmoid(x)
 
 
+def gelu(x: Array) -> Array:
+    """``x`` times the normal distribution's integral up to x, by its approximation with a tanh
+    (arXiv:1606.08415)."""
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
+    return 0.5 * x * (1.0 + namespace(x).tanh(inner))
+
+
 def elu_plus_one(x: Array) -> Array:
     """``elu(x) + 1``: positive, the feature map of linear attention."""
     xp = namespace(x)
@@ -102,14 +109,18 @@ def rms_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
     return xp.astype(y, x.dtype, copy=False) * xp.astype(params["scale"], x.dtype, copy=False)
 
 
-def layer_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
-    """``(x - mean) / sqrt(var + eps) * scale (+ bias)`` over the last axis, computed in at least float32
-    (arXiv:1607.06450)."""
+def standardise(x: Array, eps: float = 1e-6) -> Array:
+    """``(x - mean) / sqrt(var + eps)`` over the last axis, computed in at least float32."""
     xp = namespace(x)
     y = wide(x)
     y = y - xp.mean(y, axis=-1, keepdims=True)
-    y = xp.astype(y / xp.sqrt(_mean_square(y) + eps), x.dtype, copy=False)
-    y = y * xp.astype(params["scale"], x.dtype, copy=False)
+    return xp.astype(y / xp.sqrt(_mean_square(y) + eps), x.dtype, copy=False)
+
+
+def layer_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
+    """`standardise`, times ``scale`` (and plus ``bias``) (arXiv:1607.06450)."""
+    xp = namespace(x)
+    y = standardise(x, eps) * xp.astype(params["scale"], x.dtype, copy=False)
     return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
 
 

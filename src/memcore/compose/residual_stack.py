@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from memcore import nn
 from memcore.backend import Draw, as_draw
 from memcore.cell import Array, Key, Model, Params
-from memcore.compose.ratio import by_ratio
 from memcore.engine import Parts
 from memcore.engine.state import compute_dtype
 from memcore.fields import choice, count, flag, number
@@ -16,6 +17,8 @@ from memcore.layers.mlp import gated_mlp, init_gated_mlp
 from memcore.models.gated.gru import GRU
 from memcore.registry import register
 from memcore.types import Dtype
+
+T = TypeVar("T")
 
 TOKEN_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -158,3 +161,17 @@ class ResidualStack(Model):
             return h
         y = gated_mlp(params["mlp"], nn.rms_norm(params["mlp_norm"], h))
         return h + nn.dropout(y, self.dropout, run.key(name), "mlp")
+
+
+def by_ratio(ratio: str, items: Sequence[T]) -> tuple[T, ...]:
+    """Each item as often as the ratio says: "5:1" of (a, b) is a five times, then b.
+
+    Raises:
+        ValueError: ``ratio`` is no numbers above 0 with colons between them, one for each item.
+    """
+    counts = ratio.split(":") if isinstance(ratio, str) else []
+    if not all(n.strip().isdigit() and int(n) > 0 for n in counts) or len(counts) != len(items):
+        raise ValueError(
+            f"ratio is {ratio!r}, expected a number above 0 for each of {len(items)} models, as '5:1' of two"
+        )
+    return tuple(item for n, item in zip(counts, items, strict=True) for _ in range(int(n)))

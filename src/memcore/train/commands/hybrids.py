@@ -5,7 +5,7 @@ Parts with commas between them are the models of the layers, in turn; `COUNT*` s
 """
 
 from memcore.cell import Model
-from memcore.compose.ratio import by_ratio
+from memcore.compose.residual_stack import by_ratio
 from memcore.train.commands.models import built, split
 
 
