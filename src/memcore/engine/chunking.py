@@ -8,6 +8,8 @@ from memcore.backend import namespace
 
 CHUNK_SIZE = 64
 """Steps per chunk where neither the caller nor the table of `memcore.engine.auto` says it."""
+WIDENED = 16
+"""The same for a cell that widens its inputs."""
 
 
 def into_chunks(x: Any, axis: int, size: int, padding: float | bool | None = None) -> Any:

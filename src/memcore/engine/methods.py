@@ -13,13 +13,14 @@ from memcore.backend import (
     device_kind,
     fold,
     is_floating,
+    is_jax,
     namespace,
     states_of_fold,
     tree_leaves,
     tree_map,
 )
 from memcore.engine import auto, newton, resets
-from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.chunking import CHUNK_SIZE, WIDENED, into_chunks, out_of_chunks
 from memcore.engine.recurrence import (
     Recurrence,
     advance,
@@ -42,7 +43,7 @@ def recur(job: Recurrence) -> tuple[Any, ...]:
     if method == "fused":
         return _fused(job, chunk_size)
     if method == "sequential" or job.length == 1:
-        return sequential(job)
+        return _sequential_in_chunks(job) if _keeps_much(job) else sequential(job)
     if method == "associative":
         return _results(job, _all_states(job))
     if method == "newton":
@@ -75,6 +76,17 @@ def sequential(job: Recurrence) -> tuple[Any, ...]:
     state, (reads, states) = fold(body, job.state, slots, job.length)
     reads = time_back(reads, job.axis)
     return (state, reads, time_back(states, job.axis)) if wants else (state, reads)
+
+
+def _keeps_much(job: Recurrence) -> bool:
+    """Whether a plain fold would keep what is wide, for the gradient, at every step."""
+    cell = job.cell
+    return cell.widens and not cell.has_turn and job.length > WIDENED and is_jax(job.leaf)
+
+
+def _sequential_in_chunks(job: Recurrence) -> tuple[Any, ...]:
+    """A fold over chunks, which widen their inputs again for the gradient."""
+    return in_chunks(job, WIDENED, sequential)
 
 
 def _newton(job: Recurrence) -> tuple[Any, ...]:

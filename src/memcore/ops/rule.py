@@ -14,11 +14,9 @@ import numpy as np
 from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
+from memcore.engine.chunking import WIDENED
 from memcore.engine.methods import in_chunks, recur, sequential
 from memcore.engine.recurrence import Recurrence
-
-WIDENED = 16
-"""Steps per chunk of a cell that widens its inputs, where neither the caller nor the table says it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ class RuleCell(Memoroid):
         return f"widened_{name}" if self.widens else name
 
     @property
-    def widens(self) -> bool:
+    def widens(self) -> bool:  # type: ignore[override]
         """Whether the cell makes its rule's inputs inside the step or chunk."""
         return type(self).rule_inputs is not RuleCell.rule_inputs
 
