@@ -43,6 +43,9 @@ NOT_CORE = [
 PEERS = ["memax==0.1.1", "mlstm_kernels==2.0.6"]
 PEERS_IMPORT = ["beartype", "einops", "jaxtyping"]
 
+# gymnax 1.0.1 imports six and does not ask for it.
+ENVIRONMENTS = ["gymnax==1.0.1", "popgym==1.0.7", "six", "xminigrid==0.9.3"]
+
 # Packages without which tests of training are left out.
 TRAIN_REQUIRES = ["grain", "matplotlib", "optax", "orbax", "scipy", "sklearn", "tyro"]
 
@@ -157,6 +160,15 @@ def kernels(session: nox.Session) -> None:
                 "pytest", "tests", "--backend", "numpy", *ignored, "-q", "-n", "2",
                 *session.posargs, env={**ENV, **how},
             )  # fmt: skip
+
+
+@nox.session(default=False)
+def environments(session: nox.Session) -> None:
+    """Environments of gymnax, POPGym and XLand-MiniGrid under the interface of ours."""
+    install(session, "jax", ["test"])
+    session.install(*ENVIRONMENTS)
+    required = [f"--require={name}" for name in ("gymnax", "popgym", "xminigrid")]
+    pytest(session, *required, paths=["tests/rl/test_adapters.py"])
 
 
 @nox.session

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -80,8 +81,14 @@ def test_documentation_lists_the_public_names(pytestconfig: pytest.Config):
     listed = [re.sub(r"\.ops\.\w+\.", ".ops.", path).replace(".engine.", ".") for path in listed]
     public = [f"memcore.{name}" for name in memcore.__all__ if name != "__version__"]
     public += [f"memcore.ops.{name}" for name in memcore.ops.__all__]
+    for module in (memcore.inspect, memcore.rl, memcore.rl.environments):
+        public += [f"{module.__name__}.{name}" for name, _ in inspect.getmembers(module, _is_made)]
     assert len(set(listed)) == len(listed)
     assert sorted(filter(_is_value, listed)) == sorted(filter(_is_value, public))
+
+
+def _is_made(value: object) -> bool:
+    return inspect.isclass(value) or inspect.isfunction(value)
 
 
 def _is_value(path: str) -> bool:

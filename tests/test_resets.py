@@ -51,6 +51,24 @@ def test_dones_in_pieces_are_dones_at_once() -> None:
     check(np.concatenate([first, second], axis=1), whole)
 
 
+def test_trials(backend: Backend) -> None:
+    """RL^2: a trial of 3 steps begins afresh, and an episode does not."""
+    check(memcore.starts_from_trials(3, 8), bits("10010010"))
+    before = backend.asarray(np.array([[3], [4]], "uint8"))
+    check(memcore.starts_from_trials(3, 5, before), [[bits("10010")], [bits("00100")]])
+    whole = memcore.starts_from_trials(4, 11)
+    parts = [memcore.starts_from_trials(4, n, before) for n, before in ((6, 0), (5, 6))]
+    check(np.concatenate(parts), whole)
+    for call, message in (
+        (lambda: memcore.starts_from_trials(0, 3), "^steps_per_trial is 0, expected"),
+        (lambda: memcore.starts_from_trials(2, 3, [-1]), "^before has -1, expected none below"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    with pytest.raises(TypeError, match="^before has dtype float64, expected integers"):
+        memcore.starts_from_trials(2, 3, 1.0)
+
+
 @pytest.mark.parametrize("previous", [None, True])
 def test_no_steps_at_all(previous: Any) -> None:
     assert memcore.starts_from_dones(np.zeros((2, 0), bool), previous).shape == (2, 0)

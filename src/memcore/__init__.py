@@ -26,12 +26,16 @@ from memcore.registry import to_config as to_config
 from memcore.starts import starts_from_cu_seqlens as starts_from_cu_seqlens
 from memcore.starts import starts_from_dones as starts_from_dones
 from memcore.starts import starts_from_lengths as starts_from_lengths
+from memcore.starts import starts_from_next_step as starts_from_next_step
 from memcore.starts import starts_from_segment_ids as starts_from_segment_ids
+from memcore.starts import starts_from_trials as starts_from_trials
 from memcore.starts import valid_from_lengths as valid_from_lengths
 
 if TYPE_CHECKING:
     from memcore import compose as compose
+    from memcore import inspect as inspect
     from memcore import networks as networks
+    from memcore import rl as rl
     from memcore import testing as testing
     from memcore.compose import *
     from memcore.models import *
@@ -40,7 +44,9 @@ __version__ = "0.1.0"
 
 _LATER = {
     "compose": "memcore.compose",
+    "inspect": "memcore.inspect",
     "networks": "memcore.networks",
+    "rl": "memcore.rl",
     "testing": "memcore.testing",
 }
 _CORE = [

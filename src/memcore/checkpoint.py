@@ -23,6 +23,7 @@ from memcore.cell import Model, Params, State
 from memcore.engine import initial_state
 from memcore.engine.parameters import check_params
 from memcore.registry import from_config, to_config
+from memcore.types import Array, Tree, Value
 
 FORMAT = 1
 """Number of the layout of the file: arrays by path, and ``{"format", "model"}`` as metadata."""
@@ -70,7 +71,7 @@ def save(
     files.replace(target, to_bytes(arrays, metadata))
 
 
-def _numbers(name: str, leaf: Any) -> np.ndarray:
+def _numbers(name: str, leaf: Array) -> np.ndarray:
     array = np.asarray(to_numpy(leaf), order="C")
     if array.dtype.name not in DTYPES.values():
         raise TypeError(
@@ -99,7 +100,7 @@ def load(path: str | os.PathLike[str]) -> tuple[Model, Params]: ...
 def load(path: str | os.PathLike[str], *, state: Literal[True]) -> tuple[Model, Params, State]: ...
 
 
-def load(path: str | os.PathLike[str], *, state: bool = False) -> tuple[Any, ...]:
+def load(path: str | os.PathLike[str], *, state: bool = False) -> tuple[Tree, ...]:
     """Read what `save` wrote: ``(model, params)``, the parameters as NumPy arrays; with ``state``
     ``(model, params, state)``.
 
@@ -158,14 +159,14 @@ def _model(path: str, metadata: dict[str, str]) -> Model:
         raise ValueError(f"{path} holds no readable model: {error}") from error
 
 
-def _check_layers(config: Any, size: int) -> None:
+def _check_layers(config: Value, size: int) -> None:
     """Before a stack makes a list of them: no layer takes less than a byte."""
     for layers in _layers(config):
         if isinstance(layers, int) and layers > size:
             raise ValueError(f"layers is {layers}, expected no more than the file's {size} bytes")
 
 
-def _layers(config: Any) -> Iterator[Any]:
+def _layers(config: Value) -> Iterator[Value]:
     if isinstance(config, dict):
         yield config.get("layers")
         config = list(config.values())
@@ -190,11 +191,11 @@ def _check_header(path: str, model: Model, outlines: dict[str, np.ndarray]) -> N
         raise ValueError(f"{path} holds no model that can be built: {kind}: {error}") from error
 
 
-def _dtype(file: Any, name: str) -> str:
+def _dtype(file: Value, name: str) -> str:
     return str(file.get_slice(name).get_dtype())
 
 
-def _outline(path: str, file: Any, name: str) -> np.ndarray:
+def _outline(path: str, file: Value, name: str) -> np.ndarray:
     """An array of the shape and kind of the one in the file, that takes no memory."""
     dtype = _dtype(file, name)
     if dtype not in DTYPES:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from memcore.backend import Draw, as_draw, asarray_like, namespace, rows, state_dtype, stop_gradient
 from memcore.backend import sigmoid as sigmoid
+from memcore.types import Array, Dtype, Key, Params
 
 
-def wide(x: Any) -> Any:
+def wide(x: Array) -> Array:
     """``x`` in the dtype of states: half precision as float32."""
     xp = namespace(x)
     return xp.astype(x, state_dtype(xp, x.dtype), copy=False)
 
 
-def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> dict[str, Any]:
+def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> Params:
     """Parameters of a linear map: LeCun-normal ``kernel (in, out)`` and, if asked, a zero ``bias``."""
     draw = draw.child(name)
     params = {"kernel": draw.normal("kernel", (fan_in, fan_out), 1 / math.sqrt(fan_in))}
     return {**params, "bias": draw.zeros((fan_out,))} if bias else params
 
 
-def uniform_affine(
-    draw: Draw, name: str, fan_in: int, fan_out: int, bound: float
-) -> dict[str, Any]:
+def uniform_affine(draw: Draw, name: str, fan_in: int, fan_out: int, bound: float) -> Params:
     """Parameters of a linear map as torch's recurrent cells draw them: all uniform within ``bound``."""
     draw = draw.child(name)
     return {
@@ -33,51 +31,49 @@ def uniform_affine(
     }
 
 
-def uniform_dense(
-    draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False
-) -> dict[str, Any]:
+def uniform_dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> Params:
     """Parameters of a linear map as torch draws them: all uniform within ``1 / sqrt(fan_in)``."""
     draw, bound = draw.child(name), 1 / math.sqrt(fan_in)
     params = {"kernel": draw.uniform("kernel", (fan_in, fan_out), -bound, bound)}
     return {**params, "bias": draw.uniform("bias", (fan_out,), -bound, bound)} if bias else params
 
 
-def linear(params: dict[str, Any], x: Any) -> Any:
+def linear(params: Params, x: Array) -> Array:
     """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
     xp = namespace(x)
     y = x @ xp.astype(params["kernel"], x.dtype, copy=False)
     return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
 
 
-def split_heads(x: Any, heads: int) -> Any:
+def split_heads(x: Array, heads: int) -> Array:
     """``(..., heads * size) -> (..., heads, size)``."""
     return namespace(x).reshape(x, (*x.shape[:-1], heads, x.shape[-1] // heads))
 
 
-def merge_heads(x: Any) -> Any:
+def merge_heads(x: Array) -> Array:
     """``(..., heads, size) -> (..., heads * size)``."""
     return namespace(x).reshape(x, (*x.shape[:-2], x.shape[-2] * x.shape[-1]))
 
 
-def softplus(x: Any) -> Any:
+def softplus(x: Array) -> Array:
     """``log(1 + exp(x))``."""
     xp = namespace(x)
     return xp.logaddexp(x, xp.zeros_like(x))
 
 
-def silu(x: Any) -> Any:
+def silu(x: Array) -> Array:
     """``x sigmoid(x)``."""
     return x * sigmoid(x)
 
 
-def elu_plus_one(x: Any) -> Any:
+def elu_plus_one(x: Array) -> Array:
     """``elu(x) + 1``: positive, the feature map of linear attention."""
     xp = namespace(x)
     # The exponential sees no positive number: no overflow, and at 0 the gradient is 1 from the left.
     return xp.where(x > 0, x + 1.0, xp.exp(xp.where(x > 0, xp.zeros_like(x), x)))
 
 
-def softmax(x: Any, sink: Any = None) -> Any:
+def softmax(x: Array, sink: Array = None) -> Array:
     """Softmax over the last axis; ``sink (..., 1)`` is one more logit, whose weight is left out."""
     xp = namespace(x)
     top = xp.max(x, axis=-1, keepdims=True)
@@ -88,11 +84,11 @@ def softmax(x: Any, sink: Any = None) -> Any:
     return e / (total if sink is None else total + xp.exp(sink - top))
 
 
-def _mean_square(x: Any) -> Any:
+def _mean_square(x: Array) -> Array:
     return namespace(x).mean(x * x, axis=-1, keepdims=True)
 
 
-def rms_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
+def rms_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
     """``x / rms(x) * scale`` over the last axis, computed in at least float32 (arXiv:1910.07467)."""
     xp = namespace(x)
     y = wide(x)
@@ -100,30 +96,30 @@ def rms_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
     return xp.astype(y, x.dtype, copy=False) * xp.astype(params["scale"], x.dtype, copy=False)
 
 
-def layer_norm(params: dict[str, Any], x: Any, eps: float = 1e-6) -> Any:
-    """``(x - mean) / sqrt(var + eps) * scale + bias`` over the last axis, computed in at least float32
+def layer_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
+    """``(x - mean) / sqrt(var + eps) * scale (+ bias)`` over the last axis, computed in at least float32
     (arXiv:1607.06450)."""
     xp = namespace(x)
     y = wide(x)
     y = y - xp.mean(y, axis=-1, keepdims=True)
     y = xp.astype(y / xp.sqrt(_mean_square(y) + eps), x.dtype, copy=False)
-    scale, bias = (xp.astype(params[name], x.dtype, copy=False) for name in ("scale", "bias"))
-    return y * scale + bias
+    y = y * xp.astype(params["scale"], x.dtype, copy=False)
+    return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
 
 
-def l2_normalise(x: Any, eps: float = 1e-6) -> Any:
+def l2_normalise(x: Array, eps: float = 1e-6) -> Array:
     """``x / sqrt(sum x^2 + eps)`` over the last axis."""
     xp = namespace(x)
     return x / xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True) + eps)
 
 
-def embed(params: dict[str, Any], index: Any, dtype: Any) -> Any:
+def embed(params: Params, index: Array, dtype: Dtype) -> Array:
     """Rows of ``embedding (N, D)`` in ``dtype``: ints ``(...)`` to ``(..., D)``."""
     # The rows are cast, not the table: its gradient adds up in the table's dtype.
     return namespace(index).astype(rows(params["embedding"], index), dtype, copy=False)
 
 
-def dropout(x: Any, rate: float, key: Any, name: str) -> Any:
+def dropout(x: Array, rate: float, key: Key, name: str) -> Array:
     """Zero a share ``rate`` of ``x`` and scale up the rest; ``key`` None means no dropout."""
     if key is None or rate == 0:
         return x

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from memcore.cell import Model
+from memcore.types import Value
 
 
 class Registry(MutableMapping[str, type[Model]]):
@@ -123,7 +124,7 @@ def _arguments(cls: type[Model]) -> list[str]:
     return [f.name for f in dataclasses.fields(cls) if f.init]
 
 
-def _encode(value: Any) -> Any:
+def _encode(value: Value) -> Value:
     if isinstance(value, Model):
         return to_config(value)
     if isinstance(value, tuple):
@@ -159,7 +160,7 @@ def from_config(config: dict[str, Any]) -> Model:
     return cls(**fields)
 
 
-def _decode(value: Any) -> Any:
+def _decode(value: Value) -> Value:
     if isinstance(value, dict):
         return from_config(value)
     return tuple(_decode(item) for item in value) if isinstance(value, list) else value

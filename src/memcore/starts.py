@@ -9,8 +9,6 @@ Values are checked where they are known: everywhere but inside JAX's transformat
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from memcore.backend import (
@@ -23,9 +21,10 @@ from memcore.backend import (
     namespace,
     plain,
 )
+from memcore.types import Array, Namespace, Value
 
 
-def starts_from_dones(dones: Any, previous: Any = None) -> Any:
+def starts_from_dones(dones: Array, previous: Array = None) -> Array:
     """Starts from the reinforcement-learning convention: done at t, so step t+1 starts afresh.
 
     Args:
@@ -49,7 +48,45 @@ def starts_from_dones(dones: Any, previous: Any = None) -> Any:
     return xp.concat([first, dones[..., :-1]], axis=-1)[..., : dones.shape[-1]]
 
 
-def starts_from_segment_ids(segment_ids: Any, previous: Any = None) -> Any:
+def starts_from_next_step(dones: Array, previous: Array = None) -> tuple[Array, Array]:
+    """Starts, and the weights of a loss, from environments that reset themselves in the step after an end.
+
+    That is the mode ``NEXT_STEP`` of gymnasium's vector environments, their default since 1.0:
+
+    step       0  1  2  3  4  5
+    dones      0  1  0  0  0  0     the action of step 1 ended an episode
+    input      x0 x1 x2 y0 y1 y2    x2 is its last observation, y0 the first of the next one
+    starts     0  0  0  1  0  0     done at t: starts at t + 2
+    weights    1  1  0  1  1  1     the environment does not look at the action of step t + 1
+
+    The memory reads the last observation like any other; a policy learns nothing from its action there.
+
+    Args:
+        dones: ``(..., T)`` bool, or numbers that are 0 and 1.
+        previous: ``(..., 2)`` of the same kinds, the last two dones of the rollout before
+            (``dones[..., -2:]`` of it). None: no episode ended there.
+
+    Returns:
+        ``(starts, weights)``, both ``(..., T)``: bool, and float32 of 0 and 1.
+
+    Raises:
+        ValueError: a number is neither 0 nor 1, or a shape does not fit.
+        TypeError: an argument is of another kind.
+    """
+    dones = _with_axis("dones", as_flags("dones", dones), "(..., T)")
+    xp = namespace(dones)
+    shape = (*dones.shape[:-1], 2)
+    if previous is None:
+        before = xp.zeros(shape, dtype=xp.bool)
+    else:
+        before = _broadcast("previous", xp.asarray(as_flags("previous", previous)), shape)
+    ended = xp.concat([before, dones], axis=-1)
+    length = dones.shape[-1]
+    weights = xp.astype(~ended[..., 1:], xp.float32)[..., :length]
+    return ended[..., :length], weights
+
+
+def starts_from_segment_ids(segment_ids: Array, previous: Array = None) -> Array:
     """Starts where the number of the packed sequence changes.
 
     Args:
@@ -75,7 +112,7 @@ def starts_from_segment_ids(segment_ids: Any, previous: Any = None) -> Any:
     return xp.concat([first, changed], axis=-1)
 
 
-def starts_from_lengths(lengths: Any, total: int) -> Any:
+def starts_from_lengths(lengths: Array, total: int) -> Array:
     """Starts of one row that packs sequences of the given lengths, one behind the other.
 
     Args:
@@ -97,7 +134,34 @@ def starts_from_lengths(lengths: Any, total: int) -> Any:
     return xp.any(ends[..., None] == xp.arange(total, dtype=ends.dtype), axis=-2)
 
 
-def valid_from_lengths(lengths: Any, total: int) -> Any:
+def starts_from_trials(steps_per_trial: int, total: int, before: Array = 0) -> Array:
+    """Starts of RL^2 (arXiv:1611.02779): the memory outlives episodes, and a trial of several begins afresh.
+
+    Args:
+        steps_per_trial: steps of a trial, whatever episodes end in it.
+        total: T, the number of steps of this rollout.
+        before: ``(...)`` integers, the steps that each row has taken before it.
+
+    Returns:
+        starts ``(..., T)`` bool, true where a trial begins.
+
+    Raises:
+        ValueError: a number is below 0, or ``steps_per_trial`` is 0.
+        TypeError: an argument does not hold integers.
+    """
+    size, total = _count("steps_per_trial", steps_per_trial), _count("total", total)
+    if size == 0:
+        raise ValueError("steps_per_trial is 0, expected a positive int")
+    before = _integers("before", before)
+    values = known(before)
+    if values is not None and values.size and values.min() < 0:
+        raise ValueError(f"before has {values.min()}, expected none below 0")
+    # In a narrow dtype of before the steps' numbers would wrap around.
+    steps = namespace(before).arange(total)
+    return (namespace(before).astype(before, steps.dtype)[..., None] + steps) % size == 0
+
+
+def valid_from_lengths(lengths: Array, total: int) -> Array:
     """The mask of rows that hold one sequence each, from step 0 on, and then padding.
 
     Args:
@@ -118,7 +182,7 @@ def valid_from_lengths(lengths: Any, total: int) -> Any:
     return steps < namespace(lengths).astype(lengths, steps.dtype)[..., None]
 
 
-def starts_from_cu_seqlens(cu_seqlens: Any, total: int | None = None) -> Any:
+def starts_from_cu_seqlens(cu_seqlens: Array, total: int | None = None) -> Array:
     """Starts from cumulative sequence lengths ``[0, n_0, n_0 + n_1, ...]``.
 
     Args:
@@ -148,7 +212,7 @@ def starts_from_cu_seqlens(cu_seqlens: Any, total: int | None = None) -> Any:
     return xp.any(xp.astype(cu, steps.dtype)[:, None] == steps, axis=0)
 
 
-def _integers(name: str, x: Any) -> Any:
+def _integers(name: str, x: Array) -> Array:
     x = plain(name, x, "integers")
     xp = namespace(x)
     if is_floating(x) and 0 in x.shape:
@@ -159,13 +223,13 @@ def _integers(name: str, x: Any) -> Any:
     return x
 
 
-def _ids(name: str, x: Any) -> Any:
+def _ids(name: str, x: Array) -> Array:
     x = plain(name, x, "integers")
     # Booleans number two segments.
     return namespace(x).astype(x, namespace(x).int32) if is_bool(x) else _integers(name, x)
 
 
-def _moved(name: str, x: Any, xp: Any) -> Any:
+def _moved(name: str, x: Array, xp: Namespace) -> Array:
     """Integers in the library ``xp``, whose widest dtype may be narrower."""
     moved, values = xp.asarray(x), known(x)
     limits = xp.iinfo(moved.dtype)
@@ -174,7 +238,7 @@ def _moved(name: str, x: Any, xp: Any) -> Any:
     return moved
 
 
-def _count(name: str, value: Any) -> Any:
+def _count(name: str, value: Value) -> Array:
     if is_symbolic(value):
         return value
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
@@ -184,7 +248,7 @@ def _count(name: str, value: Any) -> Any:
     return int(value)
 
 
-def _check_lengths(lengths: Any, total: Any, packed: bool) -> None:
+def _check_lengths(lengths: Array, total: int | None, packed: bool) -> None:
     values = known(lengths)
     if values is None or not isinstance(total, int) or not values.size:
         return
@@ -197,14 +261,14 @@ def _check_lengths(lengths: Any, total: Any, packed: bool) -> None:
         raise ValueError(f"lengths {verb} {int(most)}, expected at most {total=}")
 
 
-def _check_cumulative(cu: np.ndarray, total: Any) -> None:
+def _check_cumulative(cu: np.ndarray, total: int | None) -> None:
     if cu[0] != 0 or np.any(cu[1:] < cu[:-1]):
         raise ValueError(f"cu_seqlens is {cu.tolist()}, expected to begin at 0 and not decrease")
     if isinstance(total, int) and cu[-1] > total:
         raise ValueError(f"cu_seqlens ends at {cu[-1]}, expected at most {total=}")
 
 
-def _differ(a: Any, b: Any) -> Any:
+def _differ(a: Array, b: Array) -> Array:
     """Where integers differ, each of which may be too large for the dtype of the other."""
     xp = namespace(a, b)
     wide = xp.arange(0).dtype
@@ -212,13 +276,13 @@ def _differ(a: Any, b: Any) -> Any:
     return (xp.astype(a, wide) != xp.astype(b, wide)) | ((a < 0) != (b < 0))
 
 
-def _with_axis(name: str, x: Any, expected: str) -> Any:
+def _with_axis(name: str, x: Array, expected: str) -> Array:
     if x.ndim < 1:
         raise ValueError(f"{name} has shape {x.shape}, expected {expected}")
     return x
 
 
-def _broadcast(name: str, x: Any, shape: tuple[int, ...]) -> Any:
+def _broadcast(name: str, x: Array, shape: tuple[int, ...]) -> Array:
     try:
         return namespace(x).broadcast_to(x, shape)
     except Exception as error:

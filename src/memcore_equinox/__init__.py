@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import memcore
 from memcore.cell import Array, Model, Params, State
+from memcore.types import Key
 
 try:
     import equinox as eqx
@@ -34,7 +33,7 @@ class Memory(eqx.Module):
     model: Model = eqx.field(static=True)
     params: Params
 
-    def __init__(self, model: Model, *, key: Any = None, params: Params | None = None) -> None:
+    def __init__(self, model: Model, *, key: Key = None, params: Params | None = None) -> None:
         if (key is None) == (params is None):
             raise TypeError("Memory takes a key or params: expected exactly one of them")
         self.model = model
@@ -49,7 +48,7 @@ class Memory(eqx.Module):
         valid: Array = None,
         method: str = "auto",
         chunk_size: int | None = None,
-        key: Any = None,
+        key: Key = None,
     ) -> tuple[State, Array]:
         """Run over ``xs (..., T, in_features)``: ``(state, ys)``, as `memcore.Model.apply` does.
 

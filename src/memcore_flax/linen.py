@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ from flax.core import unfreeze
 
 import memcore
 from memcore.cell import Array, Model, State
+from memcore.types import Dtype, Key
 
 __all__ = ["Memory", "MemoryCell"]
 
@@ -20,7 +20,7 @@ class _Parametrised(nn.Module):
     """Holds ``variables["params"]["memory"]``, the core's dict, unfrozen on the way to the core."""
 
     model: Model
-    param_dtype: Any = "float32"
+    param_dtype: Dtype = "float32"
 
     def setup(self) -> None:
         self.memory = self.param("memory", self.model.init, self.param_dtype)
@@ -56,7 +56,7 @@ class MemoryCell(_Parametrised, nn.RNNCellBase):
     set, the next step begins with the initial state, which may be held by the parameters.
     """
 
-    def __call__(self, carry: Any, x: Array, *, start: Array = None) -> tuple[Any, Array]:
+    def __call__(self, carry: State, x: Array, *, start: Array = None) -> tuple[State, Array]:
         """``(carry, y)`` of ``x (*batch, in_features)``; ``start (*batch,)`` bool begins anew."""
         before, begin = unfreeze(carry["state"]), carry["start"]
         after, y = self.step(before, x, start=begin if start is None else begin | start)
@@ -64,7 +64,7 @@ class MemoryCell(_Parametrised, nn.RNNCellBase):
         return {"state": after, "start": jnp.zeros_like(begin)}, y
 
     @nn.nowrap
-    def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]) -> Any:
+    def initialize_carry(self, rng: Key, input_shape: tuple[int, ...]) -> State:
         """Zeros, as the parameters are not known here, and ``start`` true; ``rng`` is not used."""
         batch = tuple(input_shape[: len(input_shape) - self.num_feature_axes])
         memory = Memory(self.model, self.param_dtype, parent=None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -17,7 +15,9 @@ __all__ = ["Memory", "MemoryCell"]
 class _Parametrised(nnx.Module):
     """Holds `nnx.Param` leaves: drawn from the stream ``params`` of ``rngs``, or given as ``params``."""
 
-    def __init__(self, model: Model, *, rngs: nnx.Rngs | None = None, params: Any = None) -> None:
+    def __init__(
+        self, model: Model, *, rngs: nnx.Rngs | None = None, params: Params | None = None
+    ) -> None:
         if (rngs is None) == (params is None):
             raise TypeError(f"{type(self).__name__} takes rngs or params: expected exactly one")
         params = model.init(rngs.params()) if rngs is not None else params
@@ -62,14 +62,14 @@ class MemoryCell(_Parametrised, nnx.RNNCellBase):
     set, the next step begins with the initial state.
     """
 
-    def __call__(self, carry: Any, x: Array, *, start: Array = None) -> tuple[Any, Array]:
+    def __call__(self, carry: State, x: Array, *, start: Array = None) -> tuple[State, Array]:
         """``(carry, y)`` of ``x (*batch, in_features)``; ``start (*batch,)`` bool begins anew."""
         before, begin = carry["state"], carry["start"]
         after, y = self.step(before, x, start=begin if start is None else begin | start)
         after = jax.tree.map(lambda new, old: new.astype(old.dtype), after, before)
         return {"state": after, "start": jnp.zeros_like(begin)}, y
 
-    def initialize_carry(self, input_shape: tuple[int, ...], *_: Any, **__: Any) -> Any:
+    def initialize_carry(self, input_shape: tuple[int, ...], *_: object, **__: object) -> State:
         """The initial state, and ``start`` true; further arguments of NNX are not used."""
         batch = tuple(input_shape[: len(input_shape) - self.num_feature_axes])
         return {"state": self.initial_state(batch), "start": jnp.ones(batch, bool)}

@@ -8,8 +8,9 @@ import numpy as np
 import optree
 import pytest
 
-from cases.models import MODELS
+from cases.models import CASES, MODELS
 from conftest import Backend
+from memcore.backend import tree_paths
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -22,7 +23,12 @@ def test_the_seed_decides(name: str) -> None:
     for same in ((3, 3), (np.int64(3), 3), (np.random.default_rng(3), np.random.default_rng(3))):
         assert all(np.array_equal(a, b) for a, b in zip(*map(leaves, same), strict=True))
     # What is the same for every row of the first axis is given, not drawn: the A of an S6.
-    drawn = [np.ptp(a) > 0 and not (a.ndim > 1 and np.all(a == a[:1])) for a in leaves(3)]
+    given = [path in CASES[name].given for path, _ in tree_paths(model.init(3))]
+    drawn = [
+        np.ptp(a) > 0 and not fixed and not (a.ndim > 1 and np.all(a == a[:1]))
+        for a, fixed in zip(leaves(3), given, strict=True)
+    ]
+    assert sum(given) == len(CASES[name].given)
     for a, b, random in zip(leaves(3), leaves(4), drawn, strict=True):
         assert not random or not np.array_equal(a, b)
     seen = [a.ravel()[:3].tobytes() for a, random in zip(leaves(3), drawn, strict=True) if random]

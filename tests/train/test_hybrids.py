@@ -19,6 +19,9 @@ def test_layers_in_turn_and_by_a_ratio():
     assert hybrid("gru, attention:window=32, heads=2", 8) == two
     lru = memcore.LRU(8, state_size=8)
     assert hybrid("5*lru,attention", 8) == 5 * (lru,) + (memcore.Attention(8),)
+    assert hybrid("5:1*lru,attention", 8) == hybrid("5*lru,attention", 8)
+    two_one = "2:1*lru:state_size=3,attention:window=4,heads=2"
+    assert hybrid(two_one, 8) == hybrid("2*lru:state_size=3,attention:window=4,heads=2", 8)
     three = hybrid("attention:position=none,window=4,gru:hidden-size=3,2*lru", 8)
     assert three[0] == memcore.Attention(8, position=None, window=4)
     assert three[1:] == (memcore.GRU(8, hidden_size=3), lru, lru)
@@ -30,6 +33,8 @@ def test_layers_in_turn_and_by_a_ratio():
         ("gru,atention", "model is 'atention', which is not registered"),
         ("gru,", "model is '', which is not registered"),
         ("0*gru", "model has '0*gru', expected a number above 0 before the *"),
+        ("5:1*gru", "ratio is '5:1', expected a number above 0 for each of 1 models"),
+        ("5:0*gru,lru", "ratio is '5:0', expected a number above 0 for each of 2 models"),
         ("x*gru", "model has 'x*gru', expected a number above 0"),
         ("lru,gru:causal=false", "model has 'causal=false' for gru, expected FIELD=VALUE"),
     ],

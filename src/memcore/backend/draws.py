@@ -7,12 +7,12 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from memcore.backend.namespace import is_jax
+from memcore.types import Array, Dtype, Key, Tree, Value
 
 
 class TooManyNumbers(ValueError):
@@ -49,42 +49,42 @@ class Draw:
     ``label`` says what the parameter is, for `memcore.Model.labels`; it changes nothing in the numbers.
     """
 
-    dtype: Any
+    dtype: Dtype
 
     def child(self, name: str) -> Draw:
         """The draws of a part called ``name``, independent of all others."""
         raise NotImplementedError
 
-    def at(self, index: Any) -> Draw:
+    def at(self, index: Array) -> Draw:
         """The draws number ``index`` of a series, independent of all others."""
         raise NotImplementedError
 
     def normal(
         self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
-    ) -> Any:
+    ) -> Array:
         """Normal numbers of standard deviation ``scale``."""
         raise NotImplementedError
 
     def uniform(
         self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
         label: str | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Array:  # fmt: skip
         """Uniform numbers of ``[low, high)``."""
         raise NotImplementedError
 
-    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Any:
+    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Array:
         """A constant."""
         raise NotImplementedError
 
-    def array(self, value: Any, *, label: str | None = None) -> Any:
+    def array(self, value: Value, *, label: str | None = None) -> Array:
         """Numbers that are given, in the library and dtype of the draws."""
         raise NotImplementedError
 
-    def zeros(self, shape: tuple[int, ...], *, label: str | None = None) -> Any:
+    def zeros(self, shape: tuple[int, ...], *, label: str | None = None) -> Array:
         """Zeros."""
         return self.full(shape, 0.0, label=label)
 
-    def ones(self, shape: tuple[int, ...], *, label: str | None = None) -> Any:
+    def ones(self, shape: tuple[int, ...], *, label: str | None = None) -> Array:
         """Ones."""
         return self.full(shape, 1.0, label=label)
 
@@ -96,7 +96,7 @@ def _fold(name: str) -> int:
 class NumpyDraw(Draw):
     """Draws from a seed, as NumPy arrays; the path of names is part of the seed."""
 
-    def __init__(self, seeds: tuple[int, ...], dtype: Any) -> None:
+    def __init__(self, seeds: tuple[int, ...], dtype: Dtype) -> None:
         self.seeds, self.dtype = seeds, np.dtype(dtype)
 
     def _generator(self, name: str, shape: tuple[int, ...]) -> np.random.Generator:
@@ -107,7 +107,7 @@ class NumpyDraw(Draw):
         _count(())
         return NumpyDraw((*self.seeds, _fold(name)), self.dtype)
 
-    def at(self, index: Any) -> NumpyDraw:
+    def at(self, index: Array) -> NumpyDraw:
         return NumpyDraw((*self.seeds, int(index)), self.dtype)
 
     def normal(
@@ -125,7 +125,7 @@ class NumpyDraw(Draw):
         _count(shape)
         return np.full(shape, value, self.dtype)
 
-    def array(self, value: Any, *, label: str | None = None) -> np.ndarray:
+    def array(self, value: Value, *, label: str | None = None) -> np.ndarray:
         return np.array(value, self.dtype)
 
 
@@ -134,7 +134,7 @@ class Labelled(np.ndarray):
 
     label: str | None
 
-    def __array_finalize__(self, source: Any) -> None:
+    def __array_finalize__(self, source: Array) -> None:
         self.label = getattr(source, "label", None)
 
 
@@ -147,14 +147,14 @@ class LabelDraw(Draw):
         _count(())
         return self
 
-    def at(self, index: Any) -> LabelDraw:
+    def at(self, index: Array) -> LabelDraw:
         return self
 
     def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Labelled:
         _count(shape)
         return self.array(np.broadcast_to(np.float32(value), shape), label=label)
 
-    def array(self, value: Any, *, label: str | None = None) -> Labelled:
+    def array(self, value: Value, *, label: str | None = None) -> Labelled:
         array = np.asarray(value, np.float32).view(Labelled)
         array.label = label
         return array
@@ -174,43 +174,43 @@ class LabelDraw(Draw):
 class JaxDraw(Draw):
     """Draws from a ``jax.random.key`` (or a legacy uint32 one); names are folded into it."""
 
-    def __init__(self, key: Any, dtype: Any) -> None:
+    def __init__(self, key: Key, dtype: Dtype) -> None:
         import jax
 
         self.key, self.dtype, self._random = key, dtype, jax.random
 
-    def _key(self, name: str) -> Any:
+    def _key(self, name: str) -> Key:
         return self._random.fold_in(self.key, np.uint32(_fold(name)))
 
     def child(self, name: str) -> JaxDraw:
         return JaxDraw(self._key(name), self.dtype)
 
-    def at(self, index: Any) -> JaxDraw:
+    def at(self, index: Array) -> JaxDraw:
         return JaxDraw(self._random.fold_in(self.key, index), self.dtype)
 
     def normal(
         self, name: str, shape: tuple[int, ...], scale: float = 1.0, *, label: str | None = None
-    ) -> Any:
+    ) -> Array:
         return scale * self._random.normal(self._key(name), shape, self.dtype)
 
     def uniform(
         self, name: str, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0, *,
         label: str | None = None,
-    ) -> Any:  # fmt: skip
+    ) -> Array:  # fmt: skip
         return self._random.uniform(self._key(name), shape, self.dtype, low, high)
 
-    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Any:
+    def full(self, shape: tuple[int, ...], value: float, *, label: str | None = None) -> Array:
         import jax.numpy as jnp
 
         return jnp.full(shape, value, self.dtype)
 
-    def array(self, value: Any, *, label: str | None = None) -> Any:
+    def array(self, value: Value, *, label: str | None = None) -> Array:
         import jax.numpy as jnp
 
         return jnp.asarray(value, self.dtype)
 
 
-def as_key(key: Any, arrays: Any) -> Any:
+def as_key(key: Key, arrays: Tree) -> Key:
     """``key`` in a form that may pass into ``jax.jit`` if the arrays are JAX's: then a JAX key."""
     if not is_jax(arrays) or is_jax(key):
         return key.key if isinstance(key, JaxDraw) else key
@@ -223,7 +223,7 @@ def as_key(key: Any, arrays: Any) -> Any:
     return jax.random.key(int(seeds[0]))
 
 
-def as_draw(key: Any, dtype: Any = "float32") -> Draw:
+def as_draw(key: Key, dtype: Dtype = "float32") -> Draw:
     """Named draws from a ``jax.random.key``, a ``numpy.random.Generator`` or an int seed.
 
     A `Draw` is handed through, so a model may give its parts ``draw.child(name)`` for a key.
@@ -250,7 +250,7 @@ def as_draw(key: Any, dtype: Any = "float32") -> Draw:
     )
 
 
-def _floating(dtype: Any) -> np.dtype[Any]:
+def _floating(dtype: Dtype) -> np.dtype:
     if isinstance(dtype, str) and dtype == "bfloat16":
         _know_bfloat16()
     try:
@@ -273,7 +273,7 @@ def _know_bfloat16() -> None:
         ) from error
 
 
-def _check_jax_key(key: Any) -> None:
+def _check_jax_key(key: Key) -> None:
     import jax
 
     typed = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)

@@ -7,9 +7,10 @@ from typing import Any
 
 from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_map
+from memcore.types import Array, Tree
 
 
-def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
+def checkpoint(f: Callable[..., Any], *example: Tree) -> Callable[..., Any]:
     """``f``, whose inner values are computed again in the backward pass instead of being kept.
 
     ``example`` are arrays or trees that tell whether JAX is in use; elsewhere ``f`` is returned.
@@ -21,7 +22,7 @@ def checkpoint(f: Callable[..., Any], *example: Any) -> Callable[..., Any]:
     return f
 
 
-def stop_gradient(x: Any) -> Any:
+def stop_gradient(x: Tree) -> Tree:
     """``x``, which counts as a constant in gradients."""
     if is_jax(x):
         from memcore.backend import jax_functions
@@ -30,7 +31,7 @@ def stop_gradient(x: Any) -> Any:
     return x
 
 
-def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
     if is_jax(args):
         from memcore.backend import jax_functions
@@ -39,7 +40,7 @@ def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any,
     return run(*statics, *args)
 
 
-def common_axes(tree: Any) -> Any:
+def common_axes(tree: Tree) -> Tree:
     """The arrays, cast to the axes of ``shard_map`` over which any of them varies: what is made of them
     then has one type, and gradients of what was replicated are sums."""
     if is_jax(tree):
@@ -49,7 +50,7 @@ def common_axes(tree: Any) -> Any:
     return tree
 
 
-def placed_like(tree: Any, like: Any, axes: int) -> Any:
+def placed_like(tree: Tree, like: Array, axes: int) -> Tree:
     """Arrays that were made here, lying where ``like`` does along the first ``axes`` axes."""
     if is_jax(like):
         from memcore.backend import jax_placement
@@ -58,7 +59,7 @@ def placed_like(tree: Any, like: Any, axes: int) -> Any:
     return tree
 
 
-def rows(table: Any, index: Any) -> Any:
+def rows(table: Array, index: Array) -> Array:
     """``table[index]``: ``(N, D)`` and ints ``(...)`` to ``(..., D)``."""
     if is_jax(table, index):
         from memcore.backend import jax_placement
@@ -69,7 +70,7 @@ def rows(table: Any, index: Any) -> Any:
     return xp.reshape(found, (*index.shape, *table.shape[1:]))
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``, without overflow and accurate in both tails; JAX has an instruction for it."""
     if is_jax(x):
         from memcore.backend import jax_functions

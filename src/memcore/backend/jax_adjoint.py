@@ -15,24 +15,32 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.types import Array, Params, State, Tree
+
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 """``h = enter(rest, h, slot)``, ``z = project(params, h)``, ``h = update(rest, h, slot, z)``."""
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def states(
-    functions: Functions, length: int, params: Any, rest: Any, state: Any, slots: Any
-) -> Any:
+    functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
+) -> Tree:
     """The state after each step, time leading."""
     return _fold(functions, length, params, rest, state, slots, None)
 
 
 def _fold(
-    functions: Functions, length: int, params: Any, rest: Any, state: Any, slots: Any, added: Any
-) -> Any:
+    functions: Functions,
+    length: int,
+    params: Params,
+    rest: Tree,
+    state: State,
+    slots: Tree,
+    added: Tree,
+) -> Tree:
     enter, project, update = functions
 
-    def body(h: Any, slot: Any) -> Any:
+    def body(h: Array, slot: Tree) -> Tree:
         slot, more = slot
         h = enter(rest, h, slot)
         z = project(params, h)
@@ -43,8 +51,8 @@ def _fold(
 
 
 def _forward(
-    functions: Functions, length: int, params: Any, rest: Any, state: Any, slots: Any
-) -> Any:
+    functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
+) -> Tree:
     # What is added to every z is nothing; its gradient is the adjoint of z.
     z = functions[1](params, state)  # for its type alone: where it lies, not only its shape
     nothing = jax.tree.map(lambda x: jnp.zeros_like(jnp.broadcast_to(x, (length, *x.shape))), z)
@@ -52,7 +60,7 @@ def _forward(
     return after, (params, rest, state, slots, after, pull)
 
 
-def _backward(functions: Functions, length: int, residuals: Any, cotangent: Any) -> Any:
+def _backward(functions: Functions, length: int, residuals: Tree, cotangent: Tree) -> Tree:
     enter, project, _ = functions
     params, rest, state, slots, after, pull = residuals
     before = jax.tree.map(lambda h, hs: jnp.concat([h[None], hs[:-1]]), state, after)

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from memcore.types import Array, Tree
+
+Body: TypeAlias = Callable[[Any, Any, Any], Any]
+"""``carry, y = body(constants, carry, x)``."""
+
 
 def fold_in_place(
-    body: Callable[[Any, Any, Any], Any], constants: Any, carry: Any, xs: Any, axis: int,
+    body: Body, constants: Tree, carry: Tree, xs: Tree, axis: int,
     reverse: bool = False,
-) -> Any:  # fmt: skip
+) -> Tree:  # fmt: skip
     """``carry, y_t = body(constants, carry, x_t)`` over ``axis`` of ``xs``; ``(carry, ys)``.
 
     ``body`` closes over no array: all that it needs are its arguments.
@@ -28,25 +33,25 @@ def fold_in_place(
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _fold(
-    body: Callable[[Any, Any, Any], Any], axis: int, reverse: bool, constants: Any, carry: Any, xs: Any
-) -> Any:  # fmt: skip
+    body: Body, axis: int, reverse: bool, constants: Tree, carry: Tree, xs: Tree
+) -> Tree:  # fmt: skip
     length = jax.tree.leaves(xs)[0].shape[axis]
 
-    def slot(t: Any) -> Any:
+    def slot(t: Array) -> Tree:
         index = jax.lax.dynamic_index_in_dim
         return jax.tree.map(lambda x: index(x, t, axis, keepdims=False), xs)
 
-    def put(ys: Any, y: Any, t: Any) -> Any:
+    def put(ys: Tree, y: Array, t: Array) -> Tree:
         update = jax.lax.dynamic_update_index_in_dim
         return jax.tree.map(lambda into, new: update(into, new, t, axis), ys, y)
 
-    def one(i: Any, both: Any) -> Any:
+    def one(i: Array, both: Tree) -> Tree:
         carry, ys = both
         t = length - 1 - i if reverse else i
         carry, y = body(constants, carry, slot(t))
         return carry, put(ys, y, t)
 
-    def buffer(y: Any) -> Any:
+    def buffer(y: Array) -> Tree:
         shape = (*y.shape[:axis], length, *y.shape[axis:])
         return jnp.zeros_like(jnp.broadcast_to(jnp.expand_dims(y, axis), shape))
 
@@ -55,22 +60,22 @@ def _fold(
 
 
 @_fold.defjvp
-def _fold_jvp(body: Any, axis: int, reverse: bool, primals: Any, tangents: Any) -> Any:
+def _fold_jvp(body: Body, axis: int, reverse: bool, primals: Tree, tangents: Tree) -> Tree:
     return jax.jvp(partial(_scan, body, axis, reverse), primals, tangents)
 
 
-def _scan(body: Any, axis: int, reverse: bool, constants: Any, carry: Any, xs: Any) -> Any:
+def _scan(body: Body, axis: int, reverse: bool, constants: Tree, carry: Tree, xs: Tree) -> Tree:
     xs = jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), xs)
     carry, ys = jax.lax.scan(partial(body, constants), carry, xs, reverse=reverse)
     return carry, jax.tree.map(lambda y: jnp.moveaxis(y, 0, axis), ys)
 
 
-def where(flag: Any, x: Any, y: Any) -> Any:
+def where(flag: Array, x: Array, y: Array) -> Tree:
     """``x`` where ``flag`` (leading axes) is set, else ``y``; None for ``flag`` is ``y``."""
     if flag is None:
         return y
 
-    def leaf(x: Any, y: Any) -> Any:
+    def leaf(x: Array, y: Array) -> Tree:
         return jnp.where(flag.reshape(flag.shape + (1,) * (y.ndim - flag.ndim)), x, y)
 
     return jax.tree.map(leaf, x, y)

@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 
+from memcore.types import Array, Element, Tree
+
 checkpoint = jax.checkpoint
 sigmoid = jax.lax.logistic
 stop_gradient = jax.lax.stop_gradient
 
 
-def platform(x: Any) -> str:
+def platform(x: Array) -> str:
     """``cpu``, ``gpu`` or ``tpu``: where ``x`` lies, or inside ``jit`` the default device."""
     try:
         kind = next(iter(x.devices())).platform
@@ -22,22 +24,22 @@ def platform(x: Any) -> str:
     return {"cuda": "gpu", "rocm": "gpu"}.get(kind, kind)
 
 
-def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int) -> Any:
+def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     return jax.lax.scan(f, carry, xs, length=length)
 
 
-def associative_scan(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
+def associative_scan(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:
     return jax.lax.associative_scan(op, elements, axis=axis)
 
 
-def running_max(x: Any, axis: int) -> Any:
+def running_max(x: Array, axis: int) -> Array:
     return jax.lax.cummax(x, axis=axis)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+def _compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     return run(*statics, *args)
 
 
-def compiled(run: Callable[..., Any], statics: tuple[Any, ...], args: tuple[Any, ...]) -> Any:
+def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     return _compiled(run, statics, args)

@@ -21,12 +21,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-Step: TypeAlias = Callable[[Any, Any, Any], Any]
+from memcore.types import Array, Element, State, Tree
+
+Step: TypeAlias = Callable[[Tree, Tree, Tree], Tree]
 """``h = step(constants, h, slot)`` with ``h (*batch, N)``."""
 
 DENSE = 64
@@ -40,12 +42,12 @@ BLOCK = 32
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def newton(step: Step, length: int, constants: Any, state: Any, slots: Any) -> Any:
+def newton(step: Step, length: int, constants: Tree, state: State, slots: Tree) -> Tree:
     """``(T, *batch, N)``: the states of the fold, which runs where Newton has not converged."""
     states, _, converged = solve(step, length, constants, state, slots)
 
-    def sequential() -> Any:
-        def body(h: Any, slot: Any) -> Any:
+    def sequential() -> Tree:
+        def body(h: Array, slot: Tree) -> Tree:
             h = step(constants, h, slot)
             return h, h
 
@@ -54,12 +56,12 @@ def newton(step: Step, length: int, constants: Any, state: Any, slots: Any) -> A
     return jax.lax.cond(converged, lambda: states, sequential)
 
 
-def _forward(step: Step, length: int, constants: Any, state: Any, slots: Any) -> Any:
+def _forward(step: Step, length: int, constants: Tree, state: State, slots: Tree) -> Tree:
     states = newton(step, length, constants, state, slots)
     return states, (constants, state, slots, states)
 
 
-def _backward(step: Step, length: int, residuals: Any, cotangent: Any) -> Any:
+def _backward(step: Step, length: int, residuals: Tree, cotangent: Tree) -> Tree:
     """The cotangents of the states are a recurrence too, backwards in time: solved as the states are."""
     constants, state, slots, states = residuals
     previous = _shift(state, states)
@@ -82,27 +84,29 @@ class Adjoint:
 
     step: Step
 
-    def __call__(self, constants: Any, adjoint: Any, slot: Any) -> Any:
+    def __call__(self, constants: Tree, adjoint: Tree, slot: Tree) -> Tree:
         cotangent, state, following = slot
         _, pull = jax.vjp(lambda h: self.step(constants, h, following), state)
         return cotangent + pull(adjoint)[0]
 
 
-def solve(step: Step, length: int, constants: Any, state: Any, slots: Any) -> tuple[Any, Any, Any]:
+def solve(
+    step: Step, length: int, constants: Tree, state: State, slots: Tree
+) -> tuple[Tree, Tree, Tree]:
     """The iteration alone: ``(states, iterations, converged)``."""
     trial = jnp.broadcast_to(state, (length, *state.shape))
     tolerance = TOLERANCE[state.dtype.name]
     dense = state.shape[-1] <= DENSE
     zero = jnp.zeros((), state.dtype)
 
-    def linearise(states: Any) -> tuple[Any, Any, Any]:
+    def linearise(states: State) -> tuple[Tree, Tree, Tree]:
         after, jvp = jax.linearize(
             lambda h: jax.vmap(step, (None, 0, 0))(constants, h, slots), _shift(state, states)
         )
         residual = after - states
         return states, residual, (_jacobian if dense else _diagonal)(jvp, residual)
 
-    def iterate(carry: Any) -> Any:
+    def iterate(carry: Tree) -> Tree:
         trial, best, size, damping, count, _ = carry
         point = linearise(trial)
         # As Levenberg and Marquardt do: a step that makes the residual larger is taken back and damped.
@@ -123,7 +127,7 @@ def solve(step: Step, length: int, constants: Any, state: Any, slots: Any) -> tu
         trial = jnp.where(jnp.isfinite(trial), trial, states)
         return trial, best, jnp.where(better, size_here, size), damping, count + 1, converged
 
-    def unfinished(carry: Any) -> Any:
+    def unfinished(carry: Tree) -> Tree:
         return (carry[4] < min(length + 1, ITERATIONS)) & ~carry[5]
 
     best = jax.tree.map(jnp.zeros_like, jax.eval_shape(linearise, trial))
@@ -132,49 +136,49 @@ def solve(step: Step, length: int, constants: Any, state: Any, slots: Any) -> tu
     return trial, count, converged
 
 
-def _more(damping: Any) -> Any:
+def _more(damping: Tree) -> Tree:
     return jnp.clip(10 * damping, 0.1, 1e3)
 
 
-def _less(damping: Any) -> Any:
+def _less(damping: Tree) -> Tree:
     return jnp.where(damping < 0.1, jnp.zeros_like(damping), damping / 10)
 
 
-def _shift(state: Any, states: Any) -> Any:
+def _shift(state: State, states: State) -> Tree:
     return jnp.concat([state[None], states[:-1]])
 
 
-def _jacobian(jvp: Callable[[Any], Any], like: Any) -> Any:
+def _jacobian(jvp: Callable[[Tree], Tree], like: Array) -> Tree:
     """``(T, *batch, N, N)``"""
     basis = jnp.eye(like.shape[-1], dtype=like.dtype)
     columns = jax.vmap(lambda unit: jvp(jnp.broadcast_to(unit, like.shape)))(basis)
     return jnp.moveaxis(columns, 0, -1)
 
 
-def _diagonal(jvp: Callable[[Any], Any], like: Any) -> Any:
+def _diagonal(jvp: Callable[[Tree], Tree], like: Array) -> Tree:
     """``(T, *batch, N)``"""
     size = like.shape[-1]
 
-    def entry(i: Any) -> Any:
+    def entry(i: Array) -> Tree:
         unit = (jnp.arange(size) == i).astype(like.dtype)
         return jnp.take(jvp(jnp.broadcast_to(unit, like.shape)), i, axis=-1)
 
     return jnp.moveaxis(jax.lax.map(entry, jnp.arange(size), batch_size=BLOCK), 0, -1)
 
 
-def _undamped(jacobian: Any, residual: Any, damping: Any) -> Any:
+def _undamped(jacobian: Tree, residual: Tree, damping: Tree) -> Tree:
     """DEER, or quasi-DEER where ``jacobian`` is a diagonal."""
     if jacobian.ndim == residual.ndim:
         return jax.lax.associative_scan(_diagonals, (jacobian, residual))[1]
 
-    def compose(a: Any, b: Any) -> Any:
+    def compose(a: Array, b: Array) -> Tree:
         (first, d), (then, e) = a, b
         return then @ first, (then @ d[..., None])[..., 0] + e
 
     return jax.lax.associative_scan(compose, (jacobian, residual))[1]
 
 
-def _damped(jacobian: Any, residual: Any, damping: Any) -> Any:
+def _damped(jacobian: Tree, residual: Tree, damping: Tree) -> Tree:
     """Quasi-ELK."""
     if jacobian.ndim > residual.ndim:
         jacobian = jnp.diagonal(jacobian, axis1=-2, axis2=-1)
@@ -182,21 +186,21 @@ def _damped(jacobian: Any, residual: Any, damping: Any) -> Any:
     return _doubling(_diagonals, (gain * jacobian, gain * residual))[1]
 
 
-def _diagonals(first: Any, then: Any) -> Any:
+def _diagonals(first: Array, then: Tree) -> Tree:
     return then[0] * first[0], then[0] * first[1] + then[1]
 
 
-def _doubling(compose: Callable[[Any, Any], Any], elements: Any) -> Any:
+def _doubling(compose: Callable[[Tree, Tree], Tree], elements: Element) -> Tree:
     """All prefixes, in log2 T rounds of one loop: more work than ``associative_scan``, which unrolls
     its rounds and takes seconds to compile; for what runs now and then."""
     length = jax.tree.leaves(elements)[0].shape[0]
 
-    def double(i: Any, prefixes: Any) -> Any:
+    def double(i: Array, prefixes: Tree) -> Tree:
         reach = 2**i
         behind = jax.tree.map(lambda leaf: jnp.roll(leaf, reach, axis=0), prefixes)
         has = jnp.arange(length) >= reach
 
-        def leaf(both: Any, alone: Any) -> Any:
+        def leaf(both: Tree, alone: Tree) -> Tree:
             return jnp.where(has.reshape(-1, *(1,) * (alone.ndim - 1)), both, alone)
 
         return jax.tree.map(leaf, compose(behind, prefixes), prefixes)
@@ -204,13 +208,13 @@ def _doubling(compose: Callable[[Any, Any], Any], elements: Any) -> Any:
     return jax.lax.fori_loop(0, (length - 1).bit_length(), double, elements)
 
 
-def _gain(square: Any, damping: Any) -> Any:
+def _gain(square: Array, damping: Tree) -> Tree:
     """``g`` of the Kalman filter by a parallel prefix: ``p_t`` is a Moebius map of ``p_{t-1}``.
 
     ``p_t = (J^2 p + 1) / (w J^2 p + 1 + w)``; maps ``(a p + b) / (c p + 1)`` compose to the same form.
     """
 
-    def compose(first: Any, then: Any) -> Any:
+    def compose(first: Array, then: Tree) -> Tree:
         (a, b, c), (x, y, z) = first, then
         scale = 1 / (z * b + 1)
         return scale * (x * a + y * c), scale * (x * b + y), scale * (z * a + c)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from memcore.types import Array, Tree
 
-def _varying(x: Any) -> frozenset[Any]:
+
+def _varying(x: Array) -> frozenset[str]:
     kind = getattr(jax.typeof(x), "manual_axis_type", None)
     return frozenset(getattr(kind, "varying", ()) or ())
 
 
-def _cast(x: Any, axes: frozenset[Any]) -> Any:
+def _cast(x: Array, axes: frozenset[str]) -> Array:
     """``x``, varying over ``axes`` too; the transpose is the sum that a replicated parameter needs."""
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended):
         return x  # a random key
@@ -21,10 +21,10 @@ def _cast(x: Any, axes: frozenset[Any]) -> Any:
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
-def common(tree: Any) -> Any:
+def common(tree: Tree) -> Tree:
     leaves, structure = jax.tree.flatten(tree)
     arrays = [isinstance(leaf, jax.Array) for leaf in leaves]
-    axes: frozenset[Any] = frozenset()
+    axes: frozenset[str] = frozenset()
     for leaf, is_array in zip(leaves, arrays, strict=True):
         axes |= _varying(leaf) if is_array else frozenset()
     if not axes:
@@ -33,14 +33,14 @@ def common(tree: Any) -> Any:
     return jax.tree.unflatten(structure, leaves)
 
 
-def _explicit(x: Any) -> Any:
+def _explicit(x: Array) -> Array:
     """The sharding of ``x`` on a mesh with explicit axes; None elsewhere."""
     sharding = jax.typeof(x).sharding
     explicit = not sharding.mesh.empty and AxisType.Explicit in sharding.mesh.axis_types
     return sharding if explicit else None
 
 
-def rows(table: Any, index: Any) -> Any:
+def rows(table: Array, index: Array) -> Array:
     where = _explicit(index)
     if where is None:
         return jax.numpy.take(table, index, axis=0)
@@ -48,7 +48,7 @@ def rows(table: Any, index: Any) -> Any:
     return table.at[index].get(out_sharding=NamedSharding(where.mesh, spec))
 
 
-def placed(x: Any, like: Any, axes: int) -> Any:
+def placed(x: Array, like: Array, axes: int) -> Array:
     x = _cast(x, _varying(like))
     sharding = _explicit(like)
     if sharding is None:

@@ -7,9 +7,10 @@ from typing import Any
 
 from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from memcore.types import Array, Element, Params, State, Tree
 
 
-def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int) -> Any:
+def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     """``carry, y_t = f(carry, x_t)`` over the first axis of ``xs``; returns ``(carry, ys)``.
 
     ``lax.scan`` on JAX and a Python loop elsewhere; a fold of length 1 is a plain call.
@@ -29,7 +30,7 @@ def fold(f: Callable[..., Any], carry: Any, xs: Any, length: int) -> Any:
     return carry, tree_map(lambda *leaves: namespace(*leaves).stack(leaves), *ys)
 
 
-def associative_scan(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
+def associative_scan(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:
     """All prefixes ``e_0, op(e_0, e_1), ...`` along ``axis`` (not negative), in O(log T) rounds.
 
     ``jax.lax.associative_scan`` on JAX; elsewhere the same odd-even recursion, vectorised.
@@ -41,12 +42,12 @@ def associative_scan(op: Callable[[Any, Any], Any], elements: Any, axis: int) ->
     return _odd_even(op, elements, axis)
 
 
-def _odd_even(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
+def _odd_even(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:
     length = tree_leaves(elements)[0].shape[axis]
     if length < 2:
         return elements
 
-    def part(tree: Any, start: int, stop: int | None = None, step: int = 1) -> Any:
+    def part(tree: Tree, start: int, stop: int | None = None, step: int = 1) -> Tree:
         index = (slice(None),) * axis + (slice(start, stop, step), ...)
         return tree_map(lambda leaf: leaf[index], tree)
 
@@ -59,10 +60,10 @@ def _odd_even(op: Callable[[Any, Any], Any], elements: Any, axis: int) -> Any:
     return _interleave(even, odd, axis)
 
 
-def _interleave(even: Any, odd: Any, axis: int) -> Any:
+def _interleave(even: Array, odd: Array, axis: int) -> Tree:
     """``even_0, odd_0, even_1, ...``; ``even`` may be longer by one."""
 
-    def leaf(a: Any, b: Any) -> Any:
+    def leaf(a: Array, b: Array) -> Tree:
         xp = namespace(a, b)
         pairs = b.shape[axis]
         head = (slice(None),) * axis + (slice(0, pairs), ...)
@@ -74,7 +75,7 @@ def _interleave(even: Any, odd: Any, axis: int) -> Any:
     return tree_map(leaf, even, odd)
 
 
-def running_max(x: Any, axis: int) -> Any:
+def running_max(x: Array, axis: int) -> Array:
     """The largest number so far, along ``axis`` (not negative)."""
     if is_jax(x):
         from memcore.backend import jax_functions
@@ -84,8 +85,8 @@ def running_max(x: Any, axis: int) -> Any:
 
 
 def states_of_fold(
-    functions: Any, length: int, params: Any, rest: Any, state: Any, slots: Any
-) -> Any:
+    functions: Tree, length: int, params: Params, rest: Tree, state: State, slots: Tree
+) -> Tree:
     """The state after each step of a `GatedCell`, time leading; leaves of the state are floating point.
 
     ``functions`` are ``h = enter(rest, h, slot)``, ``z = project(params, h)`` and ``h = update(rest, h, slot,
@@ -98,7 +99,7 @@ def states_of_fold(
         return jax_adjoint.states(functions, length, params, rest, state, slots)
     enter, project, update = functions
 
-    def body(h: Any, slot: Any) -> Any:
+    def body(h: Array, slot: Tree) -> Tree:
         h = enter(rest, h, slot)
         h = update(rest, h, slot, project(params, h))
         return h, h
@@ -106,7 +107,9 @@ def states_of_fold(
     return fold(body, state, slots, length)[1]
 
 
-def newton(step: Callable[..., Any], length: int, constants: Any, state: Any, slots: Any) -> Any:
+def newton(
+    step: Callable[..., Any], length: int, constants: Tree, state: State, slots: Tree
+) -> Tree:
     """All states ``(T, *batch, N)`` of ``h = step(constants, h, slot)`` at once, by Newton's method.
 
     ``state (*batch, N)``, slots with the time leading. JAX alone has the derivatives that it needs.

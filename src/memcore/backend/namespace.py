@@ -2,54 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
 from memcore.backend.tree import tree_leaves, tree_map
+from memcore.types import Array, Dtype, Namespace, Tree
 
 namespace = array_api_compat.array_namespace
 """``namespace(*arrays)``: the array-API namespace that the arrays share."""
 
 
-def is_jax(*trees: Any) -> bool:
+def is_jax(*trees: Tree) -> bool:
     """Whether any leaf of the trees is a JAX array (or tracer). Never imports JAX."""
     return any(array_api_compat.is_jax_array(leaf) for leaf in tree_leaves(trees))
 
 
-def is_floating(x: Any) -> bool:
+def is_floating(x: Array) -> bool:
     """Whether ``x`` is an array of real floating point numbers."""
     return _has_kind(x, "real floating")
 
 
-def is_integer(x: Any) -> bool:
+def is_integer(x: Array) -> bool:
     """Whether ``x`` is an array of integers (booleans are not)."""
     return _has_kind(x, "integral")
 
 
-def is_bool(x: Any) -> bool:
+def is_bool(x: Array) -> bool:
     """Whether ``x`` is an array of booleans."""
     return _has_kind(x, "bool")
 
 
-def _has_kind(x: Any, kind: str) -> bool:
+def _has_kind(x: Array, kind: str) -> bool:
     if is_bfloat16(x.dtype):
         return kind == "real floating"
     return namespace(x).isdtype(x.dtype, kind)
 
 
-def is_bfloat16(dtype: Any) -> bool:
+def is_bfloat16(dtype: Dtype) -> bool:
     """Whether a dtype is bfloat16, which is ml_dtypes' and unknown to NumPy's own questions."""
     return str(dtype) == "bfloat16"
 
 
-def state_dtype(xp: Any, dtype: Any) -> Any:
+def state_dtype(xp: Namespace, dtype: Dtype) -> Dtype:
     """The dtype of states and gates for inputs of ``dtype``: half precision is kept in float32."""
     return xp.float32 if is_bfloat16(dtype) or xp.finfo(dtype).bits < 32 else dtype
 
 
-def asarray_like(x: Any, like: Any) -> Any:
+def asarray_like(x: Array, like: Array) -> Array:
     """``x`` in the library of ``like`` and, for floating point numbers, with its dtype."""
     xp = namespace(like)
     if not array_api_compat.is_array_api_obj(x):
@@ -61,10 +60,10 @@ def asarray_like(x: Any, like: Any) -> Any:
     return x
 
 
-def broadcast_like(tree: Any, like: Any) -> Any:
+def broadcast_like(tree: Tree, like: Tree) -> Tree:
     """The leaves of ``tree`` in the libraries, dtypes, shapes and places of those of ``like``."""
 
-    def leaf(x: Any, y: Any) -> Any:
+    def leaf(x: Array, y: Array) -> Tree:
         x = namespace(y).broadcast_to(asarray_like(x, y), y.shape)
         if not is_jax(y):
             return x
@@ -75,12 +74,12 @@ def broadcast_like(tree: Any, like: Any) -> Any:
     return tree_map(leaf, tree, like)
 
 
-def to_numpy(x: Any) -> np.ndarray:
+def to_numpy(x: Array) -> np.ndarray:
     """``x`` as a NumPy array (from the device, if it lies on one)."""
     return np.asarray(x)
 
 
-def device_kind(x: Any) -> str:
+def device_kind(x: Array) -> str:
     """``"numpy"`` for NumPy and the strict reference, else JAX's platform: ``cpu``, ``gpu`` or ``tpu``."""
     if not is_jax(x):
         return "numpy"

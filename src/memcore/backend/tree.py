@@ -8,36 +8,38 @@ from typing import Any
 
 import optree
 
+from memcore.types import Tree
 
-def _jax_tree() -> Any:
+
+def _jax_tree() -> Tree:
     jax = sys.modules.get("jax")
     return getattr(jax, "tree", None)
 
 
-def tree_map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
+def tree_map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Apply ``f`` to the leaves of ``tree`` (and of ``rest``, which have the same structure)."""
     jax_tree = _jax_tree()
     return jax_tree.map(f, tree, *rest) if jax_tree else optree.tree_map(f, tree, *rest)
 
 
-def tree_flatten(tree: Any) -> tuple[list[Any], Any]:
+def tree_flatten(tree: Tree) -> tuple[list[Tree], Tree]:
     """The leaves of ``tree`` in a fixed order, and its structure."""
     jax_tree = _jax_tree()
     leaves, structure = jax_tree.flatten(tree) if jax_tree else optree.tree_flatten(tree)
     return list(leaves), structure
 
 
-def tree_unflatten(structure: Any, leaves: list[Any]) -> Any:
+def tree_unflatten(structure: Tree, leaves: list[Tree]) -> Tree:
     """The inverse of `tree_flatten`."""
     return structure.unflatten(leaves)
 
 
-def tree_leaves(tree: Any) -> list[Any]:
+def tree_leaves(tree: Tree) -> list[Tree]:
     """The leaves of ``tree`` in a fixed order."""
     return tree_flatten(tree)[0]
 
 
-def tree_paths(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def tree_paths(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Tree]]:
     """Names and leaves of a tree of mappings, tuples and lists: ``("layer_0/kernel", leaf)``."""
     if isinstance(tree, Mapping):
         items = [(str(key), tree[key]) for key in sorted(tree)]

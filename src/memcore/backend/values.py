@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from memcore.backend.namespace import is_bool, is_floating, is_integer, is_jax, namespace
+from memcore.types import Array
 
 
-def plain(name: str, x: Any, expected: str) -> Any:
+def plain(name: str, x: Array, expected: str) -> Array:
     """``x`` itself if it is an array, else a NumPy array of it (numbers, lists).
 
     Raises:
@@ -28,7 +28,7 @@ def plain(name: str, x: Any, expected: str) -> Any:
         raise TypeError(f"{name} is a {type(x).__name__}, expected {expected}: {error}") from error
 
 
-def known(x: Any) -> np.ndarray | None:
+def known(x: Array) -> np.ndarray | None:
     """The values of an array; None where they are not known: inside JAX's transformations, or on
     other machines."""
     if not is_jax(x):
@@ -40,13 +40,13 @@ def known(x: Any) -> np.ndarray | None:
     return np.asarray(jax.device_get(x))
 
 
-def is_symbolic(x: Any) -> bool:
+def is_symbolic(x: object) -> bool:
     """Whether ``x`` is a dimension that ``jax.export`` leaves open."""
     export = sys.modules.get("jax.export")
     return export is not None and bool(export.is_symbolic_dim(x))
 
 
-def as_flags(name: str, x: Any) -> Any:
+def as_flags(name: str, x: Array) -> Array:
     """``x`` as booleans: booleans, or integers or floats that are 0 and 1, as simulators give them.
 
     Raises:

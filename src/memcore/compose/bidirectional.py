@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
-from memcore.backend import as_draw, namespace, placed_like
-from memcore.cell import Array, Key, Model, Params, State
+from memcore.backend import as_draw, namespace
+from memcore.cell import Array, Cell, Key, Model, Params, State
 from memcore.compose.wrapper import Wrapper
-from memcore.engine import Call, Parts
-from memcore.engine.state import compute_dtype, memory_like
+from memcore.engine import Parts
 from memcore.fields import choice
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("backward")
@@ -35,30 +34,24 @@ class Backward(Wrapper):
             )
 
     @property
+    def parts(self) -> dict[str, Model]:
+        return {"model": self.model}
+
+    @property
     def causal(self) -> bool:
         return False
 
-    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
         yield from self.model.recurrences(prefix)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return self.model.init(as_draw(key, dtype))
 
     def initial_state(self, params: Params) -> State:
         return {}
 
-    def _apply(
-        self, params: Params, xs: Array, state: State, initial: State, call: Call
-    ) -> tuple[Any, ...]:
-        model, xp = self.model, namespace(xs)
-        axis = xs.ndim - model.input_ndim - 1
-        dtype = compute_dtype(model, params, xs)
-        fresh = memory_like(model, params, xs, tuple(xs.shape[:axis]), dtype)
-        fresh = placed_like(fresh, xs, axis)
-        how = replace(call.mirrored(), return_states=False)
-        xs, initial = xp.flip(xs, axis=axis), model.initial_state(params)
-        ys = model._apply(params, xs, fresh, initial, how)[1]
-        return {}, xp.flip(ys, axis=axis)
+    def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
+        return run.mirrored("model", params, xs)
 
 
 @register("bidirectional")
@@ -91,7 +84,7 @@ class Bidirectional(Wrapper):
     def parts(self) -> dict[str, Model]:
         return {"forward": self.model, "backward": Backward(self.model)}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
         return {name: part.init(draw.child(name)) for name, part in self.parts.items()}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from memcore.cell import Array, Key, Model, Params, State
 from memcore.compose.wrapper import Wrapper
 from memcore.engine import Parts
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("learned_state")
@@ -29,7 +29,7 @@ class LearnedState(Wrapper):
     def parts(self) -> dict[str, Model]:
         return {"model": self.model}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
         params = self.model.init(draw.child("model"))
         learned = {

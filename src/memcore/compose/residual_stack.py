@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from memcore import nn
 from memcore.backend import Draw, as_draw
 from memcore.cell import Array, Key, Model, Params
+from memcore.compose.ratio import by_ratio
 from memcore.engine import Parts
 from memcore.engine.state import compute_dtype
 from memcore.fields import choice, count, flag, number
@@ -15,6 +15,7 @@ from memcore.layers.learned_positions import LearnedPositions
 from memcore.layers.mlp import gated_mlp, init_gated_mlp
 from memcore.models.gated.gru import GRU
 from memcore.registry import register
+from memcore.types import Dtype
 
 TOKEN_DTYPES = ("float16", "bfloat16", "float32", "float64")
 
@@ -36,6 +37,7 @@ class ResidualStack(Model):
         in_features: width of the inputs; the number of different tokens if ``tokens``.
         model: the recurrent model, or several: layer i takes number i modulo their count. All have the
             same ``in_features``, which is the width of the stack.
+        ratio: how often each of several models stands in a row, as ``"5:1"`` of two; once if None.
         layers: number of blocks.
         out_features: width of the outputs; the width of the stack if None.
         tokens: whether the inputs are ints ``(..., T)``, which are embedded.
@@ -55,6 +57,7 @@ class ResidualStack(Model):
     mlp_factor: float = number(2.0, least=0)
     dropout: float = number(0.0, least=0, below=1)
     token_dtype: str | None = choice(None, *TOKEN_DTYPES)  # type: ignore[assignment]
+    ratio: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,7 +88,8 @@ class ResidualStack(Model):
     @property
     def models(self) -> tuple[Model, ...]:
         """The recurrent models, of which layer i takes number i modulo their count."""
-        return self.model if isinstance(self.model, tuple) else (self.model,)
+        models = self.model if isinstance(self.model, tuple) else (self.model,)
+        return models if self.ratio is None else by_ratio(self.ratio, models)
 
     @property
     def width(self) -> int:
@@ -107,7 +111,7 @@ class ResidualStack(Model):
             return self.blocks
         return {**self.blocks, "position": LearnedPositions(self.width, self.max_length)}
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width = as_draw(key, dtype), self.width
         if self.tokens:
             encoder = {"embedding": draw.normal("encoder", (self.in_features, width))}

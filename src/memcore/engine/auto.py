@@ -6,7 +6,10 @@ The rows are filled from ``benchmarks/run.py --only rules numpy``; a row that no
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memcore.cell import Cell, Model
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,7 @@ def default(methods: tuple[str, ...], device: str) -> Choice:
     return Choice("sequential", None, "the only method" if len(methods) == 1 else "assumed")
 
 
-def choose(cell: Any, length: int, device: str, return_states: bool = False) -> Choice:
+def choose(cell: Cell, length: int, device: str, return_states: bool = False) -> Choice:
     """The choice for ``cell`` at ``length`` steps on ``device`` (numpy, cpu, gpu or tpu)."""
     if length == 1 and "sequential" in cell.methods:
         return Choice("sequential", None, "one step is one call")
@@ -132,13 +135,13 @@ def choose(cell: Any, length: int, device: str, return_states: bool = False) -> 
     return choice
 
 
-def chunk_size(cell: Any, method: str, device: str) -> int | None:
+def chunk_size(cell: Cell, method: str, device: str) -> int | None:
     """The steps per chunk of ``method`` in the table; None where it has none."""
     choice = TABLE.get(cell.rule_name, {}).get(device)
     return choice.chunk_size if choice is not None and choice.method == method else None
 
 
-def explain(model: Any, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:
+def explain(model: Model, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:
     """What ``method="auto"`` runs, part by part, and why.
 
     Args:

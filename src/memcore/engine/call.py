@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from memcore.backend import as_draw, namespace
+from memcore.types import Array, Key, Starts, Tree
 
 METHODS = ("sequential", "associative", "chunked", "fused", "newton")
 
@@ -26,14 +27,14 @@ class Call:
         watch: called with ``(cell, params, inputs)`` of every recurrence that runs; for the laws' tests.
     """
 
-    starts: Any = None
-    valid: Any = None
+    starts: Starts = None
+    valid: Array = None
     method: str = "auto"
     chunk_size: int | None = None
-    key: Any = None
+    key: Key = None
     return_states: bool = False
-    phase: Any = None
-    watch: Callable[[Any, Any, Any], None] | None = None
+    phase: Array = None
+    watch: Callable[[Tree, Tree, Tree], None] | None = None
 
     def child(self, name: str) -> Call:
         """The same run for a part, with randomness of its own."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import array_api_compat
 import numpy as np
@@ -20,10 +20,15 @@ from memcore.backend import (
     tree_paths,
 )
 from memcore.fields import is_count
+from memcore.types import Array, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Model
+    from memcore.ops.rule import Rule
 
 
 def check_method(
-    model: Any, method: str, chunk_size: int | None, return_states: bool | int = False
+    model: Model | Rule, method: str, chunk_size: int | None, return_states: bool | int = False
 ) -> None:
     """Raise ValueError for a method, or for states, that ``model`` cannot give."""
     allowed = ("auto", *model.methods)
@@ -46,12 +51,12 @@ def check_method(
         raise ValueError(f"chunk_size is {chunk_size!r}, expected a positive int")
 
 
-def runnable(model: Any, arrays: Any) -> tuple[str, ...]:
+def runnable(model: Model, arrays: Tree) -> tuple[str, ...]:
     """The methods that ``model`` can run on a tree of arrays: ``newton`` needs JAX's derivatives."""
     return tuple(m for m in model.methods if m != "newton" or is_jax(arrays))
 
 
-def check_derivatives(model: Any, method: str, arrays: Any) -> None:
+def check_derivatives(model: Model, method: str, arrays: Tree) -> None:
     """Raise ValueError for a method that ``model`` has, but not on these arrays."""
     allowed = runnable(model, arrays)
     if method != "auto" and method not in allowed:
@@ -61,12 +66,12 @@ def check_derivatives(model: Any, method: str, arrays: Any) -> None:
         )
 
 
-def as_array(x: Any) -> Any:
+def as_array(x: Array) -> Array:
     """``x`` itself if it is an array or None, else a NumPy array of it (numbers, lists)."""
     return x if x is None or array_api_compat.is_array_api_obj(x) else np.asarray(x)
 
 
-def check_inputs(model: Any, xs: Any, name: str = "xs", lead: str = "..., T") -> Any:
+def check_inputs(model: Model, xs: Array, name: str = "xs", lead: str = "..., T") -> Array:
     """``xs`` itself, if it has the right rank, width and kind."""
     if xs is None:
         raise TypeError(f"{name} is None, expected an array ({lead}, in_features)")
@@ -86,14 +91,14 @@ def check_inputs(model: Any, xs: Any, name: str = "xs", lead: str = "..., T") ->
     return xs
 
 
-def as_booleans(**flags: Any) -> list[Any]:
+def as_booleans(**flags: Array) -> list[Array]:
     """Flags as booleans, by name; looked at here, where the values of JAX arrays are known. None stays."""
     return [None if x is None else as_flags(name, x) for name, x in flags.items()]
 
 
 def check_flags(
-    name: str, flags: Any, xs: Any, shape: tuple[int, ...], like: str = "xs", times: int = 1
-) -> Any:
+    name: str, flags: Array, xs: Array, shape: tuple[int, ...], like: str = "xs", times: int = 1
+) -> Array:
     """``flags`` as booleans broadcast to ``shape``, whose last ``times`` axes must be there; None stays
     None. Numbers must be 0 and 1, and are looked at before another dtype could round them."""
     if flags is None:
@@ -113,8 +118,8 @@ def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 
 def check_state(
-    state: Any, initial: Any, xs: Any, ndim: int, name: str = "state", like: str = "xs"
-) -> Any:
+    state: State, initial: State, xs: Tree, ndim: int, name: str = "state", like: str = "xs"
+) -> State:
     """A given ``state`` with the structure, dtypes and ``ndim`` batch axes of ``initial``.
 
     Batch axes may be missing or of length 1; the axes of a leaf must be there.
@@ -133,7 +138,7 @@ def check_state(
     return broadcast_like(state, initial)
 
 
-def _check_leaf(name: str, leaf: Any, want: Any, ndim: int, like: str) -> None:
+def _check_leaf(name: str, leaf: Array, want: Tree, ndim: int, like: str) -> None:
     for kind, check in (("bool", is_bool), ("an integer dtype", is_integer)):
         if check(want) != check(leaf):
             expected = kind if check(want) else "floating point numbers"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from memcore.backend import namespace
+from memcore.types import Array
 
 CHUNK_SIZE = 64
 """Steps per chunk where neither the caller nor the table of `memcore.engine.auto` says it."""
@@ -12,7 +11,7 @@ WIDENED = 16
 """The same for a cell that widens its inputs."""
 
 
-def into_chunks(x: Any, axis: int, size: int, padding: float | bool | None = None) -> Any:
+def into_chunks(x: Array, axis: int, size: int, padding: float | bool | None = None) -> Array:
     """``(*batch, T, ...)`` to ``(chunks, *batch, size, ...)``, with time at ``axis``.
 
     A ragged last chunk is filled up with the number ``padding``, or by repeating the last step if None.
@@ -29,7 +28,7 @@ def into_chunks(x: Any, axis: int, size: int, padding: float | bool | None = Non
     return xp.moveaxis(x, axis, 0)
 
 
-def out_of_chunks(x: Any, axis: int, length: int) -> Any:
+def out_of_chunks(x: Array, axis: int, length: int) -> Array:
     """``(chunks, *batch, size, ...)`` to ``(*batch, T, ...)``, without the padding."""
     xp = namespace(x)
     x = xp.moveaxis(x, 0, axis)

@@ -6,14 +6,13 @@ advances it by the length of every run, padding included, and no start moves it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from memcore.backend import is_jax, namespace
+from memcore.types import Array, State
 
 
-def with_phase(memory: Any, phase: Any, batch: tuple[int, ...], like: Any) -> Any:
+def with_phase(memory: State, phase: Array, batch: tuple[int, ...], like: Array) -> State:
     """The whole state: ``phase`` is an int, or ``(*batch)`` already."""
     xp = namespace(like)
     if isinstance(phase, int | np.integer):
@@ -21,7 +20,7 @@ def with_phase(memory: Any, phase: Any, batch: tuple[int, ...], like: Any) -> An
     return {"phase": phase, "memory": memory}
 
 
-def common_phase(phase: Any, grid: int) -> tuple[Any, Any]:
+def common_phase(phase: Array, grid: int) -> tuple[Array, Array]:
     """``(phase, differs)``: the scalar phase of all rows, and which rows have another one.
 
     Raises:
@@ -43,7 +42,7 @@ def common_phase(phase: Any, grid: int) -> tuple[Any, Any]:
     return first, None
 
 
-def last_places(phase: Any, grid: int, length: int, like: Any) -> Any:
+def last_places(phase: Array, grid: int, length: int, like: Array) -> Array:
     """``(T,)`` bool: which steps are the last of a segment of the grid."""
     xp = namespace(like)
     steps = xp.arange(length, dtype=xp.int32)

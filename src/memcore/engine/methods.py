@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from memcore.backend import (
     asarray_like,
@@ -31,9 +31,13 @@ from memcore.engine.recurrence import (
     time_back,
     time_first,
 )
+from memcore.types import Array, Element, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import GatedCell
 
 
-def recur(job: Recurrence) -> tuple[Any, ...]:
+def recur(job: Recurrence) -> tuple[Tree, ...]:
     """The recurrence alone: ``(state, reads)``, and the states if the call asks for them."""
     kind = device_kind(job.leaf)
     method = job.call.resolve(job.cell.methods)
@@ -51,7 +55,7 @@ def recur(job: Recurrence) -> tuple[Any, ...]:
     return _chunked(job, min(chunk_size or CHUNK_SIZE, job.length))
 
 
-def _fused(job: Recurrence, chunk_size: int | None) -> tuple[Any, ...]:
+def _fused(job: Recurrence, chunk_size: int | None) -> tuple[Tree, ...]:
     call, how = job.call, {}
     if job.cell.grid > 1:
         how["phase"] = call.phase % job.cell.grid
@@ -62,13 +66,13 @@ def _fused(job: Recurrence, chunk_size: int | None) -> tuple[Any, ...]:
     return (state, reads, reads) if call.return_states else (state, reads)
 
 
-def sequential(job: Recurrence) -> tuple[Any, ...]:
+def sequential(job: Recurrence) -> tuple[Tree, ...]:
     """A fold of ``step`` and ``read``."""
     cell, wants = job.cell, job.call.return_states
     slots, (constants, structure) = slots_of(job)
     one = advance(cell, structure)
 
-    def body(h: Any, slot: Any) -> Any:
+    def body(h: Array, slot: Tree) -> Tree:
         before, after, turned, read = one(constants, h, slot)
         r = read(before if cell.reads_previous else after)
         return turned, (r, turned if wants else None)
@@ -84,12 +88,12 @@ def _keeps_much(job: Recurrence) -> bool:
     return cell.widens and not cell.has_turn and job.length > WIDENED and is_jax(job.leaf)
 
 
-def _sequential_in_chunks(job: Recurrence) -> tuple[Any, ...]:
+def _sequential_in_chunks(job: Recurrence) -> tuple[Tree, ...]:
     """A fold over chunks, which widen their inputs again for the gradient."""
     return in_chunks(job, WIDENED, sequential)
 
 
-def _newton(job: Recurrence) -> tuple[Any, ...]:
+def _newton(job: Recurrence) -> tuple[Tree, ...]:
     leaves = tree_leaves(job.state)
     if not leaves or not all(is_floating(leaf) for leaf in leaves):
         return sequential(job)  # a count has no derivative
@@ -101,16 +105,16 @@ def _newton(job: Recurrence) -> tuple[Any, ...]:
     return _results(job, time_back(states, job.axis))
 
 
-def gated(job: Recurrence) -> tuple[Any, ...]:
+def gated(job: Recurrence) -> tuple[Tree, ...]:
     """The fused form of a `GatedCell`: ``(state, reads)``."""
-    cell, axis = job.cell, job.axis
+    cell, axis = cast("GatedCell", job.cell), job.axis
     moving, still, structure = split(job.inputs, axis, job.length)
     rest = (job.fresh, [drop_time(leaf, axis) for leaf in still])
 
-    def enter(rest: Any, h: Any, slot: Any) -> Any:
+    def enter(rest: Tree, h: Array, slot: Tree) -> Tree:
         return resets.select(slot[1], rest[0], h)
 
-    def update(rest: Any, h: Any, slot: Any, projected: Any) -> Any:
+    def update(rest: Tree, h: Array, slot: Tree, projected: Tree) -> Tree:
         moved, _, valid = slot
         after = cell.update(h, join(moved, rest[1], structure), projected)
         return after if valid is None else resets.select(valid, after, h)
@@ -121,14 +125,14 @@ def gated(job: Recurrence) -> tuple[Any, ...]:
     return _results(job, time_back(states, axis))
 
 
-def _results(job: Recurrence, states: Any) -> tuple[Any, ...]:
+def _results(job: Recurrence, states: State) -> tuple[Tree, ...]:
     """What a run returns, from the state after each step."""
     last = (slice(None),) * job.axis + (-1, ...)
     result = (tree_map(lambda s: s[last], states), _read_all(job, states))
     return (*result, states) if job.call.return_states else result
 
 
-def _all_states(job: Recurrence) -> Any:
+def _all_states(job: Recurrence) -> Tree:
     """The state after each step, by the parallel prefix of the reset-aware operator."""
     axis = job.axis
     started, used, elements = associative_scan(_operator(job), _elements(job), axis)
@@ -137,53 +141,53 @@ def _all_states(job: Recurrence) -> Any:
         for tree in (job.state, job.fresh)
     )
     before = _from(started, initial, state)
-    after = job.cell.act(job.params, before, elements)
+    after = job.memoroid.act(job.params, before, elements)
     if used is None:
         return after
     before = tree_map(lambda a, b: namespace(a).broadcast_to(b, a.shape), after, before)
     return resets.select(used, after, before)
 
 
-def _operator(job: Recurrence) -> Callable[[Any, Any], Any]:
-    return resets.resettable(lambda a, b: job.cell.binary_op(job.params, a, b))
+def _operator(job: Recurrence) -> Callable[[Tree, Tree], Tree]:
+    return resets.resettable(lambda a, b: job.memoroid.binary_op(job.params, a, b))
 
 
-def _elements(job: Recurrence) -> Any:
+def _elements(job: Recurrence) -> Element:
     """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
 
-    def full(leaf: Any) -> Any:
+    def full(leaf: Array) -> Tree:
         rest = leaf.shape[job.axis + 1 :]
         return namespace(leaf).broadcast_to(leaf, (*job.shape, *rest))
 
-    elements = tree_map(full, job.cell.lift(job.params, job.inputs))
+    elements = tree_map(full, job.memoroid.lift(job.params, job.inputs))
     return job.call.starts, job.call.valid, elements
 
 
-def total(job: Recurrence) -> tuple[Any, Any, Any]:
+def total(job: Recurrence) -> tuple[Array, Array, Element]:
     """The whole sequence as one element ``(start, valid, element)``: the last of the prefix."""
     prefix = associative_scan(_operator(job), _elements(job), job.axis)
     last = (slice(None),) * job.axis + (-1, ...)
     return tree_map(lambda leaf: leaf[last], prefix)
 
 
-def _from(started: Any, initial: Any, state: Any) -> Any:
+def _from(started: Tree, initial: State, state: State) -> Tree:
     """The state that a prefix acts on: the incoming one, or the initial one behind a start."""
     if started is None:
         return state
 
-    def leaf(i: Any, s: Any) -> Any:
+    def leaf(i: Array, s: State) -> Tree:
         return namespace(s).where(resets.align(started, s.ndim), i, s)
 
     return tree_map(leaf, initial, state)
 
 
-def _read_all(job: Recurrence, states: Any) -> Any:
+def _read_all(job: Recurrence, states: State) -> Tree:
     cell, axis = job.cell, job.axis
     if not cell.reads_previous:
         return cell.read(job.params, states, job.inputs)
     front = (slice(None),) * axis + (slice(0, -1), ...)
 
-    def shift(first: Any, later: Any) -> Any:
+    def shift(first: Array, later: Tree) -> Tree:
         xp = namespace(later)
         return xp.concat([xp.expand_dims(first, axis=axis), later[front]], axis=axis)
 
@@ -194,14 +198,14 @@ def _read_all(job: Recurrence, states: Any) -> Any:
     return cell.read(job.params, before, job.inputs)
 
 
-def _chunked(job: Recurrence, size: int) -> tuple[Any, ...]:
+def _chunked(job: Recurrence, size: int) -> tuple[Tree, ...]:
     """A fold over chunks with a parallel prefix inside."""
     return in_chunks(job, size, lambda part: _results(part, _all_states(part)))
 
 
 def in_chunks(
-    job: Recurrence, size: int, run: Callable[[Recurrence], tuple[Any, ...]]
-) -> tuple[Any, ...]:
+    job: Recurrence, size: int, run: Callable[[Recurrence], tuple[Tree, ...]]
+) -> tuple[Tree, ...]:
     """Fold ``run`` over chunks of ``size`` steps; what a chunk makes is not kept for the gradient."""
     axis, length, call = job.axis, job.length, job.call
     chunks, missing = -(-length // size), -length % size
@@ -218,7 +222,7 @@ def in_chunks(
     ):  # the padding repeats the last step: no start of its own
         cut = (cut[0], into_chunks(call.starts, axis, size, False))
 
-    def body(h: Any, slot: Any) -> Any:
+    def body(h: Array, slot: Tree) -> Tree:
         (moved, starts), valid = slot
         how = replace(call, starts=starts, valid=valid)
         shape = (*job.shape[:-1], size)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 from memcore.backend import namespace, newton, tree_flatten, tree_unflatten
+from memcore.types import Array, State, Tree
 
 
 def all_states(
-    step: Callable[[Any, Any, Any], Any], constants: Any, state: Any, slots: Any, ndim: int, length: int
-) -> Any:  # fmt: skip
+    step: Callable[[Tree, Tree, Tree], Tree], constants: Tree, state: State, slots: Tree, ndim: int,
+    length: int,
+) -> Tree:  # fmt: skip
     """The state after each step, time leading; the same numbers as a fold of ``step``, to a tolerance.
 
     ``step(constants, state, slot)`` is the next state. Leaves of ``state``, all floating point, have
@@ -21,14 +22,14 @@ def all_states(
     shapes = [leaf.shape[ndim:] for leaf in leaves]
     xp = namespace(*leaves)
 
-    def flatten(tree: Any) -> Any:
+    def flatten(tree: Tree) -> Tree:
         parts = [
             xp.reshape(leaf, (*leaf.shape[:ndim], math.prod(leaf.shape[ndim:])))
             for leaf in tree_flatten(tree)[0]
         ]
         return xp.concat(parts, axis=-1)
 
-    def unflatten(flat: Any) -> Any:
+    def unflatten(flat: Array) -> Tree:
         parts, begin = [], 0
         for shape in shapes:
             size = math.prod(shape)
@@ -36,7 +37,7 @@ def all_states(
             begin += size
         return tree_unflatten(structure, parts)
 
-    def flat_step(constants: Any, flat: Any, slot: Any) -> Any:
+    def flat_step(constants: Tree, flat: Array, slot: Tree) -> Tree:
         return flatten(step(constants, unflatten(flat), slot))
 
     return unflatten(newton(flat_step, length, constants, flatten(state), slots))

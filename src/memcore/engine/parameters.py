@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memcore.backend import LabelDraw, TooManyNumbers, tree_paths
+from memcore.types import Array, Params, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Model
 
 LABELS = {"kernel": "matrix", "embedding": "matrix", "bias": "bias", "scale": "scale"}
 """What a parameter of that name is, where its draw says nothing."""
 
 
 @functools.lru_cache(maxsize=1024)
-def described(model: Any) -> dict[str, tuple[tuple[int, ...], str | None]]:
+def described(model: Model) -> dict[str, tuple[tuple[int, ...], str | None]]:
     """Shape and label of every parameter, by path."""
     try:
         with np.errstate(all="ignore"):
@@ -27,12 +31,12 @@ def described(model: Any) -> dict[str, tuple[tuple[int, ...], str | None]]:
     return {path: _describe(path, leaf) for path, leaf in tree_paths(drawn)}
 
 
-def _describe(path: str, leaf: Any) -> tuple[tuple[int, ...], str | None]:
+def _describe(path: str, leaf: Array) -> tuple[tuple[int, ...], str | None]:
     known = LABELS.get(path.rpartition("/")[2])
     return tuple(leaf.shape), getattr(leaf, "label", None) or known
 
 
-def label_of(model: Any, path: str) -> str:
+def label_of(model: Model, path: str) -> str:
     """What the parameter at ``path`` is.
 
     Raises:
@@ -50,7 +54,7 @@ def label_of(model: Any, path: str) -> str:
     return label
 
 
-def check_params(model: Any, params: Any, source: str = "params") -> None:
+def check_params(model: Model, params: Params, source: str = "params") -> None:
     """Raise for the first leaf that is missing, too many, of another shape, or no floating point array.
 
     Raises:
@@ -84,7 +88,7 @@ def check_params(model: Any, params: Any, source: str = "params") -> None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _nested(model: Any) -> dict[str, Any]:
+def _nested(model: Model) -> dict[str, Any]:
     """The shapes as a nested dict, like the parameters."""
     found: dict[str, Any] = {}
     for path, (shape, _) in described(model).items():
@@ -96,12 +100,12 @@ def _nested(model: Any) -> dict[str, Any]:
     return found
 
 
-def _fits(shapes: dict[str, Any], params: Any) -> bool:
+def _fits(shapes: dict[str, Any], params: Tree) -> bool:
     """Whether all is well, as quickly as that can be seen; false where it needs a closer look."""
     if type(params) is not dict or len(params) != len(shapes):
         return False
     for name, shape in shapes.items():
-        leaf = params.get(name)
+        leaf: Tree = params.get(name)
         if type(shape) is dict:
             if not _fits(shape, leaf):
                 return False
@@ -114,10 +118,10 @@ def _fits(shapes: dict[str, Any], params: Any) -> bool:
     return True
 
 
-def _inside(params: Any) -> str:
+def _inside(params: Tree) -> str:
     """Where a framework's variables hold the core's dict."""
     for path in (("params", "memory"), ("memory",), ("params",)):
-        at = params
+        at: Tree = params
         for name in path:
             at = at.get(name) if isinstance(at, Mapping) else None
         if isinstance(at, Mapping):

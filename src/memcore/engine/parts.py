@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace, tree_leaves
+from memcore.backend import as_draw, namespace, placed_like, tree_leaves
 from memcore.engine.call import Call
 from memcore.engine.state import compute_dtype, memory_like
+from memcore.types import Array, Key, Params, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Model
 
 
 class NeedsParams(Exception):
@@ -21,10 +26,10 @@ class Unknown:
     def __getattr__(self, name: str) -> Any:
         raise NeedsParams
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: object) -> Tree:
         raise NeedsParams
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Tree:
         raise NeedsParams
 
 
@@ -38,12 +43,13 @@ class Parts:
         call: how the whole runs.
     """
 
-    def __init__(self, model: Any, state: Any, initial: Any, call: Call) -> None:
+    def __init__(self, model: Model, state: State, initial: State, call: Call) -> None:
         self.call = call
         self._model, self._parts = model, model.parts
-        self._state, self._initial, self._after = state, initial, dict[str, Any]()
+        self._state, self._initial = state, initial
+        self._ran, self._after = set[str](), dict[str, Any]()
 
-    def __call__(self, name: str, params: Any, xs: Any) -> Any:
+    def __call__(self, name: str, params: Params, xs: Array) -> Array:
         """Run a part over the sequence.
 
         Args:
@@ -62,41 +68,57 @@ class Parts:
         self._after[name], ys = part._apply(params, xs, *args)[:2]
         return ys
 
-    def backward(self, name: str, params: Any, xs: Any) -> Any:
+    def backward(self, name: str, params: Params, xs: Array) -> Array:
         """Run a part, declared as `memcore.compose.Backward`, from the last step to the first.
 
         Each sequence begins afresh at its end, and no state is left.
         """
         return self(name, params, xs)
 
-    def key(self, name: str) -> Any:
+    def mirrored(self, name: str, params: Params, xs: Array) -> Array:
+        """Run a part from the last step to the first, afresh at the end of every sequence.
+
+        The state of the whole does not hold the part: a later piece cannot go on from it.
+        """
+        part, xp = self._check(name), namespace(xs)
+        axis = xs.ndim - part.input_ndim - 1
+        fresh = memory_like(part, params, xs, xs.shape[:axis], compute_dtype(part, params, xs))
+        fresh, initial = placed_like(fresh, xs, axis), part.initial_state(params)
+        call = replace(self.call.child(name).mirrored(), return_states=False)
+        return xp.flip(
+            part._apply(params, xp.flip(xs, axis=axis), fresh, initial, call)[1], axis=axis
+        )
+
+    def key(self, name: str) -> Key:
         """Randomness for what stands outside the parts; None where the call has none."""
         return None if self.call.key is None else as_draw(self.call.key).child(name)
 
     def finish(self) -> dict[str, Any]:
-        """The states of all parts; raises if one of them did not run."""
-        left = [name for name in self._parts if name not in self._after]
+        """The states of the parts; raises if one of them did not run."""
+        left = [name for name in self._parts if name not in self._ran]
         if left:
             raise ValueError(f"{self._model!r} declares the part {left[0]!r} and did not run it")
-        return {name: self._after[name] for name in self._parts}
+        return {name: self._after[name] for name in self._parts if name in self._after}
 
-    def _check(self, name: str) -> Any:
+    def _check(self, name: str) -> Model:
+        """The part of this name, which runs now."""
         if name not in self._parts:
             raise ValueError(
                 f"part is {name!r}, which {self._model!r} does not declare: its parts are "
                 f"{tuple(self._parts)}"
             )
-        if name in self._after:
+        if name in self._ran:
             raise ValueError(
                 f"part {name!r} of {self._model!r} ran already: expected once in a run"
             )
+        self._ran.add(name)
         return self._parts[name]
 
 
 class _Survey(Parts):
     """A run over one step from nothing, to learn the parts' initial states."""
 
-    def __call__(self, name: str, params: Any, xs: Any) -> Any:
+    def __call__(self, name: str, params: Params, xs: Array) -> Array:
         part = self._check(name)
         self._after[name] = initial = part.initial_state(params)
         like = tree_leaves(xs)[0]
@@ -104,14 +126,16 @@ class _Survey(Parts):
         return part._apply(params, xs, state, initial, self.call)[1]
 
 
-def initial_states(model: Any, params: Any) -> dict[str, Any]:
+def initial_states(model: Model, params: Params) -> dict[str, Any]:
     """The initial state of every part of a composite, by name.
 
     Names of parts are not paths of parameters: where a part's initial state depends on its parameters,
     a run over one step of zeros says which those are.
     """
     try:
-        return {name: part.initial_state(UNKNOWN) for name, part in model.parts.items()}
+        return {
+            name: part.initial_state(cast("Params", UNKNOWN)) for name, part in model.parts.items()
+        }
     except NeedsParams:
         pass
     if params is UNKNOWN:
@@ -121,7 +145,7 @@ def initial_states(model: Any, params: Any) -> dict[str, Any]:
     return run.finish()
 
 
-def one_step(model: Any, params: Any) -> Any:
+def one_step(model: Model, params: Params) -> Tree:
     """One step of zeros, without batch axes: ``(1, ...)``, in the library of the parameters."""
     leaves = tree_leaves(params)
     like = leaves[0] if leaves else np.zeros(1, np.float32)
@@ -130,7 +154,7 @@ def one_step(model: Any, params: Any) -> Any:
     return xp.zeros(shape, dtype=like.dtype if model.input_ndim else xp.int32)
 
 
-def signature(model: Any) -> Any:
+def signature(model: Model) -> Tree:
     """What the run of a composite depends on beside its value: its code and its declaration.
 
     Part of the key under which a run is compiled, so that a composite that changed is looked at again.

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
-from memcore.backend import broadcast_like, namespace, tree_flatten, tree_map, tree_unflatten
+import numpy as np
+
+from memcore.backend import (
+    broadcast_like,
+    namespace,
+    tree_flatten,
+    tree_leaves,
+    tree_map,
+    tree_unflatten,
+)
 from memcore.engine import resets
 from memcore.engine.call import Call
 from memcore.engine.grid import last_places
+from memcore.types import Array, Inputs, Params, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Cell, Memoroid
 
 
 @dataclass(frozen=True)
@@ -26,13 +39,18 @@ class Recurrence:
         shape: ``(*batch, T)``.
     """
 
-    cell: Any
-    params: Any
-    inputs: Any
-    state: Any
-    initial: Any
+    cell: Cell
+    params: Params
+    inputs: Inputs
+    state: State
+    initial: State
     call: Call
     shape: tuple[int, ...]
+
+    @property
+    def memoroid(self) -> Memoroid:
+        """The cell, for the methods that only a memoroid has."""
+        return cast("Memoroid", self.cell)
 
     @property
     def axis(self) -> int:
@@ -45,12 +63,12 @@ class Recurrence:
         return self.shape[-1]
 
     @property
-    def fresh(self) -> Any:
+    def fresh(self) -> State:
         """The state at starts with the shapes and dtypes of ``state``."""
         return broadcast_like(self.initial, self.state)
 
     @property
-    def turns(self) -> Any:
+    def turns(self) -> Array:
         """``(T,)`` bool: after which steps the cell's ``turn`` acts; None for a cell without one."""
         if not self.cell.has_turn:
             return None
@@ -58,13 +76,25 @@ class Recurrence:
         return last_places(self.call.phase, self.cell.grid, self.length, like)
 
     @property
-    def leaf(self) -> Any:
+    def leaf(self) -> Array:
         """Any array of the run: it tells the library."""
         leaves = tree_flatten((self.state, self.inputs))[0]
         return leaves[0]
 
 
-def split(inputs: Any, axis: int, length: int) -> tuple[list[Any], list[Any], Any]:
+def job_of(
+    cell: Cell, params: Params, inputs: Inputs, state: State, call: Call, initial: State = None
+) -> Recurrence:
+    """The run that a ``fused`` was asked for: ``(*batch, T)`` is found from the state and the inputs."""
+    own = cell.initial_state(params)
+    initial = own if initial is None else initial
+    leaf = tree_leaves(state)[0]
+    axis = leaf.ndim - np.ndim(tree_leaves(own)[0])
+    length = max(u.shape[axis] for u in tree_leaves(inputs))
+    return Recurrence(cell, params, inputs, state, initial, call, (*leaf.shape[:axis], length))
+
+
+def split(inputs: Inputs, axis: int, length: int) -> tuple[list[Tree], list[Tree], Tree]:
     """Leaves that move in time and leaves that do not (None in the other's place)."""
     leaves, structure = tree_flatten(inputs)
     moves = [leaf.shape[axis] == length for leaf in leaves]
@@ -73,25 +103,25 @@ def split(inputs: Any, axis: int, length: int) -> tuple[list[Any], list[Any], An
     return moving, still, structure
 
 
-def join(moving: list[Any], still: list[Any], structure: Any) -> Any:
+def join(moving: list[Tree], still: list[Tree], structure: Tree) -> Tree:
     """The inverse of `split`."""
     both = [s if m is None else m for m, s in zip(moving, still, strict=True)]
     return tree_unflatten(structure, both)
 
 
-def time_first(tree: Any, axis: int) -> Any:
+def time_first(tree: Tree, axis: int) -> Tree:
     return tree_map(lambda leaf: namespace(leaf).moveaxis(leaf, axis, 0), tree)
 
 
-def time_back(tree: Any, axis: int) -> Any:
+def time_back(tree: Tree, axis: int) -> Tree:
     return tree_map(lambda leaf: namespace(leaf).moveaxis(leaf, 0, axis), tree)
 
 
-def drop_time(leaf: Any, axis: int) -> Any:
+def drop_time(leaf: Array, axis: int) -> Array:
     return None if leaf is None else namespace(leaf).squeeze(leaf, axis=axis)
 
 
-def slots_of(job: Recurrence) -> tuple[Any, Any]:
+def slots_of(job: Recurrence) -> tuple[Tree, Tree]:
     """What the steps are given one by one, time leading, and what all of them share.
 
     ``(slots, constants)``; a slot is ``(moving inputs, start, valid, turn)``.
@@ -102,10 +132,10 @@ def slots_of(job: Recurrence) -> tuple[Any, Any]:
     return (*time_first((moving, *flags), job.axis), job.turns), (constants, structure)
 
 
-def advance(cell: Any, structure: Any) -> Callable[[Any, Any, Any], tuple[Any, ...]]:
+def advance(cell: Cell, structure: Tree) -> Callable[[Tree, Tree, Tree], tuple[Tree, ...]]:
     """One step with its start, validity and turn: ``(before, after, turned, read)`` of a slot."""
 
-    def one(constants: Any, h: Any, slot: Any) -> tuple[Any, ...]:
+    def one(constants: Tree, h: Array, slot: Tree) -> tuple[Tree, ...]:
         (params, initial, still), (moved, start, valid, turn) = constants, slot
         step, read = cell.moves(params, join(moved, still, structure))
         before = resets.select(start, initial, h)

@@ -8,7 +8,6 @@ sequence   a  a  a  b  b  b  b  c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from memcore.backend import (
     is_floating,
@@ -18,17 +17,18 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
 )
+from memcore.types import Array, Starts, State, Tree
 
 # --- the reset -------------------------------------------------------------------------------------
 
 
-def align(flag: Any, ndim: int) -> Any:
+def align(flag: Array, ndim: int) -> Array:
     """``flag`` with axes of length 1 behind, so that it broadcasts from the front."""
     xp = namespace(flag)
     return xp.reshape(flag, flag.shape + (1,) * (ndim - flag.ndim))
 
 
-def select(flag: Any, chosen: Any, other: Any) -> Any:
+def select(flag: Array, chosen: Tree, other: Tree) -> Tree:
     """``where(flag, chosen, other)`` over the leaves; ``flag`` has the leading axes of ``other``.
 
     A select, never a product with the flag: ``nan * 0`` is ``nan``. None for ``flag`` is ``other``.
@@ -39,14 +39,14 @@ def select(flag: Any, chosen: Any, other: Any) -> Any:
     return tree_map(lambda a, b: xp.where(align(flag, b.ndim), a, b), chosen, other)
 
 
-def resettable(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def resettable(op: Callable[[Tree, Tree], Tree]) -> Callable[[Tree, Tree], Tree]:
     """Lift an associative ``op`` to elements ``(start, valid, element)``; again associative.
 
     ``(ra, a) . (rb, b) = (ra | rb, where(rb, b, a . b))``. Each flag may be None: never a start,
     always valid. An element that is not valid acts as the identity, but its start still counts.
     """
 
-    def combine(a: Any, b: Any) -> Any:
+    def combine(a: Array, b: Array) -> Tree:
         (start_a, valid_a, x), (start_b, valid_b, y) = a, b
         both = op(x, y)
         if valid_a is None:
@@ -58,11 +58,11 @@ def resettable(op: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     return combine
 
 
-def _either(a: Any, b: Any) -> Any:
+def _either(a: Array, b: Array) -> Tree:
     return None if a is None else a | b
 
 
-def segments(starts: Any, axis: int = -1) -> Any:
+def segments(starts: Starts, axis: int = -1) -> Array:
     """Number the segments: int32, 0 before the first start, one more at each."""
     xp = namespace(starts)
     return xp.cumulative_sum(xp.astype(starts, xp.int32), axis=axis, dtype=xp.int32)
@@ -71,7 +71,7 @@ def segments(starts: Any, axis: int = -1) -> Any:
 # --- what is not finite ----------------------------------------------------------------------------
 
 
-def _not_finite(x: Any, axes_kept: int) -> Any:
+def _not_finite(x: Array, axes_kept: int) -> Array:
     """For each index of the leading axes: is anything there not finite?"""
     xp = namespace(x)
     bad = ~xp.isfinite(x)
@@ -79,9 +79,9 @@ def _not_finite(x: Any, axes_kept: int) -> Any:
 
 
 def contain(
-    xs: Any, state: Any, initial: Any, starts: Any, valid: Any, batch_ndim: int, causal: bool,
+    xs: Array, state: State, initial: State, starts: Starts, valid: Array, batch_ndim: int, causal: bool,
     vocabulary: int,
-) -> tuple[Any, Any, Any]:  # fmt: skip
+) -> tuple[Array, State, Array]:  # fmt: skip
     """Replace what is not finite, and say which steps must be NaN for it.
 
     Returns ``(xs, state, flag)``: inputs with zeros and a state with ``initial`` in the places of
@@ -123,7 +123,9 @@ def contain(
     return xs, state, seen_so_far(bad, bad_state, starts, batch_ndim, causal)
 
 
-def seen_so_far(bad: Any, bad_state: Any, starts: Any, axis: int, causal: bool = True) -> Any:
+def seen_so_far(
+    bad: Array, bad_state: Array, starts: Starts, axis: int, causal: bool = True
+) -> Array:
     """Whether the segment of each step holds a bad step, up to it or (not ``causal``) anywhere."""
     xp = namespace(bad)
     number = xp.arange(1, bad.shape[axis] + 1, dtype=xp.int32)
@@ -143,11 +145,11 @@ def seen_so_far(bad: Any, bad_state: Any, starts: Any, axis: int, causal: bool =
     return xp.flip(behind, axis=axis)
 
 
-def poison(flag: Any, tree: Any) -> Any:
+def poison(flag: Array, tree: Tree) -> Tree:
     """NaN in the floating point leaves where ``flag`` (leading axes) is set."""
     xp = namespace(flag)
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: Array) -> Tree:
         if not is_floating(x):
             return x
         return xp.where(align(flag, x.ndim), xp.full_like(x, float("nan")), x)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from memcore.backend import (
     as_draw,
@@ -34,11 +35,23 @@ from memcore.engine.parameters import check_params
 from memcore.engine.parts import Parts, signature
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.state import compute_dtype, memory_like
+from memcore.engine.time_axis import from_last, to_last
+from memcore.types import Array, Key, Params, Starts, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Cell, Model
 
 
-def run_model(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple[Any, ...]:
+def run_model(
+    model: Model, params: Params, xs: Array, state: State, call: Call, time_axis: int | None = None
+) -> tuple[Tree, ...]:
     """Check, contain what is not finite, and run; on JAX inside one module-level ``jax.jit``."""
     check_model(model)
+    if time_axis is not None:
+        xs, starts, valid = to_last(model, xs, call.starts, call.valid, time_axis)
+        call = replace(call, starts=starts, valid=valid)
+        state, ys, *states = run_model(model, params, xs, state, call)
+        return (state, from_last(model, ys, time_axis), *states)
     check_method(model, call.method, call.chunk_size, call.return_states)
     check_params(model, params)
     statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
@@ -49,16 +62,16 @@ def run_model(model: Any, params: Any, xs: Any, state: Any, call: Call) -> tuple
     return compiled(run_checked, statics, (params, xs, state, starts, valid, key))
 
 
-def check_model(model: Any) -> None:
+def check_model(model: Model) -> None:
     """Raise TypeError for what is no model: a name, a class, a module of a framework."""
     if isinstance(model, type) or not hasattr(model, "recurrences"):
         raise TypeError(f"model is {model!r}, expected a memcore.Model, as memcore.GRU(64)")
 
 
 def run_checked(
-    model: Any, code: Any, method: str, chunk_size: int | None, return_states: bool | int,
-    params: Any, xs: Any, state: Any, starts: Any, valid: Any, key: Any,
-) -> tuple[Any, ...]:  # fmt: skip
+    model: Model, code: Tree, method: str, chunk_size: int | None, return_states: bool | int,
+    params: Params, xs: Array, state: State, starts: Starts, valid: Array, key: Key,
+) -> tuple[Tree, ...]:  # fmt: skip
     """A run of arguments whose method is known to be one of the model's."""
     xs = check_inputs(model, xs)
     params, xs, state, starts, valid = common_axes((params, xs, state, starts, valid))
@@ -88,8 +101,8 @@ def run_checked(
 
 
 def _with_phases(
-    model: Any, phase: Any, states: Any, like: Any, length: int, every: bool | int
-) -> Any:
+    model: Model, phase: Array, states: State, like: Array, length: int, every: bool | int
+) -> Tree:
     """States on the way as whole states: a run can go on from any of them."""
     xp, n = namespace(like), int(every)
     ends = (xp.arange(length // n, dtype=xp.int32) + 1) * n
@@ -97,8 +110,14 @@ def _with_phases(
 
 
 def _contained(
-    model: Any, params: Any, xs: Any, memory: Any, fresh: Any, call: Call, every: bool | int
-) -> tuple[Any, ...]:
+    model: Model,
+    params: Params,
+    xs: Array,
+    memory: State,
+    fresh: State,
+    call: Call,
+    every: bool | int,
+) -> tuple[Tree, ...]:
     """A run in which what is not finite stays in its segment."""
     starts, valid = call.starts, call.valid
     batch_ndim = xs.ndim - model.input_ndim - 1
@@ -124,8 +143,8 @@ def _contained(
 
 
 def _with_states(
-    model: Any, params: Any, xs: Any, memory: Any, call: Call, every: bool | int
-) -> tuple[Any, ...]:
+    model: Model, params: Params, xs: Array, memory: State, call: Call, every: bool | int
+) -> tuple[Tree, ...]:
     """A run, and the states after every ``every`` steps: of a single cell its own, else run by pieces."""
     initial = model.initial_state(params)
     axis, n = xs.ndim - model.input_ndim - 1, int(every)
@@ -135,7 +154,7 @@ def _with_states(
     if n == 1 and model.single and length > 1:
         return model._apply(params, xs, memory, initial, call)
 
-    def piece(memory: Any, slot: Any) -> Any:
+    def piece(memory: State, slot: Tree) -> Tree:
         xs, starts, valid, i = slot
         phase = None if call.phase is None else (call.phase + i * n) % model.grid
         key = None if call.key is None else as_draw(call.key).at(i)
@@ -147,12 +166,12 @@ def _with_states(
 
 
 def _by_pieces(
-    piece: Any, memory: Any, moving: Any, axis: int, length: int, n: int
-) -> tuple[Any, ...]:
+    piece: Tree, memory: State, moving: Tree, axis: int, length: int, n: int
+) -> tuple[Tree, ...]:
     """Run pieces of ``n`` steps, and what is left over; the states after each whole piece."""
     count, xp = length // n, namespace(moving[0])
 
-    def cut(start: int, stop: int) -> Any:
+    def cut(start: int, stop: int) -> Tree:
         return tree_map(lambda x: x[(slice(None),) * axis + (slice(start, stop), ...)], moving)
 
     outs = []
@@ -170,15 +189,15 @@ def _by_pieces(
     return memory, (outs[0] if len(outs) == 1 else xp.concat(outs, axis=axis)), states
 
 
-def _empty(leaf: Any, axis: int) -> Any:
+def _empty(leaf: Array, axis: int) -> Tree:
     """No state at all: ``(*batch, 0, *leaf)``."""
     xp = namespace(leaf)
     return xp.zeros((*leaf.shape[:axis], 0, *leaf.shape[axis:]), dtype=leaf.dtype)
 
 
 def _nothing(
-    model: Any, params: Any, xs: Any, memory: Any, axis: int, states: bool
-) -> tuple[Any, ...]:
+    model: Model, params: Params, xs: Array, memory: State, axis: int, states: bool
+) -> tuple[Tree, ...]:
     """A sequence of length 0: the state unchanged, and empty outputs, as long as those of one step."""
     xp, batch = namespace(xs), xs.shape[:axis]
     if model.output_ndim == 1:
@@ -198,8 +217,8 @@ def _nothing(
 
 
 def run_cell(
-    cell: Any, params: Any, xs: Any, state: Any, initial: Any, call: Call
-) -> tuple[Any, ...]:
+    cell: Cell, params: Params, xs: Array, state: State, initial: State, call: Call
+) -> tuple[Tree, ...]:
     """``embed``, the recurrence by the chosen method, ``output``."""
     inputs = cell.embed(params, xs)
     if call.key is not None:
@@ -216,8 +235,8 @@ def run_cell(
 
 
 def run_composite(
-    model: Any, params: Any, xs: Any, state: Any, initial: Any, call: Call
-) -> tuple[Any, Any]:
+    model: Model, params: Params, xs: Array, state: State, initial: State, call: Call
+) -> tuple[Tree, Tree]:
     """A model that runs its declared parts by name."""
     run = Parts(model, state, initial, call)
     ys = model.run_parts(params, xs, run)
@@ -225,17 +244,18 @@ def run_composite(
 
 
 def scan(
-    model: Any,
-    params: Any,
-    xs: Any,
-    state: Any = None,
+    model: Model,
+    params: Params,
+    xs: Array,
+    state: State = None,
     *,
-    starts: Any = None,
-    valid: Any = None,
+    starts: Starts = None,
+    valid: Array = None,
     method: str = "auto",
     chunk_size: int | None = None,
     return_states: bool | int = False,
-) -> tuple[Any, ...]:
+    time_axis: int | None = None,
+) -> tuple[Tree, ...]:
     """Run a model over a sequence, and keep states on the way if asked.
 
     Args:
@@ -252,6 +272,8 @@ def scan(
             if None).
         return_states: whether to return states as well: True after each step, n after steps n, 2n, ...
             With True not by ``fused``, which keeps none (a linear recurrence does).
+        time_axis: where ``xs``, ``starts``, ``valid`` and ``ys`` have time, 0 for ``(T, B, ...)``; None is
+            behind the batch axes. States have the batch axes alone, and then their time.
 
     Returns:
         ``(state, ys)``, the last state and ``ys (..., T, out_features)``; with ``return_states``
@@ -261,4 +283,4 @@ def scan(
         ValueError, TypeError: an argument does not fit; the message names it.
     """
     call = Call(starts, valid, method, chunk_size, None, return_states)  # type: ignore[arg-type]
-    return run_model(model, params, xs, state, call)
+    return run_model(model, params, xs, state, call, time_axis)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +10,13 @@ from memcore.backend import asarray_like, is_floating, namespace, state_dtype, t
 from memcore.engine.checks import as_array, check_flags
 from memcore.engine.grid import with_phase
 from memcore.engine.resets import select
+from memcore.types import Array, Dtype, Namespace, Params, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Model
 
 
-def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
+def compute_dtype(model: Model, params: Params, xs: Array) -> Dtype:
     """The dtype of the computation: that of the inputs; for tokens the model's, or the parameters'."""
     if is_floating(xs):
         return xs.dtype
@@ -22,7 +26,7 @@ def compute_dtype(model: Any, params: Any, xs: Any) -> Any:
     return floats[0].dtype if floats else namespace(xs).float32
 
 
-def named_dtype(argument: str, name: Any, xp: Any) -> Any:
+def named_dtype(argument: str, name: Dtype, xp: Namespace) -> Dtype:
     """The dtype of that name in an array library."""
     name = name if isinstance(name, str) else np.dtype(name).name
     if not hasattr(xp, name):
@@ -30,13 +34,15 @@ def named_dtype(argument: str, name: Any, xp: Any) -> Any:
     return getattr(xp, name)
 
 
-def memory_like(model: Any, params: Any, like: Any, batch: tuple[int, ...], dtype: Any) -> Any:
+def memory_like(
+    model: Model, params: Params, like: Array, batch: tuple[int, ...], dtype: Dtype
+) -> State:
     """``initial_state`` broadcast over ``batch``, in the library of ``like`` and, where floating, the
     dtype of states for a computation in ``dtype``."""
     xp = namespace(like)
     like = xp.zeros(1, dtype=state_dtype(xp, dtype))
 
-    def leaf(x: Any) -> Any:
+    def leaf(x: Array) -> Tree:
         x = asarray_like(x, like)
         return xp.broadcast_to(x, (*batch, *x.shape))
 
@@ -44,8 +50,13 @@ def memory_like(model: Any, params: Any, like: Any, batch: tuple[int, ...], dtyp
 
 
 def initial_state(
-    model: Any, params: Any, batch_shape: tuple[int, ...] = (), *, dtype: Any = None, phase: int = 0
-) -> Any:
+    model: Model,
+    params: Params,
+    batch_shape: tuple[int, ...] = (),
+    *,
+    dtype: Dtype = None,
+    phase: int = 0,
+) -> State:
     """The state before the first input, once for each sequence of a batch.
 
     Args:
@@ -74,7 +85,7 @@ def initial_state(
     return with_phase(memory, phase, batch, like) if model.grid > 1 else memory
 
 
-def reset(model: Any, params: Any, state: Any, where: Any) -> Any:
+def reset(model: Model, params: Params, state: State, where: Array) -> State:
     """Put rows of a state back to the initial one; the place in the model's grid stays.
 
     Args:
@@ -99,7 +110,7 @@ def reset(model: Any, params: Any, state: Any, where: Any) -> Any:
     batch = first.shape[: first.ndim - np.ndim(own)]
     where = check_flags("where", as_array(where), first, batch, "state", 0)
 
-    def fresh(i: Any, s: Any) -> Any:
+    def fresh(i: Array, s: State) -> State:
         return namespace(s).broadcast_to(asarray_like(i, s), s.shape)
 
     memory = select(where, tree_map(fresh, initial, memory), memory)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from memcore.backend import compiled, namespace
 from memcore.engine.checks import as_array, as_booleans, check_flags, check_inputs
 from memcore.engine.parameters import check_params
 from memcore.engine.parts import signature
 from memcore.engine.run import check_model, run_checked
+from memcore.types import Array, Params, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.cell import Model
 
 
-def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> tuple[Any, Any]:
+def step(
+    model: Model, params: Params, state: State, x: Array, *, start: Array = None
+) -> tuple[State, Array]:
     """One time step.
 
     Args:
@@ -35,7 +41,9 @@ def step(model: Any, params: Any, state: Any, x: Any, *, start: Any = None) -> t
     return compiled(_step, (model, signature(model)), (params, state, x, start))
 
 
-def _step(model: Any, code: Any, params: Any, state: Any, x: Any, start: Any) -> tuple[Any, Any]:
+def _step(
+    model: Model, code: Tree, params: Params, state: State, x: Array, start: Array
+) -> tuple[State, Array]:
     axis = x.ndim - model.input_ndim
     batch = x.shape[:axis]
     xs = namespace(x).expand_dims(x, axis=axis)

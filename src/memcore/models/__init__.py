@@ -4,4 +4,5 @@ from memcore.models.diagonal import *
 from memcore.models.gated import *
 from memcore.models.inner import *
 from memcore.models.matrix import *
+from memcore.models.semiring import *
 from memcore.models.window import *

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import array_api_compat
 import numpy as np
 
 from memcore.backend import is_floating, namespace
 from memcore.cell import Array
 from memcore.engine.checks import as_array
+from memcore.types import Value
 
 
-def as_floats(name: str, x: Any, ndim: int, expected: str) -> Array:
+def as_floats(name: str, x: Array, ndim: int, expected: str) -> Array:
     """``x`` as an array; raises for None, for fewer than ``ndim`` axes, for other than floating point
     numbers."""
     if x is None:
@@ -25,7 +24,7 @@ def as_floats(name: str, x: Any, ndim: int, expected: str) -> Array:
     return x
 
 
-def as_number(name: str, value: Any, instead: str = "") -> float:
+def as_number(name: str, value: Value, instead: str = "") -> float:
     """A Python or NumPy number as a float: it is compiled in, so it is no array."""
     if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         return float(value)
@@ -33,7 +32,7 @@ def as_number(name: str, value: Any, instead: str = "") -> float:
     raise TypeError(f"{name} is {kind}, expected a Python number{instead}")
 
 
-def as_scale(value: Any) -> float:
+def as_scale(value: Value) -> float:
     """The factor of the queries, as a float."""
     return as_number("scale", value, "; multiply the queries instead")
 
@@ -46,7 +45,7 @@ def check_shape(name: str, x: Array, expected: tuple[int, ...], like: str) -> No
         )
 
 
-def in_front(name: str, x: Any, of: str, like: Array) -> Array:
+def in_front(name: str, x: Array, of: str, like: Array) -> Array:
     """``x`` with as many axes as ``like``, every one of them like's or 1."""
     x = as_floats(name, x, 0, str(tuple(like.shape)))
     shape = (1,) * (like.ndim - x.ndim) + tuple(x.shape)

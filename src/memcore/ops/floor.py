@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from memcore.backend import namespace
+from memcore.types import Array
 
 FLOOR = -1e38
 """Finite in float32, bfloat16 and float64 alike. What lies below it counts as nothing."""
 
 
-def floored(x: Any) -> Any:
+def floored(x: Array) -> Array:
     """``x``, or `FLOOR` where x is not above it; no gradient goes through there."""
     xp = namespace(x)
     return xp.where(x > FLOOR, x, xp.asarray(FLOOR, dtype=x.dtype))
 
 
-def forgetting(log_decay: Any) -> Any:
+def forgetting(log_decay: Array) -> Array:
     """``log_decay``, or ``-inf`` where it is below -1e30: sums of what lies above do not overflow."""
     xp = namespace(log_decay)
     nothing = xp.asarray(-math.inf, dtype=log_decay.dtype)

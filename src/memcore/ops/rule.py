@@ -6,6 +6,7 @@ every batch axis; the rule names it in ``weights``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +17,8 @@ from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import WIDENED
 from memcore.engine.methods import in_chunks, recur, sequential
-from memcore.engine.recurrence import Recurrence
+from memcore.engine.recurrence import Recurrence, job_of
+from memcore.types import Dtype, Key, Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Rule:
     """Axes of the first leaf of the state, without the batch's: so any rank finds its time axis."""
     weights: ClassVar[tuple[str, ...]] = ()
     """Inputs that are constant: of length 1 in time and on every batch axis."""
+    causal: ClassVar[bool] = True
     reads_previous: ClassVar[bool] = False
     """Whether `read` is given ``h_{t-1}`` in place of ``h_t``."""
     returns_states: ClassVar[bool] = False
@@ -66,14 +69,14 @@ class Rule:
         """The next state."""
         return self.act(state, self.lift(inputs))
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         """What is read from the memory; by default the state itself."""
         return state
 
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         """Optional: ``(state, reads)`` of a whole sequence without a state per step.
 
         ``state`` has the batch axes; ``starts`` and ``valid`` are ``(*batch, T)`` bool or None;
@@ -144,10 +147,12 @@ class RuleCell(Memoroid):
     def step(self, params: Params, state: State, inputs: Inputs) -> State:
         return self.rule.step(state, self.rule_inputs(params, inputs))
 
-    def read(self, params: Params, state: State, inputs: Inputs) -> Any:
+    def read(self, params: Params, state: State, inputs: Inputs) -> Reads:
         return self.rule.read(state, self.rule_inputs(params, inputs))
 
-    def moves(self, params: Params, inputs: Inputs) -> tuple[Any, Any]:
+    def moves(
+        self, params: Params, inputs: Inputs
+    ) -> tuple[Callable[[State], State], Callable[[State], Reads]]:
         step, read = super().moves(params, inputs)
         if not self.widens:
             return step, read
@@ -159,7 +164,7 @@ class RuleCell(Memoroid):
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         rule = self.rule
         initial = self.initial_state(params) if initial is None else initial
         how: dict[str, Any] = {"initial": initial, "chunk_size": chunk_size}
@@ -169,17 +174,13 @@ class RuleCell(Memoroid):
             last, states = rule.fused(state, inputs, starts, valid=valid, **how)
             return last, self.read(params, states, inputs)
 
-        def closed(part: Recurrence) -> tuple[Any, ...]:
+        def closed(part: Recurrence) -> tuple[Array, ...]:
             wide, flags = self.rule_inputs(params, part.inputs), part.call
             return rule.fused(part.state, wide, flags.starts, valid=flags.valid, **how)
 
-        leaf = tree_leaves(state)[0]
-        batch = leaf.shape[: leaf.ndim - rule.state_ndim]
-        length = max(u.shape[len(batch)] for u in tree_leaves(inputs))
-        call = Call(starts, valid)
-        job = Recurrence(self, params, inputs, state, initial, call, (*batch, length))
+        job = job_of(self, params, inputs, state, Call(starts, valid), initial)
         run = sequential if self.reads else closed
-        state, reads = in_chunks(job, min(chunk_size or WIDENED, length), run)
+        state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), run)
         return state, reads
 
 
@@ -200,15 +201,15 @@ class RulePart(RuleCell):
     def rule(self) -> Rule:
         return self.inner
 
-    def init(self, key: Any, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return {}
 
     def initial_state(self, params: Params) -> State:
         return self.inner.zeros({n: np.broadcast_to(0.0, shape) for n, shape in self.shapes})
 
     def _apply(
-        self, params: Params, xs: Any, state: State, initial: State, call: Call
-    ) -> tuple[Any, ...]:
+        self, params: Params, xs: Array, state: State, initial: State, call: Call
+    ) -> tuple[Tree, ...]:
         """``xs`` are the rule's inputs; the outputs have the dtype of the first one declared."""
         name, own = self.shapes[0]
         inputs = {key: x for key, x in xs.items() if x is not None}
@@ -234,7 +235,7 @@ def at_least(lowest: float, x: Array) -> Array:
     return xp.where(x < lowest, xp.asarray(lowest, dtype=x.dtype), x)
 
 
-def is_zero(tree: Any) -> bool:
+def is_zero(tree: Tree) -> bool:
     """Whether a state is known to be zero: NumPy constants, which can be looked at while tracing."""
     return all(isinstance(leaf, np.ndarray) and not leaf.any() for leaf in tree_leaves(tree))
 

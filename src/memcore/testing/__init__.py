@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from memcore.cell import Model
 from memcore.testing import laws, transforms
 from memcore.testing.case import BACKENDS, Case, CounterExample, NotApplicable
+from memcore.types import Tree
 
 __all__ = ["LAWS", "Report", "Result", "check_model"]
 
@@ -68,7 +68,7 @@ def check_model(
     length: int = 17,
     batch: int = 2,
     seed: int = 0,
-    reference: Callable[[Any, Any, Any], Any] | None = None,
+    reference: Callable[[Tree, Tree, Tree], Tree] | None = None,
     raises: bool = True,
 ) -> Report:
     """Check a model against the laws of the contract, law by law.

@@ -7,7 +7,6 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -19,11 +18,12 @@ from memcore.backend import (
     tree_map,
     tree_paths,
 )
-from memcore.cell import Memoroid, Model
+from memcore.cell import Cell, Memoroid, Model
 from memcore.engine.call import Call
 from memcore.engine.checks import runnable
 from memcore.engine.resets import align
 from memcore.engine.state import initial_state
+from memcore.types import Array, Inputs, Params, Starts, State, Tree
 
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
 ROWS = 3
@@ -50,7 +50,7 @@ class Case:
     length: int
     batch: int
     seed: int
-    reference: Callable[[Any, Any, Any], Any] | None = None
+    reference: Callable[[Tree, Tree, Tree], Tree] | None = None
 
     @contextlib.contextmanager
     def precision(self) -> Iterator[None]:
@@ -63,13 +63,13 @@ class Case:
         else:
             yield
 
-    def array(self, tree: Any) -> Any:
+    def array(self, tree: Tree) -> Tree:
         """A NumPy tree in this case's library; NumPy's own arrays refuse to be written."""
         if self.backend != "numpy":
             xp = importlib.import_module(BACKENDS[self.backend])
             return tree_map(lambda leaf: xp.asarray(np.asarray(leaf)), tree)
 
-        def frozen(leaf: Any) -> Any:
+        def frozen(leaf: Array) -> Tree:
             leaf = np.array(leaf)
             leaf.flags.writeable = False
             return leaf
@@ -85,14 +85,14 @@ class Case:
             _ = self.params, self.xs, self.starts, self.valid, self.state
 
     @functools.cached_property
-    def numpy_params(self) -> Any:
+    def numpy_params(self) -> Params:
         """Parameters, none of them at a special value such as 0 or 1."""
         rng = self.random(0)
         drawn = self.model.init(self.seed, self.dtype)
         return tree_map(lambda p: (p + 0.1 * rng.normal(size=p.shape)).astype(self.dtype), drawn)
 
     @functools.cached_property
-    def numpy_xs(self) -> Any:
+    def numpy_xs(self) -> Array:
         rng, shape = self.random(1), (self.batch, self.length)
         if self.model.input_ndim == 0:
             return rng.integers(0, self.model.in_features, shape)
@@ -114,17 +114,17 @@ class Case:
         return self.random(3).random((self.batch, self.length)) < 0.8
 
     @functools.cached_property
-    def numpy_state(self) -> Any:
+    def numpy_state(self) -> State:
         """A state as a run leaves it behind."""
         before = np.roll(self.numpy_xs, 1, axis=0)
         return self.model.apply(self.numpy_params, before, method="sequential")[0]
 
     @functools.cached_property
-    def fresh(self) -> Any:
+    def fresh(self) -> State:
         """The state before the first input, once for each sequence."""
         return self.fresh_at(0)
 
-    def fresh_at(self, phase: int) -> Any:
+    def fresh_at(self, phase: int) -> State:
         """The same at a place of the model's grid."""
         phase = phase % self.model.grid
         batch = (self.batch,)
@@ -138,23 +138,23 @@ class Case:
         return self.length % self.model.grid
 
     @functools.cached_property
-    def params(self) -> Any:
+    def params(self) -> Params:
         return self.array(self.numpy_params)
 
     @functools.cached_property
-    def xs(self) -> Any:
+    def xs(self) -> Array:
         return self.array(self.numpy_xs)
 
     @functools.cached_property
-    def starts(self) -> Any:
+    def starts(self) -> Array:
         return self.array(self.numpy_starts)
 
     @functools.cached_property
-    def valid(self) -> Any:
+    def valid(self) -> Array:
         return self.array(self.numpy_valid)
 
     @functools.cached_property
-    def state(self) -> Any:
+    def state(self) -> State:
         return self.array(self.numpy_state)
 
     @property
@@ -162,7 +162,9 @@ class Case:
         """What the model can run in this library."""
         return runnable(self.model, self.params)
 
-    def run(self, method: str, xs: Any, state: Any, starts: Any, valid: Any = None) -> Any:
+    def run(
+        self, method: str, xs: Array, state: State, starts: Starts, valid: Array = None
+    ) -> Tree:
         """``model.apply`` by a method, in chunks that do not divide the length.
 
         On JAX ``valid`` is always given, so that the laws share what they compile.
@@ -178,13 +180,13 @@ class Case:
         return self.model.apply(self.params, xs, state, **flags)
 
     @functools.cached_property
-    def gradients(self) -> Callable[..., list[Any]]:
+    def gradients(self) -> Callable[..., list[Tree]]:
         """``gradients(method, xs, state, starts, valid, weight)`` of a sum over the final state and over
         the outputs at steps of ``weight (batch, T)``, with respect to all that has one. JAX."""
         import jax
         import jax.numpy as jnp
 
-        def loss(params: Any, xs: Any, state: Any, method: str, flags: Any) -> Any:
+        def loss(params: Params, xs: Array, state: State, method: str, flags: Array) -> Tree:
             starts, valid, weight = flags
             how = {
                 "starts": starts,
@@ -200,17 +202,17 @@ class Case:
         numbers = (0, 1, 2) if self.model.input_ndim else (0, 2)
         gradient = jax.jit(jax.grad(loss, numbers, allow_int=True), static_argnums=3)
 
-        def floats(method: str, xs: Any, state: Any, *flags: Any) -> list[Any]:
+        def floats(method: str, xs: Array, state: State, *flags: Array) -> list[Tree]:
             tree = gradient(self.params, xs, state, method, flags)
             return [leaf for leaf in tree_leaves(tree) if is_floating(leaf)]
 
         return floats
 
-    def memoroids(self) -> list[tuple[Memoroid, Any, Any]]:
+    def memoroids(self) -> list[tuple[Memoroid, Params, Inputs]]:
         """The memoroids inside the model, each with its parameters and the inputs that a run gave it."""
-        found: list[tuple[Memoroid, Any, Any]] = []
+        found: list[tuple[Memoroid, Params, Inputs]] = []
 
-        def watch(cell: Any, params: Any, inputs: Any) -> None:
+        def watch(cell: Cell, params: Params, inputs: Inputs) -> None:
             if isinstance(cell, Memoroid):
                 found.append((cell, params, inputs))
 
@@ -223,7 +225,7 @@ class Case:
             raise NotApplicable("no associative cell inside")
         return found
 
-    def close(self, got: Any, want: Any, what: str, *, gradients: bool = False) -> None:
+    def close(self, got: Tree, want: Tree, what: str, *, gradients: bool = False) -> None:
         """Raise CounterExample where two trees differ."""
         tolerance = (GRADIENTS if gradients else VALUES)[self.dtype]
         names = [[name for name, _ in tree_paths(tree)] for tree in (got, want)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -14,15 +13,16 @@ from memcore.engine.resets import align
 from memcore.engine.run import scan
 from memcore.engine.state import memory_like
 from memcore.testing.case import Case, NotApplicable
+from memcore.types import Element, Tree
 
 # --- 1 to 3: the algebra ---------------------------------------------------------------------------
 
 
-def _elements(case: Case) -> Any:
+def _elements(case: Case) -> Element:
     """For each memoroid inside: itself, its parameters, three elements, a state and the last inputs."""
     for cell, params, inputs in case.memoroids():
 
-        def at(tree: Any, t: int) -> Any:
+        def at(tree: Tree, t: int) -> Tree:
             return tree_map(
                 lambda leaf: leaf[:, min(t, leaf.shape[1] - 1), ...], tree
             )  # constant in time: length 1
@@ -163,7 +163,7 @@ def _poisoned(case: Case, method: str) -> None:
             case.close(other, gradient, what, gradients=True)
 
 
-def _not_finite(case: Case, middle: int) -> Iterator[tuple[Any, Any, int]]:
+def _not_finite(case: Case, middle: int) -> Iterator[tuple[Tree, Tree, int]]:
     """Inputs and states with something that is not finite, and the step where it enters."""
     state = case.numpy_state
     if any(is_floating(leaf) for leaf in tree_leaves(state)):
@@ -184,7 +184,7 @@ def stream(case: Case) -> None:
     if not case.model.causal:
         raise NotApplicable("the model is not causal")
     xs, starts, length = case.xs, case.starts, case.length
-    splits: Any = range(length + 1)
+    splits: Tree = range(length + 1)
     if case.backend == "jax":
         splits = sorted({0, length // 3, length - length // 3, length})
     for method in case.methods:

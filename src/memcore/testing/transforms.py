@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from memcore import engine
 from memcore.backend import tree_map
 from memcore.testing.case import Case, CounterExample, NotApplicable
+from memcore.types import Array, Params, Starts, State, Tree
 
 
 def _need_jax(case: Case) -> None:
@@ -16,7 +16,7 @@ def _need_jax(case: Case) -> None:
         raise NotApplicable("needs backend='jax'")
 
 
-def _adapters(case: Case) -> Iterator[tuple[str, Callable[[Any, Any, Any], Any]]]:
+def _adapters(case: Case) -> Iterator[tuple[str, Callable[[Tree, Tree, Tree], Tree]]]:
     """``run(params, xs, starts) -> (state, ys)`` of every framework that is installed."""
     model = case.model
     if importlib.util.find_spec("equinox"):
@@ -38,8 +38,8 @@ def adapter(case: Case) -> None:
     import jax
     import jax.numpy as jnp
 
-    def results(run: Callable[[Any, Any, Any], Any]) -> Any:
-        def loss(params: Any) -> Any:
+    def results(run: Callable[[Tree, Tree, Tree], Tree]) -> Tree:
+        def loss(params: Params) -> Tree:
             state, ys = run(params, case.xs, case.starts)
             return jnp.sum(jnp.sin(ys)), (state, ys)
 
@@ -63,7 +63,7 @@ def transform(case: Case) -> None:
 
     model, params, state = case.model, case.params, case.state
 
-    def run(params: Any, xs: Any, starts: Any, state: Any) -> Any:
+    def run(params: Params, xs: Array, starts: Starts, state: State) -> Tree:
         return model.apply(params, xs, state, starts=starts)
 
     args = (params, case.xs, case.starts, state)
@@ -83,13 +83,13 @@ def transform(case: Case) -> None:
     _compiles_once(case)
 
 
-def _step_under_scan(case: Case, want: Any) -> None:
+def _step_under_scan(case: Case, want: Tree) -> None:
     import jax
     import jax.numpy as jnp
 
     model, params, state = case.model, case.params, case.state
 
-    def one(state: Any, slot: Any) -> Any:
+    def one(state: State, slot: Tree) -> Tree:
         return engine.step(model, params, state, slot[0], start=slot[1])
 
     slots = (jnp.moveaxis(case.xs, 1, 0), jnp.moveaxis(case.starts, 1, 0))
@@ -118,7 +118,7 @@ def _compiles_once(case: Case) -> None:
 
 
 def _listener(compiled: list[str]) -> Callable[..., None]:
-    def listen(event: str, duration: float, **kwargs: Any) -> None:
+    def listen(event: str, duration: float, **kwargs: object) -> None:
         if "backend_compile" in event:
             compiled.append(event)
 

@@ -22,7 +22,7 @@ class ModelCase:
 
     The name begins with the registered one; ``without`` says of a law that cannot hold why not. On
     JAX an instance with ``on_jax=False`` is only compared with NumPy, where it obeys all laws: what
-    it varies is not the engine.
+    it varies is not the engine. ``given`` names parameters that no seed decides, though their numbers differ.
     """
 
     name: str
@@ -30,3 +30,4 @@ class ModelCase:
     reference: Reference
     without: Mapping[str, str] = field(default_factory=dict)
     on_jax: bool = True
+    given: tuple[str, ...] = ()

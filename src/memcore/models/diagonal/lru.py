@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
 from memcore.registry import register
+from memcore.types import Dtype, Reads
 
 
 @register("lru")
@@ -56,7 +56,7 @@ class LRU(RuleCell):
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence()
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, n, d = as_draw(key, dtype), self.state_size, self.in_features
         u = draw.uniform("nu_log", (n,))
         xp = namespace(u)
@@ -93,7 +93,7 @@ class LRU(RuleCell):
             "x": x,
         }
 
-    def output(self, params: Params, read: Any, inputs: Inputs) -> Array:
+    def output(self, params: Params, read: Reads, inputs: Inputs) -> Array:
         x = inputs["x"]
         xp = namespace(x)
         c_re, c_im, d = (xp.astype(params[n], x.dtype, copy=False) for n in ("c_re", "c_im", "d"))

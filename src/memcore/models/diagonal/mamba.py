@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from memcore import nn
 from memcore.backend import as_draw
@@ -13,6 +12,7 @@ from memcore.fields import count
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.models.diagonal.s6 import S6
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("mamba")
@@ -57,7 +57,7 @@ class Mamba(Model):
             "ssm": S6(self.inner, self.state_size, rank),
         }
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width = as_draw(key, dtype), self.in_features
         return {
             "input": nn.uniform_dense(draw, "input", width, 2 * self.inner),

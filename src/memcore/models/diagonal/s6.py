@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("s6")
@@ -62,7 +62,7 @@ class S6(RuleCell):
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence(rank=2)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, (r, n) = as_draw(key, dtype), self.in_features, self.widths
         bound, dt = r**-0.5, draw.child("dt")
         bias = init_time_step(dt, (width,), self.dt_min, self.dt_max)

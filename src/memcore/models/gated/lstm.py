@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
 from memcore.fields import count
 from memcore.nn import wide
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("lstm")
@@ -45,7 +45,7 @@ class LSTM(GatedCell):
     def out_features(self) -> int:
         return self.hidden_size
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, n = as_draw(key, dtype), self.hidden_size
         return {
             "input": nn.uniform_affine(draw, "input", self.in_features, 4 * n, 1 / math.sqrt(n)),

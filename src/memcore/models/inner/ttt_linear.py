@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from memcore.layers.heads import head_sizes, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.inner.ttt_linear import error, mini_batches, residual, turned
 from memcore.registry import register
+from memcore.types import Dtype, Reads
 
 
 @register("ttt_linear")
@@ -61,7 +61,7 @@ class TTTLinear(Cell):
     def grid(self) -> int:
         return self.mini_batch
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h, d = as_draw(key, dtype), self.in_features, self.heads, self.size
         return {
             **init_heads(draw, width, h, (d, d)),
@@ -110,8 +110,8 @@ class TTTLinear(Cell):
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
         initial: State = None, valid: Array = None, chunk_size: int | None = None,
-        phase: Any = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+        phase: Array = None,
+    ) -> tuple[State, Reads]:  # fmt: skip
         fresh = broadcast_like(self.initial_state(params) if initial is None else initial, state)
         args = (inputs, state, fresh, starts, valid, phase, self.mini_batch, self.eps)
         return mini_batches(params["norm"], *args)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 from memcore import nn
-from memcore.backend import as_draw, namespace
+from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, flag
+from memcore.layers.convolved import convolved, init_convolved
 from memcore.layers.decay import init_decay, log_decay
 from memcore.layers.heads import head_sizes
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.delta_rule import DeltaRule
 from memcore.registry import register
-
-CONVOLVED = ("query", "key", "value")
+from memcore.types import Dtype
 
 
 @register("gated_delta_net")
@@ -72,18 +70,12 @@ class GatedDeltaNet(Model):
             "memory": rule.of(v=(h, v), q=(h, k), k=(h, k), beta=(h,), log_decay=(h,)),
         }
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h = as_draw(key, dtype), self.in_features, self.heads
         k, v = self.sizes
-        widths = {"query": h * k, "key": h * k, "value": h * v}
-        w, bound = self.conv_size, 1 / math.sqrt(self.conv_size)
-        convolutions = {
-            f"{name}_conv": {"kernel": draw.uniform(f"{name}_conv", (w, size), -bound, bound)}
-            for name, size in widths.items()
-        }
+        sizes = {"query": h * k, "key": h * k, "value": h * v}
         return {
-            **{name: nn.dense(draw, name, width, size) for name, size in widths.items()},
-            **convolutions,
+            **init_convolved(draw, width, sizes, self.conv_size),
             "gate": nn.dense(draw, "gate", width, h * v),
             "beta": nn.dense(draw, "beta", width, h),
             "decay": nn.dense(draw, "decay", width, h),
@@ -93,25 +85,15 @@ class GatedDeltaNet(Model):
         }
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
-        q, k, v = self._convolved(params, xs, run)
+        parts = convolved(params, ("query", "key", "value"), xs, run)
+        q, k, v = (nn.split_heads(part, self.heads) for part in parts)
+        q, k = nn.l2_normalise(wide(q)), nn.l2_normalise(wide(k))
         beta, decay = self._gates(params, xs)
         inputs = {"q": q, "k": k, "v": v, "beta": beta, "log_decay": decay}
         out = run("memory", {}, inputs)
         gate = nn.split_heads(nn.linear(params["gate"], xs), self.heads)
         out = nn.rms_norm(params["norm"], out) * nn.silu(gate)
         return nn.linear(params["output"], nn.merge_heads(out))
-
-    def _convolved(self, params: Params, xs: Array, run: Parts) -> tuple[Array, Array, Array]:
-        """q, k ``(..., T, heads, K)`` of norm 1 in the dtype of the state, and v: one convolution."""
-        h, (size, _) = self.heads, self.sizes
-        kernels = [
-            namespace(xs).concat([params[f"{part}{end}"]["kernel"] for part in CONVOLVED], axis=-1)
-            for end in ("", "_conv")
-        ]
-        u = nn.silu(run("conv", {"kernel": kernels[1]}, nn.linear({"kernel": kernels[0]}, xs)))
-        qk, v = u[..., : 2 * h * size], u[..., 2 * h * size :]
-        qk = nn.l2_normalise(wide(nn.split_heads(qk, 2 * h)))
-        return qk[..., :h, :], qk[..., h:, :], nn.split_heads(v, h)
 
     def _gates(self, params: Params, xs: Array) -> tuple[Array, Array]:
         """Writing strengths and log decays ``(..., T, heads)``, in the dtype of the state."""

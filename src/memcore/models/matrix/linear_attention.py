@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from memcore.nn import wide
 from memcore.ops.matrix.linear_attention import LinearAttentionRule
 from memcore.ops.rule import RuleCell
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("linear_attention")
@@ -56,7 +56,7 @@ class LinearAttention(RuleCell):
     def rule(self) -> LinearAttentionRule:
         return LinearAttentionRule(normalise=True)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return init_heads(as_draw(key, dtype), self.in_features, self.heads, self.sizes)
 
     def initial_state(self, params: Params) -> State:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from memcore.ops.rule import RuleCell
 from memcore.ops.window.positions import check_position
 from memcore.ops.window.window_attention import CachedAttention, WindowAttention
 from memcore.registry import register
+from memcore.types import Dtype
 
 
 @register("attention")
@@ -74,7 +74,7 @@ class Attention(RuleCell):
             return WindowAttention(self.window or 0, self.position, None, self.sinks)
         return CachedAttention(self.capacity + 1, self.position, None, self.sinks)
 
-    def init(self, key: Key, dtype: Any = "float32") -> Params:
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
         params = init_heads(draw, self.in_features, self.heads, self.sizes)
         if self.sinks:

@@ -8,12 +8,11 @@ A mini-batch takes all its gradients at the weights that it began with (arXiv:24
 
 from __future__ import annotations
 
-from typing import Any
-
 from memcore.backend import checkpoint, fold, namespace, tree_map
 from memcore.cell import Array, Params, State
 from memcore.engine.chunking import into_chunks, out_of_chunks
 from memcore.engine.resets import align, segments, select
+from memcore.types import Tree
 
 
 def normalised(norm: Params, z: Array, eps: float) -> tuple[Array, Array]:
@@ -61,7 +60,7 @@ def turned(state: dict[str, Array]) -> dict[str, Array]:
 
 def mini_batches(
     norm: Params, inputs: dict[str, Array], state: State, fresh: State, starts: Array, valid: Array,
-    phase: Any, size: int, eps: float,
+    phase: Array, size: int, eps: float,
 ) -> tuple[State, Array]:  # fmt: skip
     """All steps, one mini-batch of ``size`` rows at a time: ``(state, z + LN(z))``.
 
@@ -86,7 +85,7 @@ def mini_batches(
     complete = (ends >= 0) & (ends < length)
     blocks = {name: place(x) for name, x in inputs.items()}
 
-    def body(s: State, slot: Any) -> tuple[State, Array]:
+    def body(s: State, slot: Tree) -> tuple[State, Array]:
         block, (begins, used), complete = slot
         after, out = _mini_batch(norm, block, s, fresh, begins, used, eps)
         return select(complete, turned(after), after), out

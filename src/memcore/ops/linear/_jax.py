@@ -7,44 +7,44 @@ for all steps after them.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from memcore.backend.jax_folds import fold_in_place, where
 from memcore.ops.linear.numbers import Numbers, plus
+from memcore.types import Array, State, Tree
 
 
-def _sum_to(x: Any, like: Any) -> Any:
+def _sum_to(x: Array, like: Array) -> Tree:
     """Sum ``x`` over the axes along which ``like`` was broadcast to it."""
     axes = tuple(i for i, n in enumerate(like.shape) if n == 1 and x.shape[i] != 1)
     return jnp.sum(x, axis=axes, keepdims=True) if axes else x
 
 
-def _split(a: Any, axis: int, length: int) -> tuple[Any, Any]:
+def _split(a: Array, axis: int, length: int) -> tuple[Tree, Tree]:
     """``(still, moving)``, one of them None: a constant without its time axis, or ``a``."""
     if jax.tree.leaves(a)[0].shape[axis] == length:
         return None, a
     return jax.tree.map(lambda x: jnp.squeeze(x, axis), a), None
 
 
-def _length(tree: Any, axis: int) -> int:
+def _length(tree: Tree, axis: int) -> int:
     return jax.tree.leaves(tree)[0].shape[axis]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def linear_recurrence(
-    numbers: Numbers, axis: int, a: Any, b: Any, state: Any, flags: Any, initial: Any
-) -> Any:
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
     """The state after each step; time at ``axis``."""
     return _states(numbers, axis, a, b, state, flags, initial)
 
 
 def _states(
-    numbers: Numbers, axis: int, a: Any, b: Any, state: Any, flags: Any, initial: Any
-) -> Any:
-    def body(constants: Any, h: Any, slot: Any) -> Any:
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
+    def body(constants: Tree, h: State, slot: Tree) -> Tree:
         (still, initial), (moving, b_t, (start, valid)) = constants, slot
         entering = where(start, initial, h)
         after = plus(numbers.act(moving if still is None else still, entering), b_t)
@@ -56,14 +56,14 @@ def _states(
 
 
 def _recurrence_forward(
-    numbers: Numbers, axis: int, a: Any, b: Any, state: Any, flags: Any, initial: Any
-) -> Any:
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
     # Not the function itself, which has no forward mode: so the gradient has one (a Hessian).
     states = _states(numbers, axis, a, b, state, flags, initial)
     return states, (a, states, state, flags, initial)
 
 
-def _recurrence_backward(numbers: Numbers, axis: int, residuals: Any, cotangents: Any) -> Any:
+def _recurrence_backward(numbers: Numbers, axis: int, residuals: Tree, cotangents: Array) -> Tree:
     """``db_t = g_t + a_{t+1}^T db_{t+1}`` and ``da_t = db_t h_{t-1}^T``, conjugated where complex."""
     a, states, state, flags, initial = residuals
     start, valid = flags
@@ -89,8 +89,8 @@ linear_recurrence.defvjp(_recurrence_forward, _recurrence_backward)
 
 
 def _gradient_in_a(
-    numbers: Numbers, axis: int, a: Any, db: Any, h: Any, start: Any, initial: Any
-) -> Any:
+    numbers: Numbers, axis: int, a: Array, db: Array, h: State, start: Array, initial: State
+) -> Tree:
     """``db_t h_{t-1}^T`` of the first step, which begins with the incoming state, and of the others.
 
     In two parts: the states, shifted by a step, would be a copy of them.
@@ -99,36 +99,42 @@ def _gradient_in_a(
     length = _length(db, axis)
     fresh, state = jax.tree.map(lambda x: jnp.expand_dims(x, axis), (initial, state))
 
-    def steps(tree: Any, begin: int, end: int) -> Any:
+    def steps(tree: Tree, begin: int, end: int) -> Tree:
         return jax.tree.map(lambda x: jax.lax.slice_in_dim(x, begin, end, axis=axis), tree)
 
-    def part(begin: int, end: int, given: Any) -> Any:
+    def part(begin: int, end: int, given: Array) -> Tree:
         db_t, start_t = steps((db, start), begin, end)
         return numbers.outer(db_t, where(start_t, fresh, given))
 
     first, others = part(0, 1, state), part(1, length, steps(states, 0, length - 1))
 
-    def together(x: Any, y: Any, like: Any) -> Any:
+    def together(x: Array, y: Array, like: Array) -> Tree:
         return _sum_to(jnp.concat([x, y], axis=axis), like)
 
     return jax.tree.map(together, first, others, a)
 
 
-def _nothing(cotangents: Any, axis: int) -> Any:
+def _nothing(cotangents: Array, axis: int) -> Tree:
     """Zeros, as one step of the cotangents."""
 
-    def leaf(g: Any) -> Any:
+    def leaf(g: Array) -> Tree:
         return jnp.zeros_like(jax.lax.index_in_dim(g, 0, axis, keepdims=False))
 
     return jax.tree.map(leaf, cotangents)
 
 
 def _adjoints(
-    numbers: Numbers, axis: int, a: Any, states: Any, cotangents: Any, flags: Any, initial: Any
-) -> Any:
+    numbers: Numbers,
+    axis: int,
+    a: Array,
+    states: Array,
+    cotangents: Array,
+    flags: Array,
+    initial: State,
+) -> Tree:
     """``((dstate,), adjoints)``, of the state after each step its cotangent and what later steps want."""
 
-    def body(constants: Any, carry: Any, slot: Any) -> Any:
+    def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
         (dh,), (a_t, g, flags) = carry, slot
         dh = plus(g, dh)
         return (_leave(numbers, a_t, dh, flags),), dh
@@ -138,15 +144,21 @@ def _adjoints(
 
 
 def _adjoints_and_sum(
-    numbers: Numbers, axis: int, a: Any, states: Any, cotangents: Any, flags: Any, initial: Any
-) -> Any:
+    numbers: Numbers,
+    axis: int,
+    a: Array,
+    states: Array,
+    cotangents: Array,
+    flags: Array,
+    initial: State,
+) -> Tree:
     """``((dstate, db_0, da), adjoints)`` of constant decays: ``da`` without what the first step adds to it.
 
     Here the products are made in the loop: their sum over all steps would read each of them twice.
     """
     zeros = _nothing(cotangents, axis)
 
-    def body(constants: Any, carry: Any, slot: Any) -> Any:
+    def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
         (a, initial), (dh, later, da) = constants, carry
         g, h, (start, valid) = slot
         nothing = jax.tree.map(jnp.zeros_like, h)
@@ -164,13 +176,13 @@ def _adjoints_and_sum(
     return fold_in_place(body, (still, initial), (zeros, zeros, da), slots, axis, reverse=True)
 
 
-def _undo(numbers: Numbers, a: Any, after: Any, valid: Any) -> Any:
+def _undo(numbers: Numbers, a: Array, after: Array, valid: Array) -> Tree:
     """The adjoint of the state that a step is given, behind a start, from that of the state after it."""
     given = numbers.pull(a, after)
     return given if valid is None else where(valid, given, after)
 
 
-def _leave(numbers: Numbers, a: Any, after: Any, flags: Any) -> Any:
+def _leave(numbers: Numbers, a: Array, after: Array, flags: Array) -> Tree:
     """The adjoint of the state before a step: 0 where it is a start."""
     start, valid = flags
     given = _undo(numbers, a, after, valid)

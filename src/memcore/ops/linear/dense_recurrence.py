@@ -7,7 +7,7 @@ Element ``(A, b)``; ``(A, b) . (C, d) = (C A, C b + d)``; it acts on h as ``A h 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Starts, State
@@ -25,11 +25,11 @@ class DenseRecurrence(LinearRecurrence):
 
     rule_name: ClassVar[str] = "dense_recurrence"
 
-    def numbers(self, a: Any) -> Numbers:
+    def numbers(self, a: Array) -> Numbers:
         return DENSE
 
 
-def _transitions(a: Any, b: Any) -> Any:
+def _transitions(a: Array, b: Array) -> Array:
     """``a`` with one axis more than ``b``: b's or 1 in front, and ``(N, N)``."""
     size = b.shape[-1]
     shape = (1,) * (b.ndim + 1 - a.ndim) + tuple(a.shape)

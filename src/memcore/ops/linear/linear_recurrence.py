@@ -12,7 +12,7 @@ t and t-1: it acts before step t-1 is taken, and behind step 0 on the state that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ from memcore.ops.arguments import as_floats, in_front
 from memcore.ops.linear.numbers import Numbers, numbers_of, plus
 from memcore.ops.rule import Rule
 from memcore.ops.run import run_rule
+from memcore.types import Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class LinearRecurrence(Rule):
     def state_ndim(self) -> int:  # type: ignore[override]
         return self.rank
 
-    def numbers(self, a: Any) -> Numbers:
+    def numbers(self, a: Array) -> Numbers:
         """What ``a h`` means."""
         return numbers_of(a)
 
@@ -78,7 +79,7 @@ class LinearRecurrence(Rule):
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         """A fold whose gradient is the same recurrence run backwards (on JAX; no forward mode)."""
         axis = tree_leaves(state)[0].ndim - self.rank
         initial = self.zeros(inputs) if initial is None else initial
@@ -96,14 +97,14 @@ class LinearRecurrence(Rule):
 
 
 def _all_states(
-    numbers: Numbers, axis: int, a: Any, b: Any, state: Any, flags: Any, initial: Any
-) -> Any:
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Array:
     """The recurrence, step by step; time at ``axis``."""
     a, b, flags = tree_map(lambda x: namespace(x).moveaxis(x, axis, 0), (a, b, flags))
     constant = tree_leaves(a)[0].shape[0] == 1
     still = tree_map(lambda x: x[0, ...], a)
 
-    def body(h: Any, slot: Any) -> Any:
+    def body(h: Array, slot: Tree) -> Tree:
         a_t, b_t, (start, valid) = slot
         before = select(start, initial, h)
         after = plus(numbers.act(still if constant else a_t, before), b_t)
@@ -115,7 +116,7 @@ def _all_states(
     return tree_map(lambda h: namespace(h).moveaxis(h, 0, axis), hs)
 
 
-def _number(name: str, x: Any, expected: str, blocks: bool = False) -> Any:
+def _number(name: str, x: Array, expected: str, blocks: bool = False) -> Array:
     """An array, a pair of arrays of one shape or, of ``blocks``, a pair of such pairs."""
     if x is None:
         raise TypeError(f"{name} is None, expected an array (..., T, N) or {expected}")
@@ -135,12 +136,12 @@ def _number(name: str, x: Any, expected: str, blocks: bool = False) -> Any:
     return pairs if len(pairs) == 2 else pairs[0]
 
 
-def _forward(a: Any, b: Any, state: State, initial: State, call: Call) -> tuple[State, Array]:
+def _forward(a: Array, b: Array, state: State, initial: State, call: Call) -> tuple[State, Array]:
     return run_rule(LinearRecurrence(), {"a": a, "b": b}, "b", -2, state, initial, call)
 
 
 def _backward(
-    method: str, chunk_size: int | None, a: Any, b: Any, state: State, initial: State,
+    method: str, chunk_size: int | None, a: Array, b: Array, state: State, initial: State,
     starts: Starts, valid: Array,
 ) -> tuple[State, Array]:  # fmt: skip
     """The recurrence from the last step to the first, on flipped arrays."""

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from memcore.backend import asarray_like, compiled, namespace
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats
+from memcore.types import Array
 
 SQUARINGS = 8
 COEFFICIENTS = [1 / math.factorial(i) for i in range(17)]
 
 
-def rotation(angles: Any) -> Any:
+def rotation(angles: Array) -> Array:
     """``exp(U - U^T)``, U the strictly upper triangle filled with ``angles``, row by row.
 
     An orthogonal matrix of determinant 1: a transition of `dense_recurrence` that keeps norms
@@ -43,11 +43,11 @@ def rotation(angles: Any) -> Any:
     return compiled(_rotation, (size,), (angles,))
 
 
-def _rotation(size: int, angles: Any) -> Any:
+def _rotation(size: int, angles: Array) -> Array:
     return exponential(_skew(wide(angles), size))
 
 
-def _skew(angles: Any, size: int) -> Any:
+def _skew(angles: Array, size: int) -> Array:
     """``U - U^T``."""
     xp = namespace(angles)
     # Every other place takes the zero that stands behind the angles.
@@ -60,7 +60,7 @@ def _skew(angles: Any, size: int) -> Any:
     return upper - upper.mT
 
 
-def exponential(x: Any) -> Any:
+def exponential(x: Array) -> Array:
     """The matrix exponential of ``x (..., N, N)`` by scaling and squaring of its Taylor polynomial.
 
     x is halved until no row of ``|x|`` sums to more than 1/2, at most `SQUARINGS` times; there the
@@ -77,13 +77,13 @@ def exponential(x: Any) -> Any:
     return result
 
 
-def _taylor(x: Any) -> Any:
+def _taylor(x: Array) -> Array:
     """``sum of x^i / i!`` for i up to 16: a polynomial in x^4 whose coefficients are cubic in x."""
     square = x @ x
     powers = (namespace(x).eye(x.shape[-1], dtype=x.dtype), x, square, square @ x)
     fourth = square @ square
 
-    def cubic(i: int) -> Any:
+    def cubic(i: int) -> Array:
         return sum(c * p for c, p in zip(COEFFICIENTS[i : i + 4], powers, strict=True))
 
     result = COEFFICIENTS[16] * fourth + cubic(12)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from memcore.cell import Array
 from memcore.ops.matrix.triangular import refined, refined_tangent
+from memcore.types import Tree
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -19,7 +19,7 @@ def _unit_lower_inverse(f: Callable[[Array], Array], lower: Array) -> Array:
 
 
 @_unit_lower_inverse.defjvp
-def _unit_lower_inverse_jvp(f: Callable[[Array], Array], primals: Any, tangents: Any) -> Any:
+def _unit_lower_inverse_jvp(f: Callable[[Array], Array], primals: Tree, tangents: Tree) -> Array:
     """``d(M^-1) = -M^-1 dM M^-1``: two matmuls, where the rounds of ``f`` have many."""
     result = _unit_lower_inverse(f, *primals)
     return result, -(result @ jnp.tril(tangents[0], -1) @ result)
@@ -31,7 +31,9 @@ def unit_lower_solve(inverse: Callable[[Array], Array], lower: Array, b: Array) 
 
 
 @unit_lower_solve.defjvp
-def _unit_lower_solve_jvp(inverse: Callable[[Array], Array], primals: Any, tangents: Any) -> Any:
+def _unit_lower_solve_jvp(
+    inverse: Callable[[Array], Array], primals: Tree, tangents: Tree
+) -> Array:
     """``M dx = db - dM x``."""
     (lower, b), (dlower, db) = primals, tangents
     found = _unit_lower_inverse(inverse, lower)

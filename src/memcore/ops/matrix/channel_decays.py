@@ -11,7 +11,6 @@ product means nothing, and the mask of pairs removes it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from memcore.backend import namespace
 from memcore.cell import Array, State
@@ -29,14 +28,14 @@ class ChannelDecays:
         end: from j to the last step, ``(..., C, K)``; 0 outside the last segment.
     """
 
-    pairs: Any
-    rows: tuple[Any, ...]
-    columns: tuple[Any, ...]
-    entry: Any
-    end: Any
+    pairs: Array
+    rows: tuple[Array, ...]
+    columns: tuple[Array, ...]
+    entry: Array
+    end: Array
 
     @classmethod
-    def of(cls, log_decay: Any, pairs: Any) -> ChannelDecays:
+    def of(cls, log_decay: Array, pairs: Array) -> ChannelDecays:
         """From log decays ``(..., C, K)``."""
         xp, size = namespace(log_decay), log_decay.shape[-2]
         since, until = padded(log_decay), padded(xp.zeros_like(log_decay))
@@ -67,7 +66,7 @@ class ChannelDecays:
         entry = xp.where(continues, delayed(self.entry), xp.ones_like(self.entry))
         return ChannelDecays(strict, rows, self.columns, entry, self.end)
 
-    def scores(self, q: Any, k: Any) -> Any:
+    def scores(self, q: Array, k: Array) -> Array:
         """``q_i . (decay from j to i) k_j`` of allowed pairs, else 0: ``(..., C, C)``."""
         xp, size = namespace(q), q.shape[-2]
         q, k = padded(q), padded(k)
@@ -81,21 +80,21 @@ class ChannelDecays:
         scores = scores[..., -size:, -size:]
         return xp.where(self.pairs, scores, xp.zeros_like(scores))
 
-    def since_entry(self, q: Any) -> Any:
+    def since_entry(self, q: Array) -> Array:
         """``q (..., C, K)``, decayed from the entry of each step's segment (or of the chunk)."""
         return q * self.entry
 
-    def to_end(self, k: Any) -> Any:
+    def to_end(self, k: Array) -> Array:
         """``k (..., C, K)``, decayed to the last step; 0 outside the last segment."""
         return k * self.end
 
-    def state(self, memory: Any, axes: int) -> Any:
+    def state(self, memory: State, axes: int) -> State:
         """A memory whose last ``axes`` axes begin with K, decayed over the chunk's last segment."""
         kept = self.entry[..., -1, :]
         return memory * (kept[..., None] if axes == 2 else kept)
 
 
-def padded(x: Any) -> Any:
+def padded(x: Array) -> Array:
     """``(..., C, K)`` with zeros before it, up to a power of two steps."""
     xp, size = namespace(x), x.shape[-2]
     missing = (1 << (size - 1).bit_length()) - size
@@ -104,21 +103,21 @@ def padded(x: Any) -> Any:
     return xp.concat([xp.zeros((*x.shape[:-2], missing, x.shape[-1]), dtype=x.dtype), x], axis=-2)
 
 
-def halves(x: Any, width: int) -> tuple[State, Array]:
+def halves(x: Array, width: int) -> tuple[State, Array]:
     """The halves of blocks of 2w steps: ``(..., C, K)`` to two of ``(..., blocks, w, K)``."""
     shape = (*x.shape[:-2], x.shape[-2] // (2 * width), 2, width, x.shape[-1])
     x = namespace(x).reshape(x, shape)
     return x[..., 0, :, :], x[..., 1, :, :]
 
 
-def joined(first: Any, second: Any) -> Any:
+def joined(first: Array, second: Array) -> Array:
     """Blocks from their halves: two of ``(..., blocks, w, K)`` to ``(..., C, K)``."""
     xp = namespace(first)
     x = xp.concat([first, second], axis=-2)
     return xp.reshape(x, (*x.shape[:-3], x.shape[-3] * x.shape[-2], x.shape[-1]))
 
 
-def delayed(x: Any) -> Any:
+def delayed(x: Array) -> Array:
     """The decays of the step before, 1 at the first: along the second to last axis."""
     xp = namespace(x)
     return xp.concat([xp.ones_like(x[..., :1, :]), x[..., :-1, :]], axis=-2)

@@ -21,13 +21,14 @@ from memcore.nn import wide
 from memcore.ops.matrix.channel_decays import ChannelDecays
 from memcore.ops.rule import at_least
 from memcore.ops.run import keep
+from memcore.types import Namespace, Starts, Tree
 
 
 def fold_chunks(
-    body: Callable[..., Any], state: Any, inputs: dict[str, Any], starts: Any, valid: Any, axis: int,
+    body: Callable[..., Any], state: State, inputs: dict[str, Array], starts: Starts, valid: Array, axis: int,
     chunk_size: int | None, padding: dict[str, float] | None = None,
     prepare: Callable[..., Any] | None = None,
-) -> tuple[Any, Any]:  # fmt: skip
+) -> tuple[Array, Array]:  # fmt: skip
     """Fold ``body(state, inputs, starts)`` over chunks of time; ``(state, out)``.
 
     Leaves of ``inputs`` are ``(*batch, T, H, ...)`` and arrive as ``(*batch, H, C, ...)``; starts
@@ -44,7 +45,7 @@ def fold_chunks(
     first = starts
     inputs, wrong = contained(inputs, starts, valid, axis, padding or {})
 
-    def cut(x: Any, neutral: float) -> Any:
+    def cut(x: Array, neutral: float) -> Array:
         x = into_chunks(keep(valid, wide(x), neutral), axis, size, neutral)
         return namespace(x).moveaxis(x, axis + 2, axis + 1)
 
@@ -92,14 +93,14 @@ def poisoned_steps(wrong: Array, starts: Array) -> Array:
     return seen_so_far(wrong, nothing, begins, wrong.ndim - 1)
 
 
-def summable(inputs: dict[str, Any]) -> dict[str, Any]:
+def summable(inputs: dict[str, Array]) -> dict[str, Any]:
     """The inputs, no log decay so low that a sum of them overflows: ``exp(-1e4)`` is 0 in every dtype."""
     if "log_decay" not in inputs:
         return inputs
     return {**inputs, "log_decay": at_least(-1e4, inputs["log_decay"])}
 
 
-def same_segment(starts: Any, size: int, xp: Any) -> tuple[State, Array]:
+def same_segment(starts: Starts, size: int, xp: Namespace) -> tuple[State, Array]:
     """``(pairs, first)``: may step j speak to step i, ``(..., 1, C, C)``; is i in segment 0."""
     i = xp.arange(size)
     causal = i[:, None] >= i
@@ -109,7 +110,7 @@ def same_segment(starts: Any, size: int, xp: Any) -> tuple[State, Array]:
     return causal & (number[..., :, None] == number[..., None, :]), number == 0
 
 
-def sum_between(log_decay: Any) -> Any:
+def sum_between(log_decay: Array) -> Array:
     """``sum of g_s for j < s <= i``: ``(..., C)`` to ``(..., C, C)``; 0 for i before j."""
     xp = namespace(log_decay)
     i = xp.arange(log_decay.shape[-1])
@@ -117,7 +118,7 @@ def sum_between(log_decay: Any) -> Any:
     return xp.cumulative_sum(steps, axis=-2)
 
 
-def decay_between(log_decay: Any, pairs: Any) -> Any:
+def decay_between(log_decay: Array, pairs: Array) -> Array:
     """``exp(sum of g_s for j < s <= i)`` for allowed pairs, else 0: ``(..., C)`` to ``(..., C, C)``."""
     xp, total = namespace(log_decay), sum_between(log_decay)
     return xp.where(
@@ -125,14 +126,14 @@ def decay_between(log_decay: Any, pairs: Any) -> Any:
     )
 
 
-def sum_since_entry(log_decay: Any, pairs: Any) -> Any:
+def sum_since_entry(log_decay: Array, pairs: Array) -> Array:
     """``sum of g_s`` from the entry of i's segment (or of the chunk) to i: ``(..., C)``."""
     xp = namespace(log_decay)
     own = xp.where(pairs, log_decay[..., None, :], xp.zeros_like(log_decay[..., None, :]))
     return xp.sum(own, axis=-1)
 
 
-def decay_since_entry(log_decay: Any, pairs: Any) -> Any:
+def decay_since_entry(log_decay: Array, pairs: Array) -> Array:
     """``exp(sum of g_s)`` from the entry of i's segment (or of the chunk) to i: ``(..., C)``."""
     return namespace(log_decay).exp(sum_since_entry(log_decay, pairs))
 
@@ -150,12 +151,12 @@ class Decays:
         entry: from the entry of i's segment (or of the chunk) to i, ``(..., C)``.
     """
 
-    pairs: Any
-    between: Any = None
-    entry: Any = None
+    pairs: Array
+    between: Array = None
+    entry: Array = None
 
     @classmethod
-    def prepare(cls, inputs: dict[str, Any], starts: Any) -> Any:
+    def prepare(cls, inputs: dict[str, Array], starts: Starts) -> Array:
         """What is small enough to be made for all chunks at once: decays per head, and segments."""
         log_decay, keys = inputs.get("log_decay"), inputs["k"]
         pairs, first = same_segment(starts, keys.shape[-2], namespace(keys))
@@ -165,7 +166,9 @@ class Decays:
         return (None if starts is None else pairs), first, between, entry
 
     @classmethod
-    def unpack(cls, inputs: dict[str, Any], prepared: Any) -> tuple[Decays | ChannelDecays, Any]:
+    def unpack(
+        cls, inputs: dict[str, Array], prepared: Tree
+    ) -> tuple[Decays | ChannelDecays, Array]:
         """The decays of a chunk from what was prepared, and which steps are in segment 0."""
         log_decay, keys = inputs.get("log_decay"), inputs["k"]
         pairs, first, between, entry = prepared or (None, None, None, None)
@@ -188,7 +191,7 @@ class Decays:
         continues = xp.any(strict, axis=-1)
         return Decays(strict, between, xp.where(continues, entry, xp.ones_like(entry)))
 
-    def scores(self, q: Any, k: Any) -> Any:
+    def scores(self, q: Array, k: Array) -> Array:
         """``q_i . (decay from j to i) k_j`` of allowed pairs, else 0: ``(..., C, C)``."""
         xp = namespace(q)
         scores = q @ k.mT
@@ -197,20 +200,20 @@ class Decays:
         # A select beside the decay, which is 0 there: a score may have overflowed.
         return xp.where(self.pairs, scores * self.between, xp.zeros_like(scores))
 
-    def since_entry(self, q: Any) -> Any:
+    def since_entry(self, q: Array) -> Array:
         """``q (..., C, K)``, decayed from the entry of each step's segment (or of the chunk)."""
         if self.entry is None:
             return q
         return q * self.entry[..., None]
 
-    def to_end(self, k: Any) -> Any:
+    def to_end(self, k: Array) -> Array:
         """``k (..., C, K)``, decayed to the last step; 0 outside the last segment."""
         xp = namespace(k)
         if self.between is None:
             return xp.where(self.pairs[..., -1, :][..., None], k, xp.zeros_like(k))
         return k * self.between[..., -1, :][..., None]
 
-    def state(self, memory: Any, axes: int) -> Any:
+    def state(self, memory: State, axes: int) -> State:
         """A memory whose last ``axes`` axes begin with K, decayed over the chunk's last segment."""
         if self.entry is None:
             return memory
@@ -218,7 +221,7 @@ class Decays:
         return memory * (kept[..., None] if axes == 2 else kept)
 
 
-def entered(first: Any, read: Callable[[Any], Any], state: Any, fresh: Any) -> Any:
+def entered(first: Array, read: Callable[[Tree], Tree], state: State, fresh: State) -> Array:
     """What ``read (..., C, V)`` finds in the state that each step's segment began with.
 
     ``first (..., C)``: is the step in segment 0; ``fresh``: the state at starts, None for zero.
@@ -230,7 +233,7 @@ def entered(first: Any, read: Callable[[Any], Any], state: Any, fresh: Any) -> A
     return xp.where(first[..., None], out, xp.zeros_like(out) if fresh is None else read(fresh))
 
 
-def last_entry(first: Any, state: Any, fresh: Any, axes: int) -> Any:
+def last_entry(first: Array, state: State, fresh: State, axes: int) -> Array:
     """The state, with ``axes`` axes of its own behind the heads', that the last segment began with."""
     if first is None:
         return state

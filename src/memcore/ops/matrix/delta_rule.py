@@ -11,7 +11,7 @@ before the chunk, the writes solve ``(I + L) U = b (V - a_in K S)``, ``L_ij = b_
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
@@ -24,6 +24,7 @@ from memcore.ops.matrix.inputs import decay_of, fade, matrix_inputs
 from memcore.ops.matrix.transition import TransitionRule
 from memcore.ops.matrix.triangular import contained_solve
 from memcore.ops.run import run_rule
+from memcore.types import Tree
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class DeltaRule(TransitionRule):
         found = (k[..., None, :] @ memory)[..., 0, :]
         return memory + k[..., :, None] * (beta[..., None] * (v - found))[..., None, :]
 
-    def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: State, u: Tree, prepared: Tree, fresh: State) -> tuple[Array, Array]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, beta ``(..., H, C)``."""
         q, k, v, beta = u["q"] * self.scale, u["k"], u["v"], u["beta"][..., None]
         decays, first = Decays.unpack(u, prepared)

@@ -11,7 +11,7 @@ The chunk (WY form): with ``D_ij`` the decay from j to i and S the state before 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
@@ -24,6 +24,7 @@ from memcore.ops.matrix.inputs import decay_of, fade, matrix_inputs
 from memcore.ops.matrix.transition import TransitionRule
 from memcore.ops.matrix.triangular import contained_solve
 from memcore.ops.run import run_rule
+from memcore.types import Tree
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DPLRDeltaRule(TransitionRule):
         moved = b[..., :, None] * (a[..., None, :] @ state)
         return fade(decay_of(inputs), state) + moved + k[..., :, None] * v[..., None, :]
 
-    def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: State, u: Tree, prepared: Tree, fresh: State) -> tuple[Array, Array]:
         """One chunk: q, k, a, b ``(..., H, C, K)``, v ``(..., H, C, V)``."""
         q, k, v, a, b = u["q"] * self.scale, u["k"], u["v"], u["a"], u["b"]
         decays, first = Decays.unpack(u, prepared)

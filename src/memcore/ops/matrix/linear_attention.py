@@ -7,7 +7,7 @@ Element ``(a, X)``: ``(a, X) . (b, Y) = (b a, b X + Y)``; it acts on S as ``a S 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from memcore.ops.matrix.chunks import Decays, entered, fold_chunks, last_entry, 
 from memcore.ops.matrix.inputs import decay_of, fade, in_time, matrix_inputs
 from memcore.ops.rule import Rule, fresh_state
 from memcore.ops.run import run_rule
+from memcore.types import Reads, Tree
 
 EPS = 1e-10
 
@@ -59,7 +60,7 @@ class LinearAttentionRule(Rule):
         z = norm if decay is None else norm * decay
         return fade(decay, memory) + x, z + k
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         q = wide(inputs["q"]) * self.scale
         memory = state[0] if self.normalise else state
         out = (q[..., None, :] @ memory)[..., 0, :]
@@ -70,21 +71,21 @@ class LinearAttentionRule(Rule):
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         names = ("q", "k", "v", *(("log_decay",) if "log_decay" in inputs else ()))
         axis = (state[0] if self.normalise else state).ndim - 3
         inputs = {name: in_time(inputs[name], inputs["k"], axis + 1) for name in names}
         inputs = summable(inputs)
         fresh = fresh_state(initial, state, starts)
 
-        def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:
+        def body(s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
             return self._chunk(s, u, prepared, fresh)
 
         return fold_chunks(
             body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
         )
 
-    def _chunk(self, state: Any, u: Any, prepared: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: State, u: Tree, prepared: Tree, fresh: State) -> tuple[Array, Array]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, log_decay ``(..., H, C[, K])``."""
         xp = namespace(u["k"])
         q, k, v = u["q"] * self.scale, u["k"], u["v"]

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from memcore.ops.matrix.chunks import (
 from memcore.ops.matrix.inputs import in_time, matrix_inputs
 from memcore.ops.rule import Rule, fresh_state
 from memcore.ops.run import run_rule
+from memcore.types import Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,12 @@ class MLSTMRule(Rule):
         f, i = xp.exp(faded - m)[..., None], xp.exp(log_input - m)[..., None]
         return f[..., None] * memory + i[..., None] * written, f * norm + i * k, m
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         q = wide(inputs["q"]) * self.scale
         found = (q[..., None, :] @ state[0])[..., 0, :]
         return self._normalised(found, namespace(q).sum(q * state[1], axis=-1), state[2])
 
-    def _normalised(self, found: Any, norm: Any, m: Any) -> Any:
+    def _normalised(self, found: Array, norm: Array, m: Array) -> Array:
         """``S^T q / (max(|z . q|, exp(-m)) + eps)``."""
         xp = namespace(m)
         # exp(-m) neither overflows nor vanishes, and nor does its square, which is in the gradient.
@@ -88,21 +89,21 @@ class MLSTMRule(Rule):
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         axis = state[2].ndim - 1
         names = ("q", "k", "v", "log_input", "log_forget")
         inputs = {name: in_time(inputs[name], inputs["k"], axis + 1) for name in names}
         inputs["log_forget"] = forgetting(wide(inputs["log_forget"]))
         fresh = fresh_state(initial, state, starts)
 
-        def body(s: Any, u: Any, starts: Any) -> Any:
+        def body(s: State, u: Tree, starts: Starts) -> Tree:
             return self._chunk(s, u, starts, fresh)
 
         return fold_chunks(
             body, state, inputs, starts, valid, axis, chunk_size, {"log_input": FLOOR}
         )
 
-    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: State, u: Tree, starts: Starts, fresh: State) -> tuple[Array, Array]:
         """One chunk: q, k ``(..., H, C, K)``, v ``(..., H, C, V)``, the gates ``(..., H, C)``."""
         q, k, v, g = u["q"] * self.scale, u["k"], u["v"], u["log_forget"]
         xp, (memory, norm, m) = namespace(k), state

@@ -6,7 +6,7 @@ Element ``(M, X)``: ``(M, X) . (N, Y) = (N M, N X + Y)``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from memcore.nn import wide
 from memcore.ops.matrix.chunks import Decays, fold_chunks, summable
 from memcore.ops.matrix.inputs import in_time
 from memcore.ops.rule import Rule, fresh_state
+from memcore.types import Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class TransitionRule(Rule):
     def act(self, state: State, element: Element) -> State:
         return element[0] @ state + element[1]
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         return ((wide(inputs["q"]) * self.scale)[..., None, :] @ state)[..., 0, :]
 
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         axis = state.ndim - 3
         inputs = {
             name: in_time(inputs[name], inputs["k"], axis + 1)
@@ -53,13 +54,13 @@ class TransitionRule(Rule):
         inputs = summable(inputs)
         fresh = fresh_state(initial, state, starts)
 
-        def body(s: Any, u: Any, starts: Any, prepared: Any) -> Any:
+        def body(s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
             return self._chunk(s, u, prepared, fresh)
 
         return fold_chunks(
             body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
         )
 
-    def _chunk(self, state: State, u: Inputs, prepared: Any, fresh: State) -> tuple[State, Array]:
+    def _chunk(self, state: State, u: Inputs, prepared: Tree, fresh: State) -> tuple[State, Array]:
         """One chunk: inputs ``(..., H, C, *)``, what `Decays.prepare` made, the state at starts."""
         raise NotImplementedError

@@ -7,7 +7,7 @@ normaliser of LightNet (arXiv:2405.21022).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Starts, State
@@ -24,7 +24,7 @@ class LogSumExp(SemiringRecurrence):
     names: ClassVar[tuple[str, str]] = ("x", "log_decay")
     rule_name: ClassVar[str] = "log_sum_exp"
 
-    def join(self, x: Any, y: Any) -> Any:
+    def join(self, x: Array, y: Array) -> Array:
         xp = namespace(x)
         # The difference is not ``-abs(x - y)``: the gradient of abs at 0 is not 0 on JAX.
         top = xp.maximum(x, y)

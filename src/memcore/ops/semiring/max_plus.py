@@ -7,7 +7,7 @@ maximum.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Starts, State
@@ -23,7 +23,7 @@ class MaxPlus(SemiringRecurrence):
 
     rule_name: ClassVar[str] = "max_plus"
 
-    def join(self, x: Any, y: Any) -> Any:
+    def join(self, x: Array, y: Array) -> Array:
         # Not `maximum`, whose gradient halves at a tie: halves depend on the order of the joins.
         return namespace(x).where(y >= x, y, x)
 

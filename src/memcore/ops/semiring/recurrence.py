@@ -8,7 +8,7 @@ shifted by what both its arguments are shifted by. Element ``(a, b)``; ``(a, b) 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from memcore.nn import wide
 from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.rule import Rule
 from memcore.ops.run import keep
+from memcore.types import Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class SemiringRecurrence(Rule):
     saturates: ClassVar[bool] = True
     returns_states: ClassVar[bool] = True
 
-    def join(self, x: Any, y: Any) -> Any:
+    def join(self, x: Array, y: Array) -> Array:
         """The semiring's sum of what was there (x) and what comes (y)."""
         raise NotImplementedError
 
@@ -55,7 +56,7 @@ class SemiringRecurrence(Rule):
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         """A fold whose gradient keeps one state per step, and computes the rest again."""
         axis = state.ndim - 1
         decay, new = self.lift(inputs)
@@ -67,7 +68,7 @@ class SemiringRecurrence(Rule):
         slots = tree_map(lambda x: namespace(x).moveaxis(x, axis, 0), (decay, new, starts))
         still = slots[0][0, ...] if constant else None
 
-        def body(h: Any, slot: Any) -> Any:
+        def body(h: Array, slot: Tree) -> Tree:
             decay, new, start = slot
             h = self.act(select(start, initial, h), (still if constant else decay, new))
             return h, h

@@ -16,7 +16,7 @@ above, with its own m, u and w in the place of s, 1 and v; two elements combine 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,9 +30,10 @@ from memcore.ops.matrix.chunks import fold_chunks, same_segment, sum_between, su
 from memcore.ops.matrix.inputs import in_time
 from memcore.ops.rule import Rule
 from memcore.ops.run import run_rule
+from memcore.types import Reads, Tree
 
 
-def mean(total: Any, weighted: Any) -> Any:
+def mean(total: Array, weighted: Array) -> Array:
     """``w / u``: 0 where there is nothing."""
     xp = namespace(total)
     total = xp.where(total > 0, total, xp.ones_like(total))
@@ -71,13 +72,13 @@ class SoftmaxRule(Rule):
         w = kept[..., None] * w + new[..., None] * weighted
         return m, kept * u + new * total, w
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         return mean(*state[1:])
 
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         axis = state[0].ndim - 1
         inputs = {n: inputs[n] for n in ("scores", "v", "log_decay") if n in inputs}
         decay = _decay(inputs, state[0])
@@ -86,13 +87,13 @@ class SoftmaxRule(Rule):
         initial = self.zeros(inputs) if initial is None else initial
         fresh = None if starts is None else broadcast_like(initial, state)
 
-        def body(s: Any, u: Any, starts: Any) -> Any:
+        def body(s: State, u: Tree, starts: Starts) -> Tree:
             return self._chunk(s, u, starts, fresh)
 
         nothing = {"scores": -np.inf}
         return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size, nothing)
 
-    def _chunk(self, state: Any, u: Any, starts: Any, fresh: Any) -> tuple[Any, Any]:
+    def _chunk(self, state: State, u: Tree, starts: Starts, fresh: State) -> tuple[Array, Array]:
         """One chunk: score and log_decay ``(..., H, C)``, v ``(..., H, C, V)``.
 
         The weights ``(C, C)`` of a row are divided by the exponential of its own largest logarithm, of
@@ -116,21 +117,21 @@ class SoftmaxRule(Rule):
         return (m[..., -1], total[..., -1], weighted[..., -1, :]), mean(total, weighted)
 
 
-def _decay(inputs: Any, like: Any) -> Any:
+def _decay(inputs: Inputs, like: Array) -> Array:
     """The log decays in the dtype of states; None where there are none."""
     if "log_decay" not in inputs:
         return None
     return forgetting(asarray_like(inputs["log_decay"], like))
 
 
-def _score(score: Any) -> Any:
+def _score(score: Array) -> Array:
     """Scores in the dtype of states; what is not above the floor is ``-inf``, the score of nothing."""
     score = wide(score)
     xp = namespace(score)
     return xp.where(score > FLOOR, score, xp.asarray(-np.inf, dtype=score.dtype))
 
 
-def _rows(state: Any) -> tuple[Any, Any, Any]:
+def _rows(state: State) -> tuple[Array, Array, Array]:
     """A state with an axis of length 1 for the steps of a chunk."""
     m, u, w = state
     return m[..., None], u[..., None], w[..., None, :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Starts, State
@@ -12,6 +12,7 @@ from memcore.nn import wide
 from memcore.ops.arguments import as_floats
 from memcore.ops.run import run_rule
 from memcore.ops.window.window import Window
+from memcore.types import Reads
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class CausalConvolution(Window):
     reads_previous: ClassVar[bool] = True
     rule_name: ClassVar[str] = "causal_convolution"
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         items, filled = state
         x, xp = wide(inputs["x"]), namespace(items)
         kernel = xp.astype(inputs["kernel"], x.dtype, copy=False)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from memcore.backend import namespace
 from memcore.cell import Array
+from memcore.types import Namespace
 
 TABLE = 1024
 """Angles that are tabulated; others are sums of two of them."""
@@ -26,7 +26,7 @@ def rope(x: Array, first: int) -> Array:
     return xp.concat([a * cos - b * sin, a * sin + b * cos], axis=-1)
 
 
-def _turns(first: int, length: int, half: int, xp: Any) -> tuple[Array, Array]:
+def _turns(first: int, length: int, half: int, xp: Namespace) -> tuple[Array, Array]:
     """Cosines and sines ``(L, K/2)`` of consecutive places."""
     frequency = np.exp(-math.log(10000.0) * np.arange(half) / half)
 

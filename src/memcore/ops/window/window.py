@@ -21,6 +21,7 @@ from memcore.engine.resets import align, segments
 from memcore.nn import wide
 from memcore.ops.rule import Rule, RulePart, fresh_state
 from memcore.ops.run import keep
+from memcore.types import Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Window(Rule):
         items = [wide(inputs[name]) for name in self.names]
         xp, lead = namespace(items[0]), items[0].shape[: items[0].ndim - self.item_ndim]
 
-        def alone(x: Any) -> Any:
+        def alone(x: Array) -> Array:
             axis = x.ndim - self.item_ndim
             shape = (*lead, self.length - 1, *x.shape[axis:])
             return xp.concat(
@@ -80,7 +81,7 @@ class Window(Rule):
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
-    ) -> tuple[State, Any]:  # fmt: skip
+    ) -> tuple[State, Reads]:  # fmt: skip
         """Masks say which items a step sees. They cannot say windows that are not empty at starts: the
         fold over single steps does."""
         if fresh_state(initial, state, starts) is not None:
@@ -106,10 +107,10 @@ class Window(Rule):
         after = self.outgoing(line, starts, length)
         size = min(chunk_size or max(front, CHUNK_SIZE), length)
 
-        def into_blocks(x: Any) -> Any:
+        def into_blocks(x: Array) -> Array:
             return namespace(x).moveaxis(into_chunks(x, axis, size, 0), axis + 1, -2)
 
-        def body(before: list[Any], slot: Any) -> Any:
+        def body(before: list[Tree], slot: Tree) -> Tree:
             line = [append(a, b, -2) for a, b in zip(before, slot[0], strict=True)]
             return [x[..., size:, :] for x in line], self.block(weights, line, slot[1])
 
@@ -132,8 +133,8 @@ class Window(Rule):
         raise NotImplementedError
 
     def line(
-        self, state: Any, inputs: dict[str, Any], starts: Any, valid: Any
-    ) -> tuple[list[Any], dict[str, Any], Any]:
+        self, state: State, inputs: dict[str, Array], starts: Starts, valid: Array
+    ) -> tuple[list[Array], dict[str, Any], Array]:
         """The incoming window and the new items behind it, in one line: ``(line, others, order)``.
 
         ``line`` is ``[*items (..., W + T, *item), number (..., W + T, 1)]``. The numbers count the
@@ -158,7 +159,7 @@ class Window(Rule):
             others = {name: gather(x, order) for name, x in others.items()}
         return line, others, order
 
-    def outgoing(self, line: list[Any], starts: Any, first: int) -> tuple[Any, ...]:
+    def outgoing(self, line: list[Array], starts: Starts, first: int) -> tuple[Array, ...]:
         """The state that a line leaves: its places from ``first`` on, empty where not of the last
         sequence."""
         xp, axis = namespace(line[-1]), line[-1].ndim - 2
@@ -175,19 +176,19 @@ def _alone(weight: Array, axes: int) -> Array:
     return namespace(weight).reshape(weight, weight.shape[axes:])
 
 
-def append(a: Any, b: Any, axis: int) -> Any:
+def append(a: Array, b: Array, axis: int) -> Array:
     return namespace(a, b).concat([a, b], axis=axis)
 
 
-def gather(x: Any, source: Any) -> Any:
+def gather(x: Array, source: Array) -> Array:
     """``x`` at the places ``source (*lead, n)`` of its axis behind ``lead``."""
     return namespace(x).take_along_axis(x, align(source, x.ndim), axis=source.ndim - 1)
 
 
-def between(x: Any, axis: int, start: int, stop: int) -> Any:
+def between(x: Array, axis: int, start: int, stop: int) -> Array:
     return x[(slice(None),) * axis + (slice(start, stop), ...)]
 
 
-def undo(order: Any, x: Any) -> Any:
+def undo(order: Array, x: Array) -> Array:
     """Move the steps of ``x`` back to where they came from."""
     return x if order is None else gather(x, namespace(order).argsort(order, axis=-1))

@@ -7,7 +7,7 @@ is a number per head (as in gpt-oss), and left out where there is none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from memcore.ops.arguments import as_floats, as_scale, check_shape
 from memcore.ops.run import run_rule
 from memcore.ops.window.positions import alibi_slopes, check_position, rope
 from memcore.ops.window.window import Window, between, undo
+from memcore.types import Reads, Tree
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class WindowAttention(Window):
     def weights(self) -> tuple[str, ...]:  # type: ignore[override]
         return ("sinks",) if self.sinks else ()
 
-    def read(self, state: State, inputs: Inputs) -> Any:
+    def read(self, state: State, inputs: Inputs) -> Reads:
         q = wide(inputs["q"])
         xp = namespace(q)
         k, v = (xp.moveaxis(x, -2, -3) for x in state[:2])
@@ -84,7 +85,7 @@ class WindowAttention(Window):
         xp, (heads, keys) = namespace(q), k.shape[-3:-1]
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
 
-        def by_head(x: Any) -> Any:
+        def by_head(x: Array) -> Array:
             rows = x.shape[-3] // heads * x.shape[-2]
             return xp.reshape(x, (*x.shape[:-3], heads, rows, x.shape[-1]))
 
@@ -177,7 +178,7 @@ class FullAttention(WindowAttention):
             into_chunks(place[front:], 0, size, 0),
         )
 
-        def body(carry: Any, slot: Any) -> Any:
+        def body(carry: Tree, slot: Tree) -> Tree:
             q, own, here = slot
             allowed = (own[..., :, None] == number[..., None, :]) & (here[:, None] >= place)
             return carry, self._mix(weights, q, k, v, here, allowed[..., None, :, :])
@@ -254,13 +255,13 @@ def window_attention(
     return state, out
 
 
-def places(state: Any) -> int:
+def places(state: State) -> int:
     """How many places a cache has; 0 for None, and for what is no cache, which `run_rule` refuses."""
     shape = np.shape(state[-1]) if isinstance(state, tuple | list) and state else ()
     return shape[-1] if shape else 0
 
 
-def _arrays(q: Any, k: Any, v: Any, sinks: Any) -> tuple[Any, ...]:
+def _arrays(q: Array, k: Array, v: Array, sinks: Array) -> tuple[Array, ...]:
     """The arguments as arrays; raises where they do not fit together."""
     k = as_floats("k", k, 3, "(..., T, H, K)")
     v = as_floats("v", v, 3, "(..., T, H, V)")

@@ -4,11 +4,13 @@ from dataclasses import fields
 from numbers import Integral, Real
 from os import PathLike
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-KINDS: dict[Any, tuple[Any, str]] = {
+from memcore.types import Value
+
+KINDS: dict[Value, tuple[Value, str]] = {
     int: (Integral, "an integer"),
     float: (Real, "a number"),
     bool: (bool | np.bool, "True or False"),
@@ -18,7 +20,7 @@ KINDS: dict[Any, tuple[Any, str]] = {
 """What a value of an option may be, by the option's type, and how that is called; others: anything."""
 
 
-def check_types(task: Any) -> None:
+def check_types(task: Value) -> None:
     """Raise ValueError where a value of an option is not of the option's type."""
     hints = get_type_hints(type(task))
     for name in (field.name for field in fields(task)):
@@ -29,7 +31,7 @@ def check_types(task: Any) -> None:
             raise ValueError(f"{name} is {value!r}, expected {' or '.join(map(str, words))}")
 
 
-def _kind(value: Any, kind: Any) -> str | None:
+def _kind(value: object, kind: object) -> str | None:
     """None where a value is of a type, else how the type is called."""
     if get_origin(kind) is Literal:
         return None if value in get_args(kind) else f"one of {', '.join(get_args(kind))}"

@@ -10,6 +10,7 @@ import numpy as np
 
 from memcore.tasks.base.packing import Packed
 from memcore.tasks.base.task import Task
+from memcore.types import Value
 
 T = TypeVar("T", bound=type)
 
@@ -58,7 +59,7 @@ def to_config(task: Task) -> dict[str, Any]:
     return {"name": task.name, **{name: _plain(value) for name, value in asdict(task).items()}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Value) -> Value:
     """Numbers of NumPy and paths, which options may be, as what JSON knows."""
     if isinstance(value, np.generic):
         return value.item()

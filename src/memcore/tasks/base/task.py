@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Protocol, get_args
 import numpy as np
 
 from memcore.tasks.base.checks import at_least, check_types
+from memcore.types import Value
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -80,7 +81,7 @@ class Task(Protocol):
         """
         ...
 
-    def resolved(self) -> Any:
+    def resolved(self) -> Value:
         """The same task with all that the surroundings decide (folders, variables) written out."""
         ...
 
@@ -104,7 +105,7 @@ class TaskDefaults:
     def __post_init__(self) -> None:
         check_types(self)
 
-    def resolved(self) -> Any:
+    def resolved(self) -> Value:
         """The same task with all that the surroundings decide (folders, variables) written out."""
         return self
 

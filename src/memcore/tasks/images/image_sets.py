@@ -4,13 +4,14 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from memcore.tasks.base.splits import stratified, three_way
 from memcore.tasks.base.task import Split, TaskDefaults, check_split
 from memcore.tasks.images import digits, idx, mnist
+from memcore.types import Value
 
 VARIABLE = "MEMCORE_DATA"
 
@@ -80,7 +81,7 @@ class DigitImages(TaskDefaults):
         if self.images == "digits" and (self.folder or self.from_t10k):
             raise ValueError("images is 'digits', expected 'mnist' with folder or from_t10k")
 
-    def resolved(self) -> Any:
+    def resolved(self) -> Value:
         """The same task, which reads the same images wherever it is run again."""
         folder = self._folder if self._mnist else None
         return replace(

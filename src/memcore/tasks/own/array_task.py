@@ -4,7 +4,6 @@ import functools
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from memcore.tasks.base.registry import register
 from memcore.tasks.base.splits import three_way
 from memcore.tasks.base.task import Split, TaskDefaults, check_split
 from memcore.tasks.own.arrays import ArrayRows, Arrays, arrays
+from memcore.types import Array, Starts, Value
 
 KEYS = ("xs", "targets", "starts", "weights")
 MEMORY = "memory:"
@@ -68,7 +68,7 @@ class OwnData(TaskDefaults):
             return found.targets.shape[-1]
         return _size("classes", self.classes, found.targets[found.weights > 0])
 
-    def resolved(self) -> Any:
+    def resolved(self) -> Value:
         """The same task with the place of its data and the sizes that follow from it written out."""
         found = self.arrays()
         return replace(
@@ -150,10 +150,10 @@ class ArrayTask(ArrayFile):
 
     def __init__(
         self,
-        xs: Any,
-        targets: Any,
-        starts: Any = None,
-        weights: Any = None,
+        xs: Array,
+        targets: Array,
+        starts: Starts = None,
+        weights: Array = None,
         *,
         classes: int = 0,
         vocabulary: int = 0,

@@ -1,11 +1,11 @@
 """Arrays that are not yet a task: checked, and brought into the form of a batch."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from memcore.tasks.base.task import IGNORED, Example, check_index
+from memcore.types import Array, Starts
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class ArrayRows:
         }
 
 
-def arrays(xs: Any, targets: Any, starts: Any = None, weights: Any = None) -> Arrays:
+def arrays(xs: Array, targets: Array, starts: Starts = None, weights: Array = None) -> Arrays:
     """The arrays of a batch from what `ArrayTask` takes.
 
     Raises ValueError that names the array, what came and what was expected.

@@ -21,6 +21,7 @@ from memcore.tasks.base.task import (
     check_split,
 )
 from memcore.tasks.text.characters import visible
+from memcore.types import Value
 
 BYTES = 257
 """Tokens of a text: its bytes in UTF-8, from 1 on; 0 fills up."""
@@ -96,7 +97,7 @@ class HuggingFace(TaskDefaults):
         feature = getattr(self._set()["train"], "features", {}).get(self.target)
         return tuple(getattr(feature, "names", None) or ())
 
-    def resolved(self) -> Any:
+    def resolved(self) -> Value:
         """The same task with the place of its data and the sizes that follow from it written out."""
         folder = Path(self.data or "").expanduser()
         here = str(folder.absolute()) if self.data and folder.exists() else self.data
@@ -133,7 +134,7 @@ class HuggingFace(TaskDefaults):
         """The inputs of the first example."""
         return _inputs(self._set()["train"][0][self.inputs])
 
-    def _set(self) -> Any:
+    def _set(self) -> Value:
         if self.data is None:
             raise ValueError(
                 "data is None, expected a data set of Hugging Face (--data on the command line)"
@@ -153,7 +154,7 @@ class HuggingFaceRows:
     """The rows `indices` (n,) of a data set's split."""
 
     task: HuggingFace
-    rows: Any
+    rows: Value
     indices: np.ndarray
 
     def __len__(self) -> int:
@@ -164,7 +165,7 @@ class HuggingFaceRows:
         return self.task.example(self.rows[int(self.indices[index])])
 
 
-def _inputs(value: Any) -> np.ndarray:
+def _inputs(value: Value) -> np.ndarray:
     """(T,) ints, tokens, or (T, features) floats."""
     if isinstance(value, str):
         return np.frombuffer(value.encode("utf-8"), np.uint8).astype(np.int64) + 1
@@ -178,7 +179,7 @@ def _inputs(value: Any) -> np.ndarray:
     return array[:, None] if array.ndim == 1 else array.reshape(len(array), -1)
 
 
-def _parts(held: Any) -> dict[Split, np.ndarray]:
+def _parts(held: Value) -> dict[Split, np.ndarray]:
     """Which rows of train are for which split, where the data set lacks one or two."""
     labels = np.zeros(len(held["train"]), np.int64)
     if "test" not in held and "validation" not in held:
@@ -187,13 +188,13 @@ def _parts(held: Any) -> dict[Split, np.ndarray]:
     return {"train": rest, "validation": held_out, "test": held_out}
 
 
-def _greatest(held: Any, column: str) -> int:
+def _greatest(held: Value, column: str) -> int:
     """The greatest whole number in a column of the part that trains."""
     return max(int(np.max(value, initial=0)) for value in held["train"][column])
 
 
 @functools.lru_cache(maxsize=4)
-def _load(data: str, config: str | None) -> Any:
+def _load(data: str, config: str | None) -> Value:
     try:
         from datasets import load_dataset
     except ImportError as error:

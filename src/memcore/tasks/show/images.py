@@ -1,14 +1,12 @@
 """Images that are read pixel by pixel: the images, the path of the pixels, and what comes of them."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from memcore.tasks.base.task import Task
 from memcore.tasks.show import paper
 from memcore.tasks.show.window import Window
+from memcore.types import Value
 
 MOST = 8
 """Images in a line."""
@@ -18,22 +16,22 @@ AROUND = 0.55
 """What is written above and below an image, in inches."""
 
 
-def fits(task: Task) -> bool:
+def fits(task: Value) -> bool:
     """Whether the task's rows are images of `task.side` times `task.side` pixels."""
     return not task.tokens and task.in_features == 1 and bool(getattr(task, "side", 0))
 
 
-def whole(task: Any) -> int:
+def whole(task: Value) -> int:
     """Steps of as many images as have room in a line."""
     return MOST * task.side**2
 
 
-def height(seen: Window, task: Any) -> float:
+def height(seen: Window, task: Value) -> float:
     """Inches that an example needs."""
     return (_size(seen, task) + AROUND) * -(-len(_numbers(seen, task)) // MOST)
 
 
-def draw(drawn: Figure, band: tuple[float, float], seen: Window, task: Any) -> None:
+def draw(drawn: Figure, band: tuple[float, float], seen: Window, task: Value) -> None:
     """Draw an example into a band of the picture."""
     numbers, size = _numbers(seen, task), _size(seen, task)
     tall = (band[1] - band[0]) * drawn.get_figheight()
@@ -53,23 +51,23 @@ def draw(drawn: Figure, band: tuple[float, float], seen: Window, task: Any) -> N
         axes.set_xlabel("step", fontsize=8, labelpad=1)
 
 
-def _wave(seen: Window, task: Any) -> bool:
+def _wave(seen: Window, task: Value) -> bool:
     """Whether there is room for the pixels as they are read, beside the images."""
     return len(_numbers(seen, task)) <= 3
 
 
-def _size(seen: Window, task: Any) -> float:
+def _size(seen: Window, task: Value) -> float:
     """Inches of an image."""
     return LARGE if _wave(seen, task) else SMALL
 
 
-def _numbers(seen: Window, task: Any) -> list[int]:
+def _numbers(seen: Window, task: Value) -> list[int]:
     """The numbers of the row's images that are seen, if only in part."""
     pixels = task.side**2
     return list(range(seen.first // pixels, seen.steps[-1] // pixels + 1))
 
 
-def _image(axes: Axes, seen: Window, task: Any, number: int) -> None:
+def _image(axes: Axes, seen: Window, task: Value, number: int) -> None:
     """Image `number` of the row; pixels outside the window are left out."""
     pixels, side = task.side**2, task.side
     order = getattr(task, "order", np.arange(pixels))

@@ -1,7 +1,5 @@
 """Poses: the motions as lines, and beside them the path, seen from above."""
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -16,7 +14,7 @@ def height(seen: Window, task: Task) -> float:
     return 3.2
 
 
-def draw(drawn: Figure, band: tuple[float, float], seen: Window, task: Any) -> None:
+def draw(drawn: Figure, band: tuple[float, float], seen: Window, task: Task) -> None:
     """Draw an example into a band of the picture."""
     xs, names = seen.example["xs"], getattr(task, "input_names", ())
     everywhere = np.ones(len(seen.steps), bool)

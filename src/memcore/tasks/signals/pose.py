@@ -6,15 +6,14 @@ vectors and quaternions has no jumps for a model to learn; any six numbers, save
 vectors are parallel, give a rotation. Functions of arrays of any library.
 """
 
-from typing import Any
-
 from memcore.backend import namespace
+from memcore.types import Array
 
 SMALLEST = 1e-6
 """A vector shorter than this is divided by this instead of its length."""
 
 
-def pose_loss(predicted: Any, target: Any) -> Any:
+def pose_loss(predicted: Array, target: Array) -> Array:
     """The loss "pose": the geodesic angle in radians plus the squared distance.
 
     predicted, target (..., 9) floats; returns (...). Gradients are finite everywhere.
@@ -23,7 +22,7 @@ def pose_loss(predicted: Any, target: Any) -> Any:
     return angle + squared
 
 
-def pose_errors(predicted: Any, target: Any) -> tuple[Any, Any]:
+def pose_errors(predicted: Array, target: Array) -> tuple[Array, Array]:
     """The geodesic angle between two orientations, 0 to pi, and the squared distance: each (...).
 
     predicted, target (..., 9) floats: see the module. The angle is that of the rotation
@@ -40,7 +39,7 @@ def pose_errors(predicted: Any, target: Any) -> tuple[Any, Any]:
     return xp.atan2(sine[..., 0], cosine), xp.sum(apart * apart, axis=-1)
 
 
-def rotation_matrix(columns: Any) -> Any:
+def rotation_matrix(columns: Array) -> Array:
     """The rotation (..., 3, 3) of six numbers (..., 6), by Gram-Schmidt (eq. 15 of 1812.07035).
 
     The first column has the direction of the first three numbers, the second that of the part of
@@ -54,12 +53,12 @@ def rotation_matrix(columns: Any) -> Any:
     return xp.stack([first, second, third], axis=-1)
 
 
-def _unit(vector: Any) -> Any:
+def _unit(vector: Array) -> Array:
     xp = namespace(vector)
     return vector / xp.maximum(_norm(vector), xp.full_like(vector[..., :1], SMALLEST))
 
 
-def _norm(vector: Any) -> Any:
+def _norm(vector: Array) -> Array:
     """The length (..., 1), whose gradient at zero is zero instead of NaN."""
     xp = namespace(vector)
     squared = xp.sum(vector * vector, axis=-1, keepdims=True)

@@ -9,6 +9,7 @@ from memcore.registry import name_of
 from memcore.tasks import Packed, Task
 from memcore.train.objective.config import Config
 from memcore.train.runs.folder import read_config
+from memcore.types import Value
 
 STACK = ("model", "cell", "layers", "width", "position")
 """The options that make the stack."""
@@ -42,7 +43,7 @@ def values(base: Config | None, known: set[str]) -> dict[str, Any]:
     return said
 
 
-def stack(base: Config | None, changed: bool, task: Task, made: ResidualStack) -> Any:
+def stack(base: Config | None, changed: bool, task: Task, made: ResidualStack) -> Value:
     """The model of a run: `made` from the options, with what only the base's stack says.
 
     Where the options of the stack were not changed its models are the base's.

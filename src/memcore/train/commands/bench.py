@@ -19,6 +19,7 @@ from memcore.train.commands.models import built
 from memcore.train.runs.console import new_console
 from memcore.train.runs.files import beside, write_json
 from memcore.train.runs.tables import show
+from memcore.types import Array, Params, Tree
 
 PROG = "memcore bench"
 RUNS = 5
@@ -101,11 +102,11 @@ def measure(model: Model, options: Options) -> Iterator[Row]:
         yield _row(model, params, xs, method)
 
 
-def _row(model: Model, params: Any, xs: Any, method: str) -> Row:
-    def run(params: Any, xs: Any) -> Any:
+def _row(model: Model, params: Params, xs: Array, method: str) -> Row:
+    def run(params: Params, xs: Array) -> Tree:
         return model.apply(params, xs, method=method)[1]
 
-    def loss(params: Any, xs: Any) -> Any:
+    def loss(params: Params, xs: Array) -> Tree:
         return jnp.sum(jnp.sin(run(params, xs)))
 
     try:
@@ -122,12 +123,12 @@ def _row(model: Model, params: Any, xs: Any, method: str) -> Row:
         return Row(method, reason=f"{type(error).__name__}: {error}".splitlines()[0][:80])
 
 
-def _compiled(f: Callable[..., Any], *args: Any) -> tuple[Any, float]:
+def _compiled(f: Callable[..., Any], *args: Tree) -> tuple[Tree, float]:
     lowered, begin = jax.jit(f).lower(*args), time.perf_counter()
     return lowered.compile(), time.perf_counter() - begin
 
 
-def _median(f: Callable[..., Any], *args: Any) -> float:
+def _median(f: Callable[..., Any], *args: Tree) -> float:
     jax.block_until_ready(f(*args))
     seconds = []
     for _ in range(RUNS):

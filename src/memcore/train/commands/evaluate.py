@@ -12,6 +12,7 @@ import tyro
 
 from memcore import plugins, tasks
 from memcore.tasks import Packed, Split, Task
+from memcore.types import Value
 
 PROG = "memcore evaluate"
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def parse(arguments: Sequence[str]) -> tuple[Any, dict[str, Any]]:
+def parse(arguments: Sequence[str]) -> tuple[Value, dict[str, Any]]:
     """`Options` with the fields `task_options` and `pack`, and the run's configuration as JSON.
 
     The run comes first: it says which options its task has. Prints and exits (SystemExit) for --help and
@@ -69,12 +70,12 @@ def parse(arguments: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     plugins.load(values.get("imports", ()))
     task = tasks.make(**values["task"])
     plain, pack = (task.task, task.pack) if isinstance(task, Packed) else (task, 1)
-    fields: list[Any] = [("pack", int, pack), ("task_options", type(plain), plain)]
+    fields: list[Value] = [("pack", int, pack), ("task_options", type(plain), plain)]
     options = dataclasses.make_dataclass("Evaluate", fields, bases=(Options,), frozen=True)
     return tyro.cli(options, args=arguments, prog=PROG, description=describe), values
 
 
-def lines(options: Any, values: dict[str, Any]) -> Iterator[str]:
+def lines(options: Value, values: dict[str, Any]) -> Iterator[str]:
     """A line for each length: rows, steps, loss and metric."""
     # After parsing: --help answers without loading jax and its company.
     import optax
@@ -106,7 +107,7 @@ def lines(options: Any, values: dict[str, Any]) -> Iterator[str]:
         yield f"{count:>8,}{task.length:>12,}{found['loss']:>12.4f}{value:>12}"
 
 
-def with_lengths(options: Any) -> Iterator[Task]:
+def with_lengths(options: Value) -> Iterator[Task]:
     """The task at each length; ValueError where its rows have no length to choose."""
     task, pack = options.task_options.resolved(), options.pack
     if options.length and "length" not in {field.name for field in dataclasses.fields(task)}:
@@ -120,7 +121,7 @@ def with_lengths(options: Any) -> Iterator[Task]:
         yield chosen if pack == 1 else Packed(chosen, pack)
 
 
-def _head(options: Any, values: dict[str, Any]) -> str:
+def _head(options: Value, values: dict[str, Any]) -> str:
     metric = options.task_options.metric
     title = f"{options.run} on {options.task_options.title}, {options.split}"
     return f"{title}\n{'rows':>8}{'steps':>12}{'loss':>12}{metric:>12}"

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 from memcore.cell import Model
 from memcore.registry import lookup
 from memcore.tasks.base.checks import check_types
+from memcore.types import Value
 
 SIZES = {"hidden_size", "state_size"}
 """Widths of a vector state, which are the width of the stack where nothing else is said."""
@@ -87,7 +88,7 @@ def optional(cls: type, field: str) -> bool:
     return NoneType in get_args(get_type_hints(cls)[field])
 
 
-def _value(text: str, optional: bool) -> Any:
+def _value(text: str, optional: bool) -> Value:
     if optional and text == "none":
         return None
     if text in WORDS:

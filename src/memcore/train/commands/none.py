@@ -2,9 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from memcore.train.commands.models import optional
+from memcore.types import Value
 
 
 def may_be_none(kind: type) -> set[str]:
@@ -16,7 +16,7 @@ def may_be_none(kind: type) -> set[str]:
     return {name.replace("_", "-") for name in found}
 
 
-def _optional(kind: Any) -> list[str]:
+def _optional(kind: Value) -> list[str]:
     return [field.name for field in dataclasses.fields(kind) if optional(kind, field.name)]
 
 

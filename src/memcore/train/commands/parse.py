@@ -24,6 +24,7 @@ from memcore.train.commands.options import Names, Options
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
 from memcore.train.runs.folder import RunFolder
+from memcore.types import Value
 
 PROG = "memcore train"
 
@@ -56,7 +57,7 @@ def parse(arguments: Sequence[str]) -> Plan:
     known = with_none(arguments, may_be_none(kind))
     scalars = set(said) & set(Options.__dataclass_fields__) - {"task", "model"}
     begin = kind(**{name: said[name] for name in scalars})
-    options: Any = tyro.cli(
+    options: Value = tyro.cli(
         kind, args=known, default=begin, prog=PROG, description=inspect.getdoc(Options)
     )
     # A model that is named replaces those of a file, be it the one that is taken where none is named.
@@ -102,7 +103,7 @@ def options_of(names: Names, said: dict[str, Any] | None = None) -> type:
     """
     task, said = tasks.task_class(names.task), said or {}
     task_options = said["task_options"] if said.get("task") == names.task else task()
-    fields: list[Any] = [
+    fields: list[Value] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
         (
             "optimizer",
@@ -115,7 +116,7 @@ def options_of(names: Names, said: dict[str, Any] | None = None) -> type:
     return dataclasses.make_dataclass("Train", fields, bases=(Options,), frozen=True)
 
 
-def _of_one_model(names: Names, said: dict[str, Any]) -> list[Any]:
+def _of_one_model(names: Names, said: dict[str, Any]) -> list[Value]:
     """The options `model`, with the names as choices, and `cell`, its fields."""
     model, given = chosen(names.model)
     kind = _cell_options(model)
@@ -133,7 +134,7 @@ def _cell_options(model: type[Model]) -> type:
     The checks run on the model that is built when the width is known. Fields that hold models
     keep their defaults.
     """
-    hidden: list[Any] = [("in_features", tyro.conf.Suppress[int], 0)]
+    hidden: list[Value] = [("in_features", tyro.conf.Suppress[int], 0)]
     for field in dataclasses.fields(model):
         if isinstance(field.default, Model):
             hidden.append((field.name, tyro.conf.Suppress[tyro.conf.Fixed[Any]], field.default))
@@ -146,11 +147,11 @@ def _cell_options(model: type[Model]) -> type:
     )
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _fields(value: Value) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
-def _config(options: Any, base: Config | None, changed: bool) -> Config:
+def _config(options: Value, base: Config | None, changed: bool) -> Config:
     for name in ("width", "pack"):
         at_least(name, getattr(options, name), 1)
     model = _model(options)
@@ -175,7 +176,7 @@ def _config(options: Any, base: Config | None, changed: bool) -> Config:
     )
 
 
-def _model(options: Any) -> Model | tuple[Model, ...]:
+def _model(options: Value) -> Model | tuple[Model, ...]:
     """The model of all layers, or those of the layers in turn."""
     if is_hybrid(options.model):
         return hybrid(options.model, options.width)
@@ -197,7 +198,7 @@ def packed(task: Task, pack: int) -> Task:
     return task if pack == 1 else tasks.Packed(task, pack)
 
 
-def _folder(options: Any) -> Path:
+def _folder(options: Value) -> Path:
     model = normal(options.model).translate(str.maketrans(":,*", "++x")).replace(" ", "")
     name = f"{options.task}-{model}-{options.framework}-{options.seed}"
     return unused(Path("runs") / name)

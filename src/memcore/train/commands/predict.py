@@ -12,6 +12,8 @@ import numpy as np
 import tyro
 
 from memcore import plugins, tasks
+from memcore.cell import Model
+from memcore.types import Params, Value
 
 PROG = "memcore predict"
 
@@ -78,7 +80,7 @@ def predict(options: Options) -> None:
     print(options.output)
 
 
-def run(model: Any, params: Any, xs: np.ndarray, precision: str) -> np.ndarray:
+def run(model: Model, params: Params, xs: np.ndarray, precision: str) -> np.ndarray:
     """The outputs (B, T, outputs) float32 for inputs (B, T, ...); long sequences are streamed."""
     import jax
 
@@ -99,7 +101,7 @@ def run(model: Any, params: Any, xs: np.ndarray, precision: str) -> np.ndarray:
     return np.concatenate(outputs, axis=1)
 
 
-def read(path: Path, model: Any) -> tuple[np.ndarray, bool]:
+def read(path: Path, model: Model) -> tuple[np.ndarray, bool]:
     """Inputs (B, T, features) float32 or (B, T) int32, and whether the file has several sequences.
 
     Raises ValueError where the model reads something else, FileNotFoundError where there is no file.
@@ -117,7 +119,7 @@ def read(path: Path, model: Any) -> tuple[np.ndarray, bool]:
     return (xs if several else xs[None]).astype(np.int32 if tokens else np.float32), several
 
 
-def _check(path: Path, xs: np.ndarray, model: Any, tokens: bool) -> None:
+def _check(path: Path, xs: np.ndarray, model: Model, tokens: bool) -> None:
     """Raise ValueError unless the model can read these inputs."""
     given = f"input {path} holds {xs.dtype} of shape {xs.shape}"
     if tokens:
@@ -157,7 +159,7 @@ def _numeric(line: list[str]) -> bool:
     return True
 
 
-def table(outputs: np.ndarray, several: bool, classes: bool) -> Iterator[list[Any]]:
+def table(outputs: np.ndarray, several: bool, classes: bool) -> Iterator[list[Value]]:
     """The lines of a CSV file: a head, then one for each step of (B, T, outputs)."""
     names = [f"output_{i}" for i in range(outputs.shape[-1])]
     yield [*(["sequence"] if several else []), "step", *(["class"] if classes else []), *names]

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
 from memcore import tasks
 from memcore.tasks import Split
+from memcore.types import Value
 
 PROG = "memcore show"
 
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def parse(arguments: Sequence[str]) -> Any:
+def parse(arguments: Sequence[str]) -> Value:
     """`Options` with the field `task_options`, the task.
 
     Prints and exits (SystemExit) for --help and for what tyro does not understand. Raises
@@ -75,14 +76,14 @@ def parse(arguments: Sequence[str]) -> Any:
 def options_of(names: Names) -> type:
     """`Options` with the names of tasks as choices, and the fields of the named task."""
     task = tasks.task_class(names.task)
-    fields: list[Any] = [
+    fields: list[Value] = [
         ("task", Literal[tuple(sorted(tasks.tasks))], names.task),
         ("task_options", task, task()),
     ]
     return dataclasses.make_dataclass("Show", fields, bases=(Options,), frozen=True)
 
 
-def write(options: Any, path: Path) -> None:
+def write(options: Value, path: Path) -> None:
     """Draw what `parse` returned into `path`, which is written whole or not at all.
 
     Raises ValueError for a path whose ending is that of no format.

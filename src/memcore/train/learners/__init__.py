@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from typing import Any, get_args
+from typing import get_args
 
 import jax
 import optax
@@ -14,6 +14,7 @@ from memcore.train.learners.base import refill
 from memcore.train.objective.config import Config, Framework, OptimizerOptions
 from memcore.train.objective.objective import Objective
 from memcore.train.objective.optimizer import make_optimizer
+from memcore.types import Params, Tree
 
 FRAMEWORKS: tuple[Framework, ...] = get_args(Framework)
 
@@ -28,7 +29,7 @@ CLASSES = {
 def make_learner(
     framework: Framework,
     model: Model,
-    params: Any,
+    params: Params,
     optimizer: optax.GradientTransformation,
     objective: Objective,
 ) -> Learner:
@@ -43,7 +44,7 @@ def make_learner(
     return getattr(module, CLASSES[framework])(model, params, optimizer, objective)
 
 
-def new_learner(config: Config, params: Any = None) -> Learner:
+def new_learner(config: Config, params: Params | None = None) -> Learner:
     """A learner with these parameters, or a configuration's initial ones: the same in every framework."""
     if params is None:
         params = _init(jax.random.key(config.seed), model=config.model)
@@ -56,7 +57,7 @@ def new_learner(config: Config, params: Any = None) -> Learner:
     return learner
 
 
-def average(learner: Learner) -> Any:
+def average(learner: Learner) -> Tree:
     """The moving average of the parameters, which stands first in the optimizer's state."""
     params = learner.params
     count = len(jax.tree.leaves(params))
@@ -64,7 +65,7 @@ def average(learner: Learner) -> Any:
 
 
 @functools.partial(jax.jit, static_argnames="model")
-def _init(key: jax.Array, *, model: Model) -> Any:
+def _init(key: jax.Array, *, model: Model) -> Params:
     return model.init(key)
 
 

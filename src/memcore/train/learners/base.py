@@ -1,6 +1,6 @@
 """What the loop asks of a framework."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import optax
@@ -8,19 +8,20 @@ import optax
 from memcore.cell import Model
 from memcore.tasks import Batch
 from memcore.train.objective.objective import Objective, Sums
+from memcore.types import Params, State, Tree
 
 
 class Learner(Protocol):
     """Parameters and optimizer state of one framework, and its two jitted functions."""
 
     model: Model
-    carry: Any
+    carry: Tree
     """The model's state, which the next batch goes on from; None where every batch begins afresh."""
 
     def __init__(
         self,
         model: Model,
-        params: Any,
+        params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
     ) -> None: ...
@@ -34,27 +35,27 @@ class Learner(Protocol):
         ...
 
     @property
-    def params(self) -> Any:
+    def params(self) -> Params:
         """The parameters as the core's nested dict."""
         ...
 
     @params.setter
-    def params(self, params: Any) -> None: ...
+    def params(self, params: Params) -> None: ...
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> State:
         """The state of the optimizer: a tree of arrays."""
         ...
 
     @property
-    def state(self) -> Any:
+    def state(self) -> State:
         """All that training changes: a tree of arrays, parameters and optimizer state."""
         ...
 
     @state.setter
-    def state(self, tree: Any) -> None: ...
+    def state(self, tree: Tree) -> None: ...
 
 
-def refill(tree: Any, leaves: list[jax.Array]) -> Any:
+def refill(tree: Tree, leaves: list[jax.Array]) -> Tree:
     """`tree` with other leaves."""
     return jax.tree.unflatten(jax.tree.structure(tree), leaves)

@@ -1,7 +1,6 @@
 """Training with pure functions."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import optax
@@ -9,6 +8,7 @@ import optax
 from memcore.cell import Model
 from memcore.tasks import Batch
 from memcore.train.objective.objective import Objective, Sums, norms
+from memcore.types import Params, State, Tree
 
 
 class CoreLearner:
@@ -17,7 +17,7 @@ class CoreLearner:
     def __init__(
         self,
         model: Model,
-        params: Any,
+        params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
     ) -> None:
@@ -26,15 +26,15 @@ class CoreLearner:
         self.model, self._optimizer = model, optimizer
 
     @property
-    def params(self) -> Any:
+    def params(self) -> Params:
         return self.state[0]
 
     @params.setter
-    def params(self, params: Any) -> None:
+    def params(self, params: Params) -> None:
         self.state = (params, self.state[1])
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> State:
         return self.state[1]
 
     def step(self, batch: Batch) -> Sums:
@@ -50,16 +50,16 @@ class CoreLearner:
 
 @partial(jax.jit, static_argnames=("model", "objective", "optimizer"))
 def _step(
-    params: Any,
-    memory: Any,
+    params: Params,
+    memory: State,
     batch: Batch,
-    carry: Any,
+    carry: Tree,
     *,
     model: Model,
     objective: Objective,
     optimizer: optax.GradientTransformation,
-) -> tuple[Any, Any, Any]:
-    def loss(params: Any) -> tuple[jax.Array, Any]:
+) -> tuple[Tree, Tree, Tree]:
+    def loss(params: Params) -> tuple[jax.Array, Tree]:
         return objective.run(partial(model.apply, params), batch, carry)
 
     gradients, (total, carry) = jax.grad(loss, has_aux=True)(params)
@@ -70,6 +70,6 @@ def _step(
 
 @partial(jax.jit, static_argnames=("model", "objective"))
 def _evaluate(
-    params: Any, batch: Batch, carry: Any, *, model: Model, objective: Objective
-) -> tuple[Sums, Any]:
+    params: Params, batch: Batch, carry: Tree, *, model: Model, objective: Objective
+) -> tuple[Sums, Tree]:
     return objective.run(partial(model.apply, params), batch, carry)[1]

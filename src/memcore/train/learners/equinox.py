@@ -1,7 +1,5 @@
 """Training with Equinox."""
 
-from typing import Any
-
 import optax
 
 from memcore.cell import Model
@@ -10,6 +8,7 @@ from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_equinox import Memory
 
 import equinox as eqx  # isort: skip  (after the adapter, whose message names the extra)
+from memcore.types import Params, State, Tree
 
 
 class EquinoxLearner:
@@ -18,12 +17,14 @@ class EquinoxLearner:
     def __init__(
         self,
         model: Model,
-        params: Any,
+        params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
     ) -> None:
         @eqx.filter_jit
-        def step(module: Memory, memory: Any, batch: Batch, carry: Any) -> tuple[Memory, Any, Any]:
+        def step(
+            module: Memory, memory: State, batch: Batch, carry: Tree
+        ) -> tuple[Memory, Tree, Tree]:
             run = eqx.filter_grad(objective.run, has_aux=True)
             gradients, (total, carry) = run(module, batch, carry)
             arrays = eqx.filter(module, eqx.is_inexact_array)
@@ -33,7 +34,7 @@ class EquinoxLearner:
             return after, memory, ({**total, **changed}, carry)
 
         @eqx.filter_jit
-        def evaluate(module: Memory, batch: Batch, carry: Any) -> tuple[Sums, Any]:
+        def evaluate(module: Memory, batch: Batch, carry: Tree) -> tuple[Sums, Tree]:
             return objective.run(module, batch, carry)[1]
 
         module = Memory(model, params=params)
@@ -42,15 +43,15 @@ class EquinoxLearner:
         self._step, self._evaluate = step, evaluate
 
     @property
-    def params(self) -> Any:
+    def params(self) -> Params:
         return self.state[0].params
 
     @params.setter
-    def params(self, params: Any) -> None:
+    def params(self, params: Params) -> None:
         self.state = (Memory(self.state[0].model, params=params), self.state[1])
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> State:
         return self.state[1]
 
     def step(self, batch: Batch) -> Sums:

@@ -1,7 +1,6 @@
 """Training with Flax Linen."""
 
 from functools import partial
-from typing import Any
 
 import optax
 
@@ -13,6 +12,7 @@ from memcore_flax.linen import Memory
 import jax  # isort: skip  (after the adapter, whose message names the extra)
 import jax.numpy as jnp  # isort: skip
 from flax.training.train_state import TrainState  # isort: skip
+from memcore.types import Params, State, Tree
 
 
 class LinenLearner:
@@ -21,23 +21,23 @@ class LinenLearner:
     def __init__(
         self,
         model: Model,
-        params: Any,
+        params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
     ) -> None:
         module = Memory(model)
 
-        def loss(params: Any, batch: Batch, carry: Any) -> tuple[jax.Array, Any]:
+        def loss(params: Params, batch: Batch, carry: Tree) -> tuple[jax.Array, Tree]:
             return objective.run(partial(module.apply, {"params": params}), batch, carry)
 
         @jax.jit
-        def step(state: TrainState, batch: Batch, carry: Any) -> tuple[TrainState, Any]:
+        def step(state: TrainState, batch: Batch, carry: Tree) -> tuple[TrainState, Tree]:
             gradients, (total, carry) = jax.grad(loss, has_aux=True)(state.params, batch, carry)
             after = state.apply_gradients(grads=gradients)
             return after, ({**total, **norms(gradients, state.params, after.params)}, carry)
 
         @jax.jit
-        def evaluate(params: Any, batch: Batch, carry: Any) -> tuple[Sums, Any]:
+        def evaluate(params: Params, batch: Batch, carry: Tree) -> tuple[Sums, Tree]:
             return loss(params, batch, carry)[1]
 
         state = TrainState.create(apply_fn=module.apply, params={"memory": params}, tx=optimizer)
@@ -46,15 +46,15 @@ class LinenLearner:
         self.model, self._step, self._evaluate = model, step, evaluate
 
     @property
-    def params(self) -> Any:
+    def params(self) -> Params:
         return self.state.params["memory"]
 
     @params.setter
-    def params(self, params: Any) -> None:
+    def params(self, params: Params) -> None:
         self.state = self.state.replace(params={"memory": params})
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> State:
         return self.state.opt_state
 
     def step(self, batch: Batch) -> Sums:

@@ -1,7 +1,5 @@
 """Training with Flax NNX."""
 
-from typing import Any
-
 import jax
 import optax
 
@@ -11,6 +9,7 @@ from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_flax.nnx import Memory
 
 from flax import nnx  # isort: skip  (after the adapter, whose message names the extra)
+from memcore.types import Params, State, Tree
 
 
 class NNXLearner:
@@ -19,12 +18,12 @@ class NNXLearner:
     def __init__(
         self,
         model: Model,
-        params: Any,
+        params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
     ) -> None:
         @nnx.jit
-        def step(module: Memory, optimizer: nnx.Optimizer, batch: Batch, carry: Any) -> Any:
+        def step(module: Memory, optimizer: nnx.Optimizer, batch: Batch, carry: Tree) -> Tree:
             run = nnx.grad(objective.run, has_aux=True)
             gradients, (total, carry) = run(module, batch, carry)
             before = jax.tree.leaves(nnx.state(module, nnx.Param))
@@ -33,7 +32,7 @@ class NNXLearner:
             return {**total, **norms(gradients, before, after)}, carry
 
         @nnx.jit
-        def evaluate(module: Memory, batch: Batch, carry: Any) -> Any:
+        def evaluate(module: Memory, batch: Batch, carry: Tree) -> Tree:
             return objective.run(module, batch, carry)[1]
 
         self._module, self.carry = Memory(model, params=params), None
@@ -41,25 +40,25 @@ class NNXLearner:
         self.model, self._step, self._evaluate = model, step, evaluate
 
     @property
-    def params(self) -> Any:
+    def params(self) -> Params:
         return self._module.params
 
     @params.setter
-    def params(self, params: Any) -> None:
+    def params(self, params: Params) -> None:
         state = nnx.state(self._module)
         leaves = jax.tree.leaves(params)
         nnx.update(self._module, jax.tree.unflatten(jax.tree.structure(state), leaves))
 
     @property
-    def state(self) -> Any:
+    def state(self) -> State:
         return nnx.state((self._module, self._optimizer))
 
     @state.setter
-    def state(self, tree: Any) -> None:
+    def state(self, tree: Tree) -> None:
         nnx.update((self._module, self._optimizer), tree)
 
     @property
-    def memory(self) -> Any:
+    def memory(self) -> State:
         return nnx.state(self._optimizer)["opt_state"]
 
     def step(self, batch: Batch) -> Sums:

@@ -13,6 +13,7 @@ import optax
 from memcore.tasks.base.task import IGNORED
 from memcore.tasks.signals.pose import pose_loss
 from memcore.train.objective.config import Precision
+from memcore.types import Tree
 
 Sums = dict[str, jax.Array]
 
@@ -88,7 +89,7 @@ class Objective:
             "weight": jnp.sum(weights),
         }
 
-    def run(self, apply: Callable[..., Any], batch: Any, carry: Any) -> tuple[Any, Any]:
+    def run(self, apply: Callable[..., Any], batch: Tree, carry: Tree) -> tuple[Tree, Tree]:
         """``apply(xs, state, starts=...)`` on a batch: the loss, and ``(sums, the state after it)``.
 
         The loss is 0 where no step of the batch counts.
@@ -99,12 +100,12 @@ class Objective:
         return total["loss"] / counted, (total, None if carry is None else after)
 
 
-def norms(gradients: Any, before: Any, after: Any) -> Sums:
+def norms(gradients: Tree, before: Tree, after: Tree) -> Sums:
     """The norms of an update's gradient, and of the change of the parameters; trees of the same leaves."""
     changes = [b - a for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)]
     return {"gradient_norm": _norm(gradients), "update_norm": _norm(changes)}
 
 
-def _norm(tree: Any) -> jax.Array:
+def _norm(tree: Tree) -> jax.Array:
     squares = [jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)]
     return jnp.sqrt(functools.reduce(operator.add, squares))

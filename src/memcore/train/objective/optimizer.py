@@ -1,7 +1,7 @@
 """The optimizer: one transformation of optax for every framework's parameters."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import optax
 import optax.contrib
 
 from memcore.train.objective.config import Optimizer, OptimizerOptions
+from memcore.types import Array, Params, Tree
 
 MOMENTUM = 0.9
 """Of sgd."""
@@ -19,7 +20,7 @@ NOISE_DECAY = 0.55
 
 
 def make_optimizer(
-    options: OptimizerOptions, steps: int, labels: Any, seed: int = 0
+    options: OptimizerOptions, steps: int, labels: Tree, seed: int = 0
 ) -> optax.GradientTransformation:
     """The optimizer of the options, for `steps` updates.
 
@@ -27,7 +28,7 @@ def make_optimizer(
     same order (a module, a state) fit as well. `seed` is that of the noise.
     """
 
-    def labelled(name: str) -> Callable[[Any], Any]:
+    def labelled(name: str) -> Callable[[Tree], Tree]:
         return lambda params: _like(jax.tree.map(lambda label: label == name, labels), params)
 
     noise = [_noise(options.noise, seed)] if options.noise else []
@@ -41,12 +42,12 @@ def make_optimizer(
     )
 
     every = options.accumulate
-    inner: Any = direct
+    inner: Tree = direct
     if every > 1:
         inner = optax.MultiSteps(direct, every).gradient_transformation()
     whole = averaged(inner, options.average, every) if options.average else inner
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(gradients: Tree, state: Tree, params: Params | None = None) -> tuple[Tree, Tree]:
         # optax mixes counts and floats, which a program may have forbidden.
         with jax.numpy_dtype_promotion("standard"):
             return whole.update(gradients, state, params)
@@ -54,7 +55,7 @@ def make_optimizer(
     return optax.GradientTransformation(whole.init, update)
 
 
-def _direction(name: Optimizer, labels: Any) -> optax.GradientTransformation:
+def _direction(name: Optimizer, labels: Tree) -> optax.GradientTransformation:
     """Where a gradient leads, before decay and learning rate."""
     if name == "adamw":
         return optax.scale_by_adam()
@@ -63,10 +64,10 @@ def _direction(name: Optimizer, labels: Any) -> optax.GradientTransformation:
     if name == "sgd":
         return optax.trace(MOMENTUM)
 
-    def kinds(params: Any) -> Any:
+    def kinds(params: Params) -> Tree:
         return jax.tree.map(_kind, _like(labels, params), params)
 
-    def dimensions(matrices: Any) -> Any:
+    def dimensions(matrices: Array) -> Tree:
         return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), matrices)
 
     # Not optax.contrib.muon, which takes its own learning rate and decay.
@@ -74,7 +75,7 @@ def _direction(name: Optimizer, labels: Any) -> optax.GradientTransformation:
     return optax.multi_transform({"matrix": muon, "other": optax.scale_by_adam()}, kinds)
 
 
-def _kind(label: str, leaf: Any) -> str:
+def _kind(label: str, leaf: Array) -> str:
     return "matrix" if label == "matrix" and leaf.ndim == 2 else "other"
 
 
@@ -99,10 +100,10 @@ def _noise(variance: float, seed: int) -> optax.GradientTransformation:
     """`optax.add_noise`, whose random key follows from seed and step: a checkpoint holds the count."""
     noise = optax.add_noise(variance, NOISE_DECAY, 0)
 
-    def init(params: Any) -> Any:
+    def init(params: Params) -> Tree:
         return noise.init(params).count
 
-    def update(gradients: Any, count: Any, params: Any = None) -> tuple[Any, Any]:
+    def update(gradients: Tree, count: Array, params: Params | None = None) -> tuple[Tree, Tree]:
         key = jax.random.fold_in(jax.random.key(seed), count)
         gradients, state = noise.update(gradients, optax.AddNoiseState(count, key), params)
         return gradients, state.count
@@ -113,9 +114,9 @@ def _noise(variance: float, seed: int) -> optax.GradientTransformation:
 class Averaged(NamedTuple):
     """The moving average of the parameters, first, how many gradients it has seen, and the state inside."""
 
-    average: Any
-    count: Any
-    inner: Any
+    average: Tree
+    count: Array
+    inner: Tree
 
 
 def averaged(
@@ -127,10 +128,12 @@ def averaged(
     (1 + t) / (10 + t): the average forgets its beginning quickly.
     """
 
-    def init(params: Any) -> Averaged:
+    def init(params: Params) -> Averaged:
         return Averaged(params, jnp.zeros((), jnp.int32), inner.init(params))
 
-    def update(gradients: Any, state: Averaged, params: Any = None) -> tuple[Any, Averaged]:
+    def update(
+        gradients: Tree, state: Averaged, params: Params | None = None
+    ) -> tuple[Tree, Averaged]:
         updates, after = inner.update(gradients, state.inner, params)
         new, count = optax.apply_updates(params, updates), state.count + 1
         done = count // every
@@ -141,6 +144,6 @@ def averaged(
     return optax.GradientTransformation(init, update)
 
 
-def _like(tree: Any, params: Any) -> Any:
+def _like(tree: Tree, params: Params) -> Tree:
     """`tree` in the structure of `params`, which has the same leaves in the same order."""
     return jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(tree))

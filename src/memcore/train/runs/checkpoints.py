@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 
 from memcore.train.learners import Learner
 from memcore.train.learners.base import refill
+from memcore.types import Value
 
 KEPT = 3
 """How many of the newest checkpoints stay: where the last is damaged, there is one before it."""
@@ -42,7 +42,7 @@ class Checkpoints:
         self._folder, self._say = folder, say
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
-    def save(self, reached: Reached, learner: Learner, data: Any) -> None:
+    def save(self, reached: Reached, learner: Learner, data: Value) -> None:
         """Take a checkpoint; those older than the last `KEPT` are removed afterwards, all but the best one.
 
         One of this step that is there already stays: after it came no update, only segments that are read
@@ -62,7 +62,7 @@ class Checkpoints:
             if reached.best is None or step != reached.best[0]:
                 self._manager.delete(step)
 
-    def restore(self, learner: Learner, data: Any) -> Reached:
+    def restore(self, learner: Learner, data: Value) -> Reached:
         """Put learner and iterator where the newest readable checkpoint left them.
 
         Where there is none nothing is changed. Damaged ones that are newer are removed. Raises ValueError
@@ -85,7 +85,7 @@ class Checkpoints:
         """Put the learner where a checkpoint left it; False, and nothing is changed, where it is damaged."""
         return self._read(step, learner, _Nowhere()) is not None
 
-    def _read(self, step: int, learner: Learner, data: Any) -> Reached | None:
+    def _read(self, step: int, learner: Learner, data: Value) -> Reached | None:
         """Learner and iterator from one checkpoint; None, and nothing is changed, where it is damaged."""
         wanted = ocp.args.Composite(
             state=ocp.args.StandardRestore(jax.tree.leaves((learner.state, learner.carry))),
@@ -113,5 +113,5 @@ class Checkpoints:
 class _Nowhere:
     """Data whose place does not matter: no batch is read any more."""
 
-    def set_state(self, state: Any) -> None:
+    def set_state(self, state: Value) -> None:
         pass

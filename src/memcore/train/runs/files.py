@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from memcore.types import Value
+
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
@@ -28,13 +30,13 @@ def drafts(folder: Path, *names: str) -> list[Path]:
     return [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Value) -> None:
     """Write `value` as indented JSON."""
     with beside(path) as draft:
         draft.write_text(json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> Value:
     """The value in a JSON file; ValueError naming the file where it is broken."""
     try:
         return json.loads(path.read_text())
@@ -42,7 +44,7 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Value:
     """The value in a YAML file; ValueError naming the file where it is broken."""
     import yaml
 
@@ -57,7 +59,7 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path} is not YAML: {error}") from error
 
 
-def finite(value: Any) -> Any:
+def finite(value: Value) -> Value:
     """`value` for JSON, which has no NaN and no infinity: None in their place."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}

@@ -3,11 +3,11 @@
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from memcore.train.objective.config import Config, completed
 from memcore.train.runs import lock
 from memcore.train.runs.files import drafts, read_json, read_yaml, write_json
+from memcore.types import Value
 
 
 class RunFolder:
@@ -99,7 +99,7 @@ def holds_other_things(path: Path, first: str) -> bool:
     return len(there) > len(drafts(path, first))
 
 
-def difference(there: Any, here: Any, name: str = "") -> str:
+def difference(there: Value, here: Value, name: str = "") -> str:
     """The first place where two JSON values differ, in words."""
     if isinstance(there, dict) and isinstance(here, dict):
         for key in [*there, *here]:

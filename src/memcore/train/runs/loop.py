@@ -17,6 +17,7 @@ from memcore.train.runs.folder import RunFolder, difference
 from memcore.train.runs.loggers import Logger
 from memcore.train.runs.report import Summary, show
 from memcore.train.runs.sitting import Sitting
+from memcore.types import Value
 
 
 def run(
@@ -54,7 +55,7 @@ class Training:
         """The signal that ended the run early."""
         look(config.task, config.segment, config.evaluate_rows)
         how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
-        self.data: Any = (
+        self.data: Value = (
             Segments(config.task, "train", size=config.segment, **how)
             if config.segment
             else batches(config.task, **how)
@@ -78,7 +79,7 @@ class Training:
             self.say(f"model, metrics and curves: {self.folder.path}")
         return summary
 
-    def _given(self) -> Any:
+    def _given(self) -> Value:
         """The parameters of another run, if this one begins with them; None where it has begun already.
 
         Raises FileNotFoundError where that run has no model, ValueError where it is of another shape.

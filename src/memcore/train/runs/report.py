@@ -15,6 +15,7 @@ from memcore.registry import name_of
 from memcore.train.objective.config import Config
 from memcore.train.runs.files import finite, numbers, read_json, write_json
 from memcore.train.runs.progress import shown
+from memcore.types import Params
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def show(console: Console, summary: Summary) -> None:
     _list(console, f"{summary.model} on {summary.task}", values)
 
 
-def introduce(console: Console, config: Config, params: Any, folder: Path) -> None:
+def introduce(console: Console, config: Config, params: Params, folder: Path) -> None:
     """Print what is about to be trained: model, parameters, state, folder."""
     parameters, state = sizes(config.model, params)
     values = {
@@ -104,7 +105,7 @@ def _list(console: Console, title: str, values: dict[str, str]) -> None:
     console.print(grid, highlight=False)
 
 
-def sizes(model: Model, params: Any) -> tuple[int, int]:
+def sizes(model: Model, params: Params) -> tuple[int, int]:
     """How many parameters a model has, and how many numbers it carries from step to step."""
     state = jax.eval_shape(lambda p: memcore.initial_state(model, p), params)
     counts = [sum(leaf.size for leaf in jax.tree.leaves(tree)) for tree in (params, state)]

@@ -11,6 +11,7 @@ from memcore.cell import Model
 from memcore.compose import ResidualStack
 from memcore.train.runs.files import read_json
 from memcore.train.runs.folder import RunFolder
+from memcore.types import Params
 
 LONG = 4_096
 """Longer rows are streamed in segments of so many steps, the state carried on."""
@@ -33,7 +34,7 @@ def settings(path: Path) -> dict[str, Any]:
     return values
 
 
-def trained(path: Path) -> tuple[Model, Any]:
+def trained(path: Path) -> tuple[Model, Params]:
     """The model of a finished run and its parameters, as JAX's arrays."""
     model, params = memcore.load(RunFolder(path).model)
     return model, jax.tree.map(jax.numpy.asarray, params)

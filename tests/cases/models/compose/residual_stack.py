@@ -105,6 +105,7 @@ SHAPES = [
     _shape("residual_stack", _LRU),
     _shape("residual_stack_positions", _LRU, position="learned", max_length=4),
     _shape("residual_stack_hybrid", _LRU, _NET, _ROPE, layers=4),
+    _shape("residual_stack_ratio", _LRU, _ROPE, layers=3, ratio="2:1"),
 ]
 WRONG = {
     "layers": (lambda: memcore.ResidualStack(3, layers=0), r"^layers is 0, expected a positive"),
@@ -112,6 +113,14 @@ WRONG = {
     "model list": (
         lambda: memcore.ResidualStack(3, model=[memcore.GRU(3)]),
         r"^model is \[GRU.*\], expected a Model or a tuple of Models",
+    ),
+    "ratio": (
+        lambda: memcore.ResidualStack(3, model=(memcore.GRU(4),) * 2, ratio="5"),
+        r"^ratio is '5', expected a number above 0 for each of 2 models, as '5:1' of two",
+    ),
+    "ratio and layers": (
+        lambda: memcore.ResidualStack(3, model=(memcore.GRU(4),) * 2, layers=5, ratio="5:1"),
+        r"^layers is 5, expected at least 6",
     ),
     "model none": (lambda: memcore.ResidualStack(3, model=()), r"^model is \(\), expected"),
     "model widths": (

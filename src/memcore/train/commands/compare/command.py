@@ -23,6 +23,7 @@ from memcore.train.runs.console import new_console
 from memcore.train.runs.files import drafts, read_json, write_json
 from memcore.train.runs.folder import RunFolder, difference, holds_other_things
 from memcore.train.runs.lock import held
+from memcore.types import Value
 
 PROG = "memcore compare"
 COMPARISON = "comparison.json"
@@ -57,9 +58,9 @@ def parse(arguments: Sequence[str]) -> tuple[Options, Task]:
     first, _ = tyro.cli(_Name, args=arguments, return_unknown_args=True, add_help=False, prog=PROG)
     cls = tasks.task_class(first.task)
     names = Literal[tuple(sorted(tasks.tasks))]  # type: ignore[valid-type]
-    fields: list[Any] = [("task", names, first.task), ("task_options", cls, cls())]
+    fields: list[Value] = [("task", names, first.task), ("task_options", cls, cls())]
     kind = dataclasses.make_dataclass("Compare", fields, bases=(Options,), frozen=True)
-    options: Any = tyro.cli(kind, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    options: Value = tyro.cli(kind, args=arguments, prog=PROG, description=inspect.getdoc(Options))
     return options, packed(options.task_options, options.pack)
 
 
@@ -93,7 +94,7 @@ def enter(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
 def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     folder, here = options.folder, options.settings(task)
     path = folder / COMPARISON
-    keys: list[Any] = []
+    keys: list[Value] = []
     if path.exists():
         there, keys = _read(path)
         # A comparison of an older version lacks options that have come since: it has their defaults.
@@ -115,7 +116,7 @@ def _entered(options: Options, task: Task, planned: list[Entry]) -> list[Entry]:
     return [*known, *planned]
 
 
-def _read(path: Path) -> tuple[dict[str, Any], list[Any]]:
+def _read(path: Path) -> tuple[dict[str, Any], list[Value]]:
     """The settings and the runs of the comparison in a file; ValueError where it is something else."""
     content = read_json(path)
     try:

@@ -1,7 +1,7 @@
 """The options of `memcore compare`, and the plan of runs that follows from them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from memcore.train.objective.config import (
     OptimizerOptions,
     Precision,
 )
+from memcore.types import Value
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Entry:
 
 def entries(options: Options, task: Task) -> Iterator[Entry]:
     """All runs of a comparison, those of a model together."""
-    positions: tuple[Any, ...] = {
+    positions: tuple[Value, ...] = {
         "both": (None, "learned"), "none": (None,), "learned": ("learned",)
     }[options.positions]  # fmt: skip
     for name in options.names:
@@ -195,7 +196,7 @@ def entries(options: Options, task: Task) -> Iterator[Entry]:
                     yield Entry(name, position, rate, seed, options, task)
 
 
-def widest(of_width: Any, budget: int) -> Model:
+def widest(of_width: Callable[[int], Model], budget: int) -> Model:
     """The widest model, in steps of `GRAIN`, that has at most `budget` parameters."""
     low, high = 0, WIDEST // GRAIN
     while low < high:

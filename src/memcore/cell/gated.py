@@ -1,0 +1,52 @@
+"""A cell whose parameters meet the state in one product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from memcore.cell.cell import Cell
+from memcore.engine import Call
+from memcore.engine.methods import gated
+from memcore.engine.recurrence import job_of
+from memcore.types import Array, Inputs, Params, Reads, Starts, State, Tree
+
+
+@dataclass(frozen=True)
+class GatedCell(Cell):
+    """A cell whose parameters meet the state in one product.
+
+        z_t = project(params, h_{t-1})
+        h_t = update(h_{t-1}, u_t, z_t)
+
+    So it has a ``fused`` form: on JAX the gradient folds the states' adjoints alone backwards in time, and
+    the gradient of the parameters is that of one `project` of all steps. The state is floating point.
+    """
+
+    rule_name: ClassVar[str] = "gated_cell"
+
+    def project(self, params: Params, state: State) -> Tree:
+        """All that the step needs of the parameters: floating point, any leading axes."""
+        raise NotImplementedError
+
+    def update(self, state: State, inputs: Inputs, projected: Tree) -> State:
+        """The next state."""
+        raise NotImplementedError
+
+    def step(self, params: Params, state: State, inputs: Inputs) -> State:
+        return self.update(state, inputs, self.project(params, state))
+
+    def fused(
+        self,
+        params: Params,
+        state: State,
+        inputs: Inputs,
+        starts: Starts,
+        *,
+        initial: State = None,
+        valid: Array = None,
+        chunk_size: int | None = None,
+    ) -> tuple[State, Reads]:
+        job = job_of(self, params, inputs, state, Call(starts, valid), initial)
+        state, reads = gated(job)
+        return state, reads

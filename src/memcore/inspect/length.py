@@ -1,0 +1,39 @@
+"""How far back a memory reaches."""
+
+from __future__ import annotations
+
+from memcore.backend import namespace
+from memcore.types import Array
+
+
+def effective_length(saliency: Array, share: float = 0.9) -> Array:
+    """How many of the latest inputs hold ``share`` of what counts for an output, on average over the outputs.
+
+    1 for a model without memory; at most W for a window of W steps; about T / 2 where an output weighs all
+    inputs before it alike, on sequences of T steps. It is a property of model and data: on short sequences,
+    or with many starts, it is short.
+
+    Args:
+        saliency: ``(..., T, T)`` from `saliency`.
+        share: between 0 and 1.
+
+    Returns:
+        ``(...)`` floats, in steps; outputs for which nothing counts are left out.
+
+    Raises:
+        ValueError: an argument does not fit; the message names it.
+    """
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}, expected a number above 0 and at most 1")
+    if saliency.ndim < 2 or saliency.shape[-1] != saliency.shape[-2]:
+        raise ValueError(f"saliency has shape {saliency.shape}, expected (..., T, T)")
+    xp = namespace(saliency)
+    steps = xp.arange(saliency.shape[-1])
+    ahead = steps[None, :] > steps[:, None]
+    past = xp.where(ahead, xp.zeros_like(saliency), saliency)
+    total = xp.sum(past, axis=-1, keepdims=True)
+    # From the latest input backwards: how much is held by those behind the one at s.
+    held = xp.flip(xp.cumulative_sum(xp.flip(past, axis=-1), axis=-1), axis=-1) - past
+    needed = xp.astype(~ahead & (held < share * total), saliency.dtype)
+    counts, some = xp.sum(needed, axis=-1), xp.astype(total[..., 0] > 0, saliency.dtype)
+    return xp.sum(counts * some, axis=-1) / xp.clip(xp.sum(some, axis=-1), 1)
