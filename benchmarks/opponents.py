@@ -48,6 +48,32 @@ def diagonal(a_re: Array, a_im: Array, b: Array, starts: Array) -> Array:
     return prefix_scan(op, starts, (a, b))[1]
 
 
+def selective_scan(x: Array, dt: Array, a: Array, b: Array, c: Array, starts: Array) -> Array:
+    """y_t = C_t . h_t, h_t = exp(dt_t A) h_{t-1} + dt_t B_t x_t of Mamba (arXiv:2312.00752).
+
+    x, dt (B, T, D), a (D, N), b, c (B, T, N) -> (B, T, D). Elements of all (B, T, D, N).
+    """
+    decay = jnp.exp(dt[..., None] * a)
+    new = (dt * x)[..., None] * b[:, :, None, :]
+
+    def op(left: Element, right: Element) -> Element:
+        return right[0] * left[0], right[0] * left[1] + right[1]
+
+    h = prefix_scan(op, starts, (decay, new))[1]
+    return jnp.einsum("btdn,btn->btd", h, c)
+
+
+def s6_layer(params: Mapping[str, Any], x: Array, starts: Array, rank: int) -> Array:
+    """The selective state space model of Mamba, x (B, T, D) -> (B, T, D), with the scan above.
+
+    Parameters as memcore's: {"projection": {"kernel"}, "dt": {"kernel", "bias"}}, "A_log" (D, N), "d" (D,).
+    """
+    p = x @ params["projection"]["kernel"]
+    dt = jax.nn.softplus(p[..., :rank] @ params["dt"]["kernel"] + params["dt"]["bias"])
+    b, c = jnp.split(p[..., rank:], 2, axis=-1)
+    return selective_scan(x, dt, -jnp.exp(params["A_log"]), b, c, starts) + params["d"] * x
+
+
 def linear_attention(
     q: Array,
     k: Array,

@@ -14,6 +14,8 @@ PAIRS = (
     ("prefix_scan", "linear attention", 15, 10, None),
     ("memorax", "LinearAttentionCell", 1, None, None),
     ("prefix_scan", "diagonal complex recurrence", 3, None, 10),
+    ("prefix_scan", "complex recurrence, decays of every step", 4, 10, 10),
+    ("prefix_scan", "selective scan", 5, 15, None),
     ("memax", "Attention", 30, None, None),
     ("mlstm_kernels", "mLSTM", 1, None, None),
     ("flax", "GRU", 1, None, None),

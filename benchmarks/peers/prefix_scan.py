@@ -62,6 +62,30 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         args = (radius * jnp.cos(phase), radius * jnp.sin(phase), b_re, b_im)
         return Pair("diagonal complex recurrence", ours, theirs, args)
 
+    def diagonal_of_every_step() -> Pair:
+        a_re, a_im = (0.7 * jnp.cos(phase + problems.features(n)) for phase in (0.0, 1.0))
+        b_re, b_im = problems.features(n), problems.features(n)[:, ::-1]
+
+        def ours(a_re, a_im, b_re, b_im):
+            return memcore.ops.linear_recurrence((a_re, a_im), (b_re, b_im), starts=starts)[1]
+
+        def theirs(a_re, a_im, b_re, b_im):
+            h = opponents.diagonal(a_re, a_im, jax.lax.complex(b_re, b_im), starts)
+            return jnp.real(h), jnp.imag(h)
+
+        return Pair(
+            "complex recurrence, decays of every step", ours, theirs, (a_re, a_im, b_re, b_im)
+        )
+
+    def selective_scan() -> Pair:
+        layer = memcore.S6(n.width)
+        return Pair(
+            "selective scan",
+            lambda params, x: layer.apply(params, x, starts=starts)[1],
+            lambda params, x: opponents.s6_layer(params, x, starts, layer.widths[0]),
+            (layer.init(jax.random.key(1)), problems.features(n)),
+        )
+
     def window_attention() -> Pair:
         # One head of all features, as memax has it.
         x = problems.features(n)[..., None, :]
@@ -72,5 +96,13 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
             (x, x[:, ::-1], jnp.cos(x)),
         )
 
-    builders = (gated_delta_rule, gated_delta_net, linear_attention, diagonal, window_attention)
+    builders = (
+        gated_delta_rule,
+        gated_delta_net,
+        linear_attention,
+        diagonal,
+        diagonal_of_every_step,
+        selective_scan,
+        window_attention,
+    )
     return {build.__name__: build for build in builders}

@@ -32,6 +32,8 @@ class Cell(Model):
     """Whether `read` is given ``h_{t-1}`` in place of ``h_t``."""
     returns_states: ClassVar[bool] = False
     """Whether what `fused` reads are the states."""
+    widens: ClassVar[bool] = False
+    """Whether the step makes of its inputs what is much wider than they are."""
     rule_name: ClassVar[str] = ""
     """The row of the table behind ``method="auto"``."""
 

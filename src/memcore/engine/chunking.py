@@ -7,6 +7,8 @@ from memcore.types import Array
 
 CHUNK_SIZE = 64
 """Steps per chunk where neither the caller nor the table of `memcore.engine.auto` says it."""
+WIDENED = 16
+"""The same for a cell that widens its inputs."""
 
 
 def into_chunks(x: Array, axis: int, size: int, padding: float | bool | None = None) -> Array:

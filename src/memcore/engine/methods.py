@@ -13,6 +13,7 @@ from memcore.backend import (
     device_kind,
     fold,
     is_floating,
+    is_jax,
     is_symbolic,
     namespace,
     placed_like,
@@ -21,7 +22,7 @@ from memcore.backend import (
     tree_map,
 )
 from memcore.engine import auto, newton, resets
-from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.chunking import CHUNK_SIZE, WIDENED, into_chunks, out_of_chunks
 from memcore.engine.recurrence import (
     Recurrence,
     advance,
@@ -50,7 +51,7 @@ def recur(job: Recurrence) -> tuple[Tree, ...]:
     if method == "fused":
         return _fused(job, chunk_size)
     if method == "sequential" or job.length == 1:
-        return sequential(job)
+        return _sequential_in_chunks(job) if _keeps_much(job) else sequential(job)
     if method == "associative":
         return _results(job, _all_states(job))
     if method == "newton":
@@ -83,6 +84,19 @@ def sequential(job: Recurrence) -> tuple[Tree, ...]:
     state, (reads, states) = fold(body, job.state, slots, job.length)
     reads = time_back(reads, job.axis)
     return (state, reads, time_back(states, job.axis)) if wants else (state, reads)
+
+
+def _keeps_much(job: Recurrence) -> bool:
+    """Whether a plain fold would keep what is wide, for the gradient, at every step."""
+    cell = job.cell
+    if not cell.widens or cell.has_turn or is_symbolic(job.length):
+        return False
+    return job.length > WIDENED and is_jax(job.leaf)
+
+
+def _sequential_in_chunks(job: Recurrence) -> tuple[Tree, ...]:
+    """A fold over chunks, which widen their inputs again for the gradient."""
+    return in_chunks(job, WIDENED, sequential)
 
 
 def _newton(job: Recurrence) -> tuple[Tree, ...]:

@@ -16,12 +16,10 @@ from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map
 from memcore.backend.namespace import is_bfloat16
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
+from memcore.engine.chunking import WIDENED
 from memcore.engine.methods import in_chunks, recur, sequential
 from memcore.engine.recurrence import Recurrence, job_of
 from memcore.types import Dtype, Key, Reads, Tree
-
-WIDENED = 16
-"""Steps per chunk of a cell that widens its inputs, where neither the caller nor the table says it."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class RuleCell(Memoroid):
         return f"widened_{name}" if self.widens else name
 
     @property
-    def widens(self) -> bool:
+    def widens(self) -> bool:  # type: ignore[override]
         """Whether the cell makes its rule's inputs inside the step or chunk."""
         return type(self).rule_inputs is not RuleCell.rule_inputs
 

@@ -1,28 +1,20 @@
-"""The linear recurrence whose gradient is the same recurrence, run backwards in time."""
+"""The linear recurrence whose gradient is the same recurrence, run backwards in time.
+
+In the two loops is only what one step needs of another; the products for the gradient of ``a`` are made
+for all steps after them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_folds import fold_in_place, where
 from memcore.backend.jax_functions import broadcasting
 from memcore.ops.linear.numbers import Numbers, plus
 from memcore.types import Array, State, Tree
-
-
-def _where(flag: Array, x: Array, y: Array) -> Tree:
-    """``x`` where ``flag`` (leading axes) is set, else ``y``; None for ``flag`` is ``y``."""
-    if flag is None:
-        return y
-
-    def leaf(x: Array, y: Array) -> Tree:
-        return jnp.where(flag.reshape(flag.shape + (1,) * (y.ndim - flag.ndim)), x, y)
-
-    return jax.tree.map(leaf, x, y)
 
 
 def _sum_to(x: Array, like: Array) -> Tree:
@@ -31,68 +23,171 @@ def _sum_to(x: Array, like: Array) -> Tree:
     return jnp.sum(x, axis=axes, keepdims=True) if axes else x
 
 
-def _length(tree: Tree) -> int:
-    return jax.tree.leaves(tree)[0].shape[0]
+def _split(a: Array, axis: int, length: int) -> tuple[Tree, Tree]:
+    """``(still, moving)``, one of them None: a constant without its time axis, or ``a``."""
+    if jax.tree.leaves(a)[0].shape[axis] == length:
+        return None, a
+    return jax.tree.map(lambda x: jnp.squeeze(x, axis), a), None
+
+
+def _length(tree: Tree, axis: int) -> int:
+    return jax.tree.leaves(tree)[0].shape[axis]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 @broadcasting
 def linear_recurrence(
-    states_of: Callable[..., Any], numbers: Numbers, a: Array, b: Array, state: State, flags: Array,
-    initial: State,
-) -> Tree:  # fmt: skip
-    return states_of(numbers, a, b, state, flags, initial)
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
+    """The state after each step; time at ``axis``."""
+    return _states(numbers, axis, a, b, state, flags, initial)
+
+
+def _states(
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
+    def body(constants: Tree, h: State, slot: Tree) -> Tree:
+        (still, initial), (moving, b_t, (start, valid)) = constants, slot
+        entering = where(start, initial, h)
+        after = plus(numbers.act(moving if still is None else still, entering), b_t)
+        after = after if valid is None else where(valid, after, entering)
+        return after, after
+
+    still, moving = _split(a, axis, _length(b, axis))
+    return fold_in_place(body, (still, initial), state, (moving, b, flags), axis)[1]
 
 
 @broadcasting
 def _recurrence_forward(
-    states_of: Callable[..., Any], numbers: Numbers, a: Array, b: Array, state: State, flags: Array,
-    initial: State,
-) -> Tree:  # fmt: skip
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
     # Not the function itself, which has no forward mode: so the gradient has one (a Hessian).
-    states = states_of(numbers, a, b, state, flags, initial)
+    states = _states(numbers, axis, a, b, state, flags, initial)
     return states, (a, states, state, flags, initial)
 
 
 @broadcasting
-def _recurrence_backward(
-    states_of: Callable[..., Any], numbers: Numbers, residuals: Tree, cotangents: Tree
-) -> Tree:
+def _recurrence_backward(numbers: Numbers, axis: int, residuals: Tree, cotangents: Array) -> Tree:
     """``db_t = g_t + a_{t+1}^T db_{t+1}`` and ``da_t = db_t h_{t-1}^T``, conjugated where complex."""
     a, states, state, flags, initial = residuals
-    constant = _length(a) == 1
-    still = jax.tree.map(lambda leaf: leaf[0], a)
-    previous = jax.tree.map(lambda h, hs: jnp.concat([h[None], hs[:-1]]), state, states)
-    zeros = jax.tree.map(jnp.zeros_like, state)
-
-    def body(carry: Tree, slot: Tree) -> Tree:
-        dh, da_sum, dinitial = carry
-        g, a_t, h, (start, valid) = slot
-        a_t = still if constant else a_t
-        h = _where(start, initial, h)
-        dh = plus(g, dh)
-        db = dh if valid is None else _where(valid, dh, zeros)
-        da = numbers.outer(db, h)
-        before = numbers.pull(a_t, db)
-        dh = before if valid is None else _where(valid, before, dh)
-        if start is not None:
-            dinitial = plus(dinitial, _where(start, dh, zeros))
-            dh = _where(start, zeros, dh)
-        if constant:
-            da_sum, da = plus(da_sum, da), None
-        else:
-            da = jax.tree.map(_sum_to, da, a_t)
-        return (dh, da_sum, dinitial), (db, da)
-
-    no_da = jax.tree.map(jnp.zeros_like, numbers.outer(zeros, zeros)) if constant else None
-    no_start = None if flags[0] is None else zeros
-    xs = (cotangents, None if constant else a, previous, flags)
-    (dh, da_sum, dinitial), (db, da) = jax.lax.scan(
-        body, (zeros, no_da, no_start), xs, reverse=True
-    )
+    start, valid = flags
+    constant = _length(a, axis) != _length(states, axis)
+    adjoints = _adjoints_and_sum if constant else _adjoints
+    (dstate, *more), after = adjoints(numbers, axis, a, states, cotangents, flags, initial)
+    zeros = jax.tree.map(jnp.zeros_like, after)
+    db = after if valid is None else where(valid, after, zeros)
     if constant:
-        da = jax.tree.map(lambda x, like: _sum_to(x[None], like), da_sum, a)
-    return da, db, dh, (None, None), dinitial
+        first, da = more
+        da = plus(da, numbers.outer(first, state))
+        da = jax.tree.map(lambda x, like: _sum_to(jnp.expand_dims(x, axis), like), da, a)
+    else:
+        da = _gradient_in_a(numbers, axis, a, db, (state, states), start, initial)
+    if start is None:
+        return da, db, dstate, (None, None), None
+    dinitial = where(start, _undo(numbers, a, after, valid), zeros)
+    dinitial = jax.tree.map(partial(jnp.sum, axis=axis), dinitial)
+    return da, db, dstate, (None, None), dinitial
 
 
 linear_recurrence.defvjp(_recurrence_forward, _recurrence_backward)
+
+
+def _gradient_in_a(
+    numbers: Numbers, axis: int, a: Array, db: Array, h: State, start: Array, initial: State
+) -> Tree:
+    """``db_t h_{t-1}^T`` of the first step, which begins with the incoming state, and of the others.
+
+    In two parts: the states, shifted by a step, would be a copy of them.
+    """
+    state, states = h
+    length = _length(db, axis)
+    fresh, state = jax.tree.map(lambda x: jnp.expand_dims(x, axis), (initial, state))
+
+    def steps(tree: Tree, begin: int, end: int) -> Tree:
+        return jax.tree.map(lambda x: jax.lax.slice_in_dim(x, begin, end, axis=axis), tree)
+
+    def part(begin: int, end: int, given: Array) -> Tree:
+        db_t, start_t = steps((db, start), begin, end)
+        return numbers.outer(db_t, where(start_t, fresh, given))
+
+    first, others = part(0, 1, state), part(1, length, steps(states, 0, length - 1))
+
+    def together(x: Array, y: Array, like: Array) -> Tree:
+        return _sum_to(jnp.concat([x, y], axis=axis), like)
+
+    return jax.tree.map(together, first, others, a)
+
+
+def _nothing(cotangents: Array, axis: int) -> Tree:
+    """Zeros, as one step of the cotangents."""
+
+    def leaf(g: Array) -> Tree:
+        return jnp.zeros_like(jax.lax.index_in_dim(g, 0, axis, keepdims=False))
+
+    return jax.tree.map(leaf, cotangents)
+
+
+def _adjoints(
+    numbers: Numbers,
+    axis: int,
+    a: Array,
+    states: Array,
+    cotangents: Array,
+    flags: Array,
+    initial: State,
+) -> Tree:
+    """``((dstate,), adjoints)``, of the state after each step its cotangent and what later steps want."""
+
+    def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
+        (dh,), (a_t, g, flags) = carry, slot
+        dh = plus(g, dh)
+        return (_leave(numbers, a_t, dh, flags),), dh
+
+    carry = (_nothing(cotangents, axis),)
+    return fold_in_place(body, None, carry, (a, cotangents, flags), axis, reverse=True)
+
+
+def _adjoints_and_sum(
+    numbers: Numbers,
+    axis: int,
+    a: Array,
+    states: Array,
+    cotangents: Array,
+    flags: Array,
+    initial: State,
+) -> Tree:
+    """``((dstate, db_0, da), adjoints)`` of constant decays: ``da`` without what the first step adds to it.
+
+    Here the products are made in the loop: their sum over all steps would read each of them twice.
+    """
+    zeros = _nothing(cotangents, axis)
+
+    def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
+        (a, initial), (dh, later, da) = constants, carry
+        g, h, (start, valid) = slot
+        nothing = jax.tree.map(jnp.zeros_like, h)
+        da = plus(da, numbers.outer(later, h))
+        dh = plus(g, dh)
+        later = dh if valid is None else where(valid, dh, nothing)
+        if start is not None:
+            da = plus(da, numbers.outer(where(start, later, nothing), initial))
+            later = where(start, nothing, later)
+        return (_leave(numbers, a, dh, (start, valid)), later, da), dh
+
+    still = jax.tree.map(lambda x: jnp.squeeze(x, axis), a)
+    da = jax.tree.map(jnp.zeros_like, numbers.outer(zeros, zeros))
+    slots = (cotangents, states, flags)
+    return fold_in_place(body, (still, initial), (zeros, zeros, da), slots, axis, reverse=True)
+
+
+def _undo(numbers: Numbers, a: Array, after: Array, valid: Array) -> Tree:
+    """The adjoint of the state that a step is given, behind a start, from that of the state after it."""
+    given = numbers.pull(a, after)
+    return given if valid is None else where(valid, given, after)
+
+
+def _leave(numbers: Numbers, a: Array, after: Array, flags: Array) -> Tree:
+    """The adjoint of the state before a step: 0 where it is a start."""
+    start, valid = flags
+    given = _undo(numbers, a, after, valid)
+    return where(start, jax.tree.map(jnp.zeros_like, given), given)

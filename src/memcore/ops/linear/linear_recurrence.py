@@ -84,24 +84,23 @@ class LinearRecurrence(Rule):
         axis = tree_leaves(state)[0].ndim - self.rank
         initial = self.zeros(inputs) if initial is None else initial
         initial = None if starts is None else broadcast_like(initial, state)
-        a, b, flags = tree_map(
-            lambda x: namespace(x).moveaxis(x, axis, 0), (*self.lift(inputs), (starts, valid))
-        )
-        args = (_all_states, self.numbers(a), a, b, state, flags, initial)
+        a, b = self.lift(inputs)
+        args = (self.numbers(a), axis, a, b, state, (starts, valid), initial)
         if is_jax(a, b, state):
             from memcore.ops.linear import _jax
 
             hs = _jax.linear_recurrence(*args)
         else:
-            hs = _all_states(*args[1:])
-        last = tree_map(lambda h: h[-1, ...], hs)
-        return last, tree_map(lambda h: namespace(h).moveaxis(h, 0, axis), hs)
+            hs = _all_states(*args)
+        last = (slice(None),) * axis + (-1, ...)
+        return tree_map(lambda h: h[last], hs), hs
 
 
 def _all_states(
-    numbers: Numbers, a: Array, b: Array, state: State, flags: Array, initial: State
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
 ) -> Array:
-    """The recurrence, step by step, time leading."""
+    """The recurrence, step by step; time at ``axis``."""
+    a, b, flags = tree_map(lambda x: namespace(x).moveaxis(x, axis, 0), (a, b, flags))
     constant = tree_leaves(a)[0].shape[0] == 1
     still = tree_map(lambda x: x[0, ...], a)
 
@@ -113,7 +112,8 @@ def _all_states(
         return after, after
 
     slots = (None if constant else a, b, flags)
-    return fold(body, state, slots, tree_leaves(b)[0].shape[0])[1]
+    hs = fold(body, state, slots, tree_leaves(b)[0].shape[0])[1]
+    return tree_map(lambda h: namespace(h).moveaxis(h, 0, axis), hs)
 
 
 def _number(name: str, x: Array, expected: str, blocks: bool = False) -> Array:
