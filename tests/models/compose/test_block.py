@@ -40,3 +40,13 @@ def test_recipes_of_papers_are_made_of_blocks() -> None:
     stack = memcore.ResidualStack(3, model=(gtrxl, xlstm), layers=2, mlp_factor=0)
     assert gtrxl.grid == stack.grid == 4 and xlstm.out_features == WIDTH
     assert stack.apply(stack.init(0), np.ones((2, 9, 3), "float32"))[1].shape == (2, 9, WIDTH)
+
+
+def test_the_xlstm_block_with_projections_behind_it_streams() -> None:
+    model = memcore.Block(memcore.SLSTM(WIDTH, hidden_size=WIDTH), mlp="glu", mlp_factor=4 / 3)
+    params, xs = model.init(0, "float64"), np.random.default_rng(0).normal(size=(2, 9, WIDTH))
+    state, first = model.apply(params, xs[:, :4])
+    rest = model.apply(params, xs[:, 4:], state)[1]
+    whole = np.concatenate([first, rest], axis=1)
+    np.testing.assert_allclose(whole, model.apply(params, xs)[1], atol=1e-12)
+    assert params["mlp"]["up"]["kernel"].shape == (WIDTH, 21)
