@@ -334,8 +334,8 @@ def test_config_errors() -> None:
     config = memcore.to_config(GRU)
     with pytest.raises(ValueError, match=r"model is 'gruu', .* did you mean one of \['gru'\]"):
         memcore.from_config({**config, "kind": "gruu"})
-    with pytest.raises(ValueError, match=r"GRU has the unknown fields \['heads', 'size'\]"):
-        memcore.from_config({**config, "size": 1, "heads": 2})
+    with pytest.raises(ValueError, match=r"GRU has the unknown fields \['colour', 'size'\]"):
+        memcore.from_config({**config, "size": 1, "colour": 2})
     for wrong in ({}, [], None, "gru"):
         with pytest.raises(ValueError, match=r"^config is .*, expected a dict whose 'kind' names"):
             memcore.from_config(wrong)  # type: ignore[arg-type]

@@ -40,6 +40,15 @@ def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tre
     return run(*statics, *args)
 
 
+def broadcasting(f: Callable[..., Any], like: Tree) -> Callable[..., Any]:
+    """``f``, in which arrays of different ranks meet on purpose, whatever JAX's setting."""
+    if is_jax(like):
+        from memcore.backend import jax_functions
+
+        return jax_functions.broadcasting(f)
+    return f
+
+
 def common_axes(tree: Tree) -> Tree:
     """The arrays, cast to the axes of ``shard_map`` over which any of them varies: what is made of them
     then has one type, and gradients of what was replicated are sums."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace, placed_like, tree_leaves
+from memcore.backend import as_draw, broadcasting, namespace, placed_like, tree_leaves
 from memcore.engine.call import Call
 from memcore.engine.state import compute_dtype, memory_like
 from memcore.types import Array, Key, Params, State, Tree
@@ -141,7 +141,7 @@ def initial_states(model: Model, params: Params) -> dict[str, Any]:
     if params is UNKNOWN:
         raise NeedsParams
     run = _Survey(model, None, None, Call(method="sequential"))
-    model.run_parts(params, one_step(model, params), run)
+    broadcasting(model.run_parts, params)(params, one_step(model, params), run)
     return run.finish()
 
 

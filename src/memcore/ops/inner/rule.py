@@ -105,7 +105,7 @@ def run_inner(
 ) -> tuple[State, Array]:
     """Run a rule on checked arrays: ``(state, out)``, on a grid with the phase in the state."""
     check_method(rule, call.method, call.chunk_size)
-    starts, valid = tree_map(as_array, (call.starts, call.valid))
+    starts, valid = as_array(call.starts, "starts"), as_array(call.valid, "valid")
     statics = (rule, call.method, call.chunk_size)
     return compiled(_run_inner, statics, (params, inputs, state, starts, valid))
 
