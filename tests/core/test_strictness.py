@@ -65,3 +65,40 @@ def test_rules_promote_no_ranks_by_mistake(name: str, backend: Backend) -> None:
 
     with jax.numpy_rank_promotion("raise"):
         jax.jit(jax.value_and_grad(loss))(arrays)
+
+
+@pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention", "residual_stack"])
+def test_a_search_for_nans_finds_none(name: str, backend: Backend) -> None:
+    """``disable_jit`` and ``debug_nans``: nothing makes a NaN on the way to numbers."""
+    import jax
+
+    model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
+    want = model.apply(params, xs, starts=starts, valid=valid)[1]
+    with jax.disable_jit(), jax.debug_nans(True):
+        for method in ("auto", "sequential"):
+            how: Any = {"starts": starts, "valid": valid, "method": method}
+            state, ys = model.apply(params, xs, **how)
+            np.testing.assert_allclose(ys, want, rtol=1e-4, atol=1e-5)
+        memcore.step(model, params, state, xs[:, 0], start=starts[:, 0])
+        with pytest.raises(FloatingPointError):
+            model.apply(params, xs * np.nan, starts=starts)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_moves_from_the_host(name: str, backend: Backend) -> None:
+    """``transfer_guard("disallow")``: a run, a step, and under ``jit`` what makes parameters and states."""
+    import jax
+
+    model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
+    key, first = jax.random.key(0), (xs[:, 0], starts[:, 0])
+
+    def begin(params: Any) -> Any:
+        return memcore.initial_state(model, params, (2,))
+
+    state = backend.asarray(begin(params))  # those of a model without parameters are NumPy's
+    with jax.transfer_guard("disallow"):
+        jax.jit(model.init)(key)
+        jax.jit(begin)(params)
+        model.apply(params, xs, starts=starts, valid=valid)
+        if model.causal:
+            memcore.step(model, params, state, first[0], start=first[1])

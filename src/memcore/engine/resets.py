@@ -152,6 +152,13 @@ def poison(flag: Array, tree: Tree) -> Tree:
     def leaf(x: Array) -> Tree:
         if not is_floating(x):
             return x
-        return xp.where(align(flag, x.ndim), xp.full_like(x, float("nan")), x)
+        wrong = align(flag, x.ndim)
+        if not is_jax(x):
+            return xp.where(wrong, xp.full_like(x, float("nan")), x)
+        # A NaN only where it is wanted: ``jax_debug_nans`` without jit stops at any other.
+        large = xp.where(
+            wrong, xp.asarray(float("inf"), dtype=x.dtype), xp.zeros((), dtype=x.dtype)
+        )
+        return xp.where(wrong, large - large, x)
 
     return tree_map(leaf, tree)
