@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -29,7 +30,9 @@ import pytest
 selected = pytest.StashKey[list["Backend"]]()
 finished = pytest.StashKey[int]()
 PROGRAMS_LAST = 100
-"""Tests after which compiled programs are forgotten."""
+"""Tests after which compiled programs are forgotten, and"""
+MAPS_AT_MOST = 20_000
+"""memory maps of the process, where they can be counted."""
 BACKENDS = {"numpy": "numpy", "array_api_strict": "array_api_strict", "jax": "jax.numpy"}
 
 
@@ -178,11 +181,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if belongs(item)]
 
 
+def maps() -> int:
+    """How many memory maps this process has; 0 on systems that do not say."""
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return 0
+
+
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Forget what was compiled, now and then: every program holds memory maps, of which a process has 65,530,
     and XLA crashes where there is none left. The persistent cache brings back what is needed again."""
     count = item.config.stash[finished] = item.config.stash.get(finished, 0) + 1
-    if count % PROGRAMS_LAST == 0 and "jax" in sys.modules:
+    if "jax" in sys.modules and (count % PROGRAMS_LAST == 0 or maps() > MAPS_AT_MOST):
         sys.modules["jax"].clear_caches()
         gc.collect()
 
