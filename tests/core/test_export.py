@@ -9,7 +9,7 @@ import pytest
 
 import memcore
 from cases.checks import close
-from cases.models import MODELS
+from cases.models import MODELS, ON_JAX
 from conftest import Backend
 
 pytestmark = pytest.mark.backend("jax")
@@ -31,7 +31,7 @@ def outline(tree: Any) -> Any:
 
 
 @pytest.mark.parametrize(("method", "given"), [("auto", True), ("sequential", False)])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ON_JAX)
 def test_open_batch_and_length(name: str, method: str, given: bool, backend: Backend) -> None:
     """The numbers of NumPy, at several lengths of one program."""
     import jax
@@ -94,7 +94,7 @@ def test_a_rule_without_a_fold_names_the_open_length(backend: Backend) -> None:
         export.export(run)(shape)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ON_JAX)
 def test_lowers_for_other_devices(name: str, backend: Backend, pytestconfig: pytest.Config) -> None:
     """`auto` of every model, with its gradient; with ``--whole`` every method."""
     import jax

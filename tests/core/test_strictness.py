@@ -9,7 +9,7 @@ import pytest
 
 import memcore
 from cases.checks import drawn, half_or_flag
-from cases.models import MODELS
+from cases.models import MODELS, ON_JAX
 from cases.ops import OPS
 from conftest import Backend
 
@@ -29,7 +29,7 @@ def problem(name: str, backend: Backend) -> tuple[Any, ...]:
     return made
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ON_JAX)
 def test_ranks_are_not_promoted_by_mistake(name: str, backend: Backend) -> None:
     """``jax_numpy_rank_promotion="raise"``: a run, its gradient, a step, and what is around them."""
     import jax
@@ -84,7 +84,7 @@ def test_a_search_for_nans_finds_none(name: str, backend: Backend) -> None:
             model.apply(params, xs * np.nan, starts=starts)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ON_JAX)
 def test_nothing_moves_from_the_host(name: str, backend: Backend) -> None:
     """``transfer_guard("disallow")``: a run, a step, and under ``jit`` what makes parameters and states."""
     import jax

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import memcore
-from cases.models import MODELS
+from cases.models import MODELS, ON_JAX, ONE_PER_RULE
 from placements import KINDS, agree, on_four, on_one
 
 BATCH, LENGTH = 8, 6
@@ -43,11 +43,16 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
     return loss
 
 
-# One model per rule, whose methods are all looked at in the session that nox runs by itself.
-ALL_METHODS = ("gru", "lru", "linear_attention", "gated_delta_net", "attention", "s6", "ttt_linear")
-RUNS = [(name, "auto") for name in MODELS]
-RUNS += [(name, method) for name in ALL_METHODS for method in MODELS[name].methods]
-REST = [(n, m) for n, model in MODELS.items() for m in model.methods if (n, m) not in RUNS]
+RUNS = [(name, "auto", given) for name in ON_JAX for given in (False, True)]
+RUNS += [(name, method, True) for name in ONE_PER_RULE for method in MODELS[name].methods]
+WHOLE = [
+    (name, method, given, starts)
+    for name, model in MODELS.items()
+    for method in ("auto", *model.methods)
+    for given in (False, True)
+    for starts in (False, True)
+    if not (starts and (name, method, given) in RUNS)
+]
 
 
 def check(name: str, method: str, given: bool, starts: bool) -> None:
@@ -63,8 +68,7 @@ def check(name: str, method: str, given: bool, starts: bool) -> None:
 
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
-@pytest.mark.parametrize("given", [False, True], ids=["from nothing", "from a state"])
-@pytest.mark.parametrize(("name", "method"), RUNS)
+@pytest.mark.parametrize(("name", "method", "given"), RUNS)
 def test_four_devices_are_one(name: str, method: str, given: bool, backend: Any) -> None:
     check(name, method, given, starts=True)
 
@@ -72,10 +76,6 @@ def test_four_devices_are_one(name: str, method: str, given: bool, backend: Any)
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
 @pytest.mark.whole
-@pytest.mark.parametrize("given", [False, True], ids=["from nothing", "from a state"])
-@pytest.mark.parametrize(
-    ("name", "method", "starts"),
-    [(*run, True) for run in REST] + [(*run, False) for run in RUNS + REST],
-)
-def test_whole_matrix(name: str, method: str, starts: bool, given: bool, backend: Any) -> None:
+@pytest.mark.parametrize(("name", "method", "given", "starts"), WHOLE)
+def test_whole_matrix(name: str, method: str, given: bool, starts: bool, backend: Any) -> None:
     check(name, method, given, starts)

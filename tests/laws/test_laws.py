@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cases.models import CASES
+from cases.models import CASES, ON_JAX, ONE_PER_RULE
 from memcore.testing import LAWS, check_model
 
 ELSEWHERE = ("adapter",)
@@ -35,10 +35,13 @@ def test_laws(name: str, backend: Any) -> None:
     assert left_out == expected | set(case.without)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.on_jax])
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ONE_PER_RULE else pytest.param(n, marks=pytest.mark.whole) for n in ON_JAX],
+)
 @pytest.mark.backend("jax")
 def test_laws_in_float64(name: str, backend: Any) -> None:
-    """Execution with gradients, and NumPy's numbers, to 1e-10."""
+    """Execution with gradients, and NumPy's numbers, to 1e-10; with ``--whole`` of every model."""
     check_model(CASES[name].model, laws=["execution", "backend"], backend="jax", dtype="float64")
 
 

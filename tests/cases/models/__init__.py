@@ -20,6 +20,18 @@ CASES: dict[str, ModelCase] = {
     case.name: case for file in _FILES for case in getattr(file, "CASES", ())
 }
 MODELS: dict[str, memcore.Model] = {name: case.model for name, case in CASES.items()}
+ON_JAX = [name for name, case in CASES.items() if case.on_jax]
+"""The instances that are compiled: at least one of every model."""
+ONE_PER_RULE = (
+    "gru",
+    "lru",
+    "linear_attention",
+    "gated_delta_net",
+    "attention",
+    "s6",
+    "ttt_linear",
+)
+"""Models whose methods are all looked at where compiling those of every model takes too long."""
 SHAPES: dict[str, ModelCase] = {
     case.name: case for file in _FILES for case in getattr(file, "SHAPES", ())
 }
