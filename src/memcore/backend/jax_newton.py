@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 
 from memcore.backend.jax_functions import broadcasting
+from memcore.backend.jax_placement import common
 from memcore.types import Array, Element, State, Tree
 
 Step: TypeAlias = Callable[[Tree, Tree, Tree], Tree]
@@ -135,7 +136,7 @@ def solve(
         return (carry[4] < min(length + 1, ITERATIONS)) & ~carry[5]
 
     best = jax.tree.map(jnp.zeros_like, jax.eval_shape(linearise, trial))
-    start = (trial, best, zero + jnp.inf, zero, jnp.int32(0), jnp.bool(False))
+    start = common((trial, best, zero + jnp.inf, zero, jnp.int32(0), jnp.bool(False)))
     trial, _, _, _, count, converged = jax.lax.while_loop(unfinished, iterate, start)
     return trial, count, converged
 
@@ -155,7 +156,7 @@ def _shift(state: State, states: State) -> Tree:
 def _jacobian(jvp: Callable[[Tree], Tree], like: Array) -> Tree:
     """``(T, *batch, N, N)``"""
     basis = jnp.eye(like.shape[-1], dtype=like.dtype)
-    columns = jax.vmap(lambda unit: jvp(jnp.broadcast_to(unit, like.shape)))(basis)
+    columns = jax.vmap(lambda unit: jvp(jnp.zeros_like(like) + unit))(basis)
     return jnp.moveaxis(columns, 0, -1)
 
 
@@ -165,7 +166,7 @@ def _diagonal(jvp: Callable[[Tree], Tree], like: Array) -> Tree:
 
     def entry(i: Array) -> Tree:
         unit = (jnp.arange(size) == i).astype(like.dtype)
-        return jnp.take(jvp(jnp.broadcast_to(unit, like.shape)), i, axis=-1)
+        return jnp.take(jvp(jnp.zeros_like(like) + unit), i, axis=-1)
 
     return jnp.moveaxis(jax.lax.map(entry, jnp.arange(size), batch_size=BLOCK), 0, -1)
 
@@ -224,6 +225,6 @@ def _gain(square: Array, damping: Tree) -> Tree:
         return scale * (x * a + y * c), scale * (x * b + y), scale * (z * a + c)
 
     scale = 1 / (1 + damping)
-    maps = (scale * square, jnp.broadcast_to(scale, square.shape), scale * damping * square)
+    maps = (scale * square, jnp.zeros_like(square) + scale, scale * damping * square)
     _, variance, _ = _doubling(compose, maps)  # of the beginning, which is known: p = 0
     return 1 / (1 + damping * (square * _shift(jnp.zeros_like(square[0]), variance) + 1))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import checkpoint, fold, namespace, tree_map
+from memcore.backend import checkpoint, fold, namespace, placed_like, tree_map
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
@@ -44,12 +44,12 @@ class Window(Rule):
 
         def alone(x: Array) -> Array:
             axis = x.ndim - self.item_ndim
+            last = xp.expand_dims(x, axis=axis)
             shape = (*lead, self.length - 1, *x.shape[axis:])
-            return xp.concat(
-                [xp.zeros(shape, dtype=x.dtype), xp.expand_dims(x, axis=axis)], axis=axis
-            )
+            return xp.concat([xp.zeros_like(xp.broadcast_to(last, shape)), last], axis=axis)
 
         filled = xp.broadcast_to(xp.arange(self.length) == self.length - 1, (*lead, self.length))
+        filled = placed_like(filled, items[0], len(lead))
         return (*(alone(x) for x in items), filled)
 
     def binary_op(self, a: Element, b: Element) -> Element:

@@ -85,13 +85,20 @@ class WindowAttention(Window):
         xp, (heads, keys) = namespace(q), k.shape[-3:-1]
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
 
+        lead, (groups, rows) = q.shape[:-3], (q.shape[-3] // heads, q.shape[-2])
+
+        # One axis is split or two are merged at a time, as sharded arrays need it.
         def by_head(x: Array) -> Array:
-            rows = x.shape[-3] // heads * x.shape[-2]
-            return xp.reshape(x, (*x.shape[:-3], heads, rows, x.shape[-1]))
+            x = xp.reshape(x, (*lead, heads, groups, rows, x.shape[-1]))
+            return xp.reshape(x, (*lead, heads, groups * rows, x.shape[-1]))
+
+        def by_query(x: Array) -> Array:
+            x = xp.reshape(x, (*lead, heads, groups, rows, x.shape[-1]))
+            return xp.reshape(x, (*lead, heads * groups, rows, x.shape[-1]))
 
         wrong = ~(xp.all(xp.isfinite(k), axis=-1) & xp.all(xp.isfinite(v), axis=-1))
         k, v = (xp.where(wrong[..., None], xp.zeros_like(x), x) for x in (k, v))
-        scores = xp.reshape(by_head(q * scale) @ k.mT, (*q.shape[:-1], keys))
+        scores = by_query(by_head(q * scale) @ k.mT)
         if self.position == "alibi":
             distance = xp.astype(place[:, None] - xp.arange(keys), q.dtype)
             slopes = xp.astype(xp.asarray(alibi_slopes(q.shape[-3])), q.dtype)
@@ -99,10 +106,9 @@ class WindowAttention(Window):
         floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
         sinks = xp.astype(weights["sinks"], q.dtype)[..., None, None] if self.sinks else None
         shares = nn.softmax(xp.where(allowed, scores, floor), sinks)
-        out = xp.reshape(by_head(shares) @ v, (*q.shape[:-1], v.shape[-1]))
+        out = by_query(by_head(shares) @ v)
         # An item that is not finite spoils the queries that may see it: its weight of 0 would spoil all.
-        per_query = q.shape[-3] // heads
-        seen = xp.any(allowed & xp.repeat(wrong, per_query, axis=-2)[..., None, :], axis=-1)
+        seen = xp.any(allowed & xp.repeat(wrong, groups, axis=-2)[..., None, :], axis=-1)
         return poison(seen, out)
 
 
