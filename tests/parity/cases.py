@@ -72,6 +72,8 @@ CASES: dict[str, Case] = {
     ),
     "parity_selective": Case(S6, tasks.Parity(length=12)),
     "parity_convolved": Case(MAMBA, tasks.Parity(length=12)),
+    "parity_rotated": Case(memcore.Spherical(WIDTH, state_size=4), tasks.Parity(length=12)),
+    "parity_log_sum_exp": Case(memcore.DLSE(WIDTH, heads=2), tasks.Parity(length=12)),
     # Segments that end inside a mini-batch: the place in the grid is carried on.
     "text_on_a_grid": Case(TTT_LINEAR, tasks.Text(str(TEXT), length=24), segment=6),
     "text_segments": Case(GATED_DELTA_NET, tasks.Text(str(TEXT), length=24), segment=8),
