@@ -21,7 +21,7 @@ def test_every_method_has_a_row():
 
 
 def test_a_method_that_fails_is_a_row(monkeypatch):
-    def broken(self, params, h):
+    def broken(self, *arguments):
         raise RuntimeError("no step")
 
     monkeypatch.setattr(memcore.GRU, "project", broken)
@@ -53,5 +53,5 @@ def test_the_command(capsys):
     assert all(f" {method} " in printed for method in memcore.Attention(4, heads=2).methods)
     assert main(["--model", "lur", *small]) == 2
     assert "did you mean one of ['lru'" in capsys.readouterr().err
-    assert main(["--model", "gru:heads=2", *small]) == 2
+    assert main(["--model", "gru:colour=2", *small]) == 2
     assert "for gru, expected FIELD=VALUE" in capsys.readouterr().err

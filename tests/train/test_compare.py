@@ -234,7 +234,7 @@ def test_fields_stand_behind_a_name(tmp_path):
     (model,) = entry.build().model.models
     assert model == memcore.GatedDeltaNet(16, heads=2, negative_eigenvalues=True)
     assert ":" not in entry.folder.name
-    for wrong in ("gru:heads=2", "gru:hidden_size", "gru:in_features=3"):
+    for wrong in ("gru:colour=2", "gru:hidden_size", "gru:in_features=3"):
         with pytest.raises(
             ValueError, match=r"models has .* for gru, expected FIELD=VALUE with one of"
         ):

@@ -41,7 +41,10 @@ def test_the_models_of_a_family(capsys):
     gated = {name for name, cls in registry.items() if ".models.gated." in cls.__module__}
     assert set(rows(capsys, "--family", "gated")) == gated
     assert main(["list", "--family", "gatd"]) == 2
-    assert "family is 'gatd', expected one of compose, diagonal, gated" in capsys.readouterr().err
+    assert (
+        "family is 'gatd', expected one of compose, dense, diagonal, gated"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_documentation_of_every_cell_says_what_a_step_costs():

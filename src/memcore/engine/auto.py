@@ -35,7 +35,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "widened_linear_recurrence": {
         "numpy": Choice("fused", 16),
-        "cpu": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", 16),
         "gpu": Choice("fused", 16),
         "tpu": Choice("fused", 16),
     },
