@@ -117,7 +117,8 @@ def test_gradients_of_the_methods(name: str, backend: Backend, x64: None) -> Non
 
     gradient = jax.jit(jax.grad(loss), static_argnums=1)
     got = [gradient(backend.asarray(arrays), m) for m in ("sequential", "fused")]
-    close(*got)
+    # Newton and Schulz' iteration multiplies rounding by up to 485 a step.
+    close(*got, 1e-7 if "momentum" in arrays[0] else 1e-10)
     assert all(np.isfinite(leaf).all() for leaf in optree.tree_leaves(got))
 
 
