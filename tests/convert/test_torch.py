@@ -71,7 +71,7 @@ def test_a_cell(kind: str, bias: bool, torch: Any) -> None:
 def test_a_module_tells_its_nonlinearity(torch: Any) -> None:
     theirs = torch.nn.RNN(3, 4, nonlinearity="relu", batch_first=True)
     model, params = from_weights("torch.nn.RNN", theirs)
-    assert model == memcore.Elman(3, 4, "relu")
+    assert model == memcore.Elman(3, 4, activation="relu")
     assert from_weights("torch.nn.RNN", theirs.state_dict(), nonlinearity="relu")[0] == model
     xs = torch.randn(2, 9, 3)
     ys = model.apply(params, xs.numpy())[1]

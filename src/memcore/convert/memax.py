@@ -64,7 +64,7 @@ def gru(w: Weights) -> tuple[Model, Table]:
         return beside(r, minus(z), h)
 
     size, width = w.shape(f"{INNER}.W_h.weight")
-    return GRU(width, size, "before"), {
+    return GRU(width, size, reset="before"), {
         "input/kernel": gates("W", turned, "weight"),
         "input/bias": gates("W", same, "bias"),
         "hidden/kernel": gates("U", turned, "weight"),
@@ -84,7 +84,7 @@ def mgu(w: Weights) -> tuple[Model, Table]:
 @source("memax.Elman")
 def elman(w: Weights, *, activation: str = "tanh") -> tuple[Model, Table]:
     size, width = w.shape("W_h.weight")
-    return Elman(width, size, activation), {
+    return Elman(width, size, activation=activation), {
         "input/kernel": turned("W_h.weight"),
         "input/bias": same(f"{INNER}.U_h.bias"),
         "hidden/kernel": turned(f"{INNER}.U_h.weight"),

@@ -81,9 +81,9 @@ def lstm_cell(w: Weights) -> tuple[Model, Table]:
 
 @source("torch.nn.RNN", told={"nonlinearity": "nonlinearity"})
 def rnn(w: Weights, *, nonlinearity: str = "tanh") -> tuple[Model, Table]:
-    return network(w, lambda width, size: Elman(width, size, nonlinearity), elman_cell)
+    return network(w, lambda width, size: Elman(width, size, activation=nonlinearity), elman_cell)
 
 
 @source("torch.nn.RNNCell", told={"nonlinearity": "nonlinearity"})
 def rnn_cell(w: Weights, *, nonlinearity: str = "tanh") -> tuple[Model, Table]:
-    return elman_cell(w, lambda width, size: Elman(width, size, nonlinearity))
+    return elman_cell(w, lambda width, size: Elman(width, size, activation=nonlinearity))

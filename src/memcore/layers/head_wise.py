@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memcore.backend import Draw, namespace
 from memcore.cell import Array, Params
-from memcore.nn import split_heads
+from memcore.layers.block_linear import by_blocks
 
 
 def check_heads(heads: int, hidden_size: int) -> None:
@@ -40,10 +40,7 @@ def head_wise(params: Params, h: Array) -> Array:
 
 
 def _by_heads(kernel: Array, h: Array) -> Array:
-    xp, lead, (heads, own, width) = namespace(h), h.shape[:-1], kernel.shape
-    # The heads lead, so that each is one product over the batch; a state without batch gets an axis.
-    x = xp.moveaxis(split_heads(h, heads), -2, 0)
-    x = xp.reshape(x, (heads, *(lead or (1,)), own))
-    y = x @ xp.reshape(kernel, (heads, *(1,) * (x.ndim - 3), own, width))
-    y = xp.moveaxis(xp.reshape(y, (heads, *lead, width // own, own)), 0, -2)
-    return xp.reshape(y, (*lead, heads * width))
+    xp, own = namespace(h), kernel.shape[-2]
+    y = by_blocks(kernel, h)
+    y = xp.moveaxis(xp.reshape(y, (*y.shape[:-1], y.shape[-1] // own, own)), -3, -2)
+    return xp.reshape(y, (*h.shape[:-1], h.shape[-1] * kernel.shape[-1] // own))

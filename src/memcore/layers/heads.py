@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from memcore import nn
 from memcore.backend import Draw
-from memcore.cell import Array, Params
+from memcore.cell import Array, Model, Params
+from memcore.fields import count
 
 
 def head_sizes(
@@ -22,6 +25,24 @@ def head_sizes(
         )
     size = in_features // heads
     return key_size or size, value_size or size
+
+
+@dataclass(frozen=True)
+class KeyValueHeads(Model):
+    """A model whose memory has heads, with keys and values of sizes of their own."""
+
+    heads: int = count(4)
+    key_size: int | None = count(None)
+    value_size: int | None = count(None)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.sizes
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """K and V per head."""
+        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
 
 def init_heads(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count, flag
+from memcore.cell import Array, Inputs, Key, Params
+from memcore.fields import flag
+from memcore.layers.hidden_state import HiddenState
 from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
@@ -19,7 +18,7 @@ from memcore.types import Dtype
 
 @register("linear_rnn")
 @dataclass(frozen=True)
-class LinearRNN(RuleCell):
+class LinearRNN(HiddenState, RuleCell):
     """Gated impulse linear recurrence, or without gates a running sum.
 
         g_t = sigmoid(U x_t + b_g)
@@ -39,12 +38,7 @@ class LinearRNN(RuleCell):
         gates: whether there are any.
     """
 
-    hidden_size: int = count(64)
     gates: bool = flag(True)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
 
     @property
     def rule(self) -> LinearRecurrence:
@@ -55,9 +49,6 @@ class LinearRNN(RuleCell):
         names = ("impulse", "gate") if self.gates else ("impulse",)
         sizes = (self.in_features, self.hidden_size)
         return {name: nn.dense(draw, name, *sizes, bias=True) for name in names}
-
-    def initial_state(self, params: Params) -> State:
-        return np.zeros(self.hidden_size)
 
     def embed(self, params: Params, x: Array) -> Inputs:
         impulse = wide(nn.linear(params["impulse"], x))

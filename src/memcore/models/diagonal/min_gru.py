@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
+from memcore.cell import Array, Inputs, Key, Params
+from memcore.layers.hidden_state import HiddenState
 from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import RuleCell
@@ -24,7 +22,7 @@ def positive(x: Array) -> Array:
 
 @register("min_gru")
 @dataclass(frozen=True)
-class MinGRU(RuleCell):
+class MinGRU(HiddenState, RuleCell):
     """A gated average of positive candidates, parallel over time.
 
         z_t = sigmoid(W_z x_t)
@@ -43,12 +41,6 @@ class MinGRU(RuleCell):
         hidden_size: width of the state and of the outputs.
     """
 
-    hidden_size: int = count(64)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
-
     @property
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence()
@@ -56,9 +48,6 @@ class MinGRU(RuleCell):
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, sizes = as_draw(key, dtype), (self.in_features, self.hidden_size)
         return {name: nn.uniform_dense(draw, name, *sizes) for name in ("update", "candidate")}
-
-    def initial_state(self, params: Params) -> State:
-        return np.zeros(self.hidden_size)
 
     def embed(self, params: Params, x: Array) -> Inputs:
         z, new = (wide(nn.linear(params[name], x)) for name in ("update", "candidate"))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from memcore import nn
 from memcore.backend import as_draw
-from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
+from memcore.cell import Array, Inputs, Key, Params
+from memcore.layers.hidden_state import HiddenState
 from memcore.models.diagonal.min_gru import positive
 from memcore.nn import wide
 from memcore.ops.linear.linear_recurrence import LinearRecurrence
@@ -20,7 +18,7 @@ from memcore.types import Dtype
 
 @register("min_lstm")
 @dataclass(frozen=True)
-class MinLSTM(RuleCell):
+class MinLSTM(HiddenState, RuleCell):
     """A gated average of positive candidates with a gate for what is kept and one for what is written.
 
         f, i = sigmoid(W_f x_t), sigmoid(W_i x_t)
@@ -39,12 +37,6 @@ class MinLSTM(RuleCell):
         hidden_size: width of the state and of the outputs.
     """
 
-    hidden_size: int = count(64)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
-
     @property
     def rule(self) -> LinearRecurrence:
         return LinearRecurrence()
@@ -53,9 +45,6 @@ class MinLSTM(RuleCell):
         draw, sizes = as_draw(key, dtype), (self.in_features, self.hidden_size)
         names = ("forget", "input", "candidate")
         return {name: nn.uniform_dense(draw, name, *sizes) for name in names}
-
-    def initial_state(self, params: Params) -> State:
-        return np.zeros(self.hidden_size)
 
     def embed(self, params: Params, x: Array) -> Inputs:
         names = ("forget", "input", "candidate")

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-
-import numpy as np
+from typing import ClassVar
 
 from memcore import nn
-from memcore.backend import as_draw, namespace
-from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
-from memcore.fields import choice, count
-from memcore.layers.head_wise import check_heads, head_wise, init_head_wise
-from memcore.nn import wide
+from memcore.backend import namespace
+from memcore.cell import Array, Inputs, Params, State
+from memcore.fields import choice
+from memcore.layers.head_wise import head_wise
+from memcore.layers.hidden_state import HeadWiseCell
 from memcore.registry import register
-from memcore.types import Dtype
 
 
 @register("gru")
 @dataclass(frozen=True)
-class GRU(GatedCell):
+class GRU(HeadWiseCell):
     """The GRU of ``torch.nn.GRU`` and cuDNN, whose reset gate acts after the recurrent matrix, or of its
     paper, where it acts before.
 
@@ -45,34 +42,17 @@ class GRU(GatedCell):
         heads: parts of the state that do not see each other: U in blocks (arXiv:2412.07752).
     """
 
-    hidden_size: int = count(64)
     reset: str = choice("after", "after", "before")
-    heads: int = count(1)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_heads(self.heads, self.hidden_size)
+    gates: ClassVar[int] = 3
 
     @property
-    def out_features(self) -> int:
-        return self.hidden_size
-
-    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, n = as_draw(key, dtype), self.hidden_size
-        return {
-            "input": nn.uniform_affine(draw, "input", self.in_features, 3 * n, 1 / math.sqrt(n)),
-            "hidden": init_head_wise(draw, "hidden", n, 3, self.heads, self.reset == "after"),
-        }
-
-    def initial_state(self, params: Params) -> State:
-        return np.zeros(self.hidden_size)
-
-    def embed(self, params: Params, x: Array) -> Inputs:
-        return wide(nn.linear(params["input"], x))
+    def hidden_bias(self) -> bool:  # type: ignore[override]
+        return self.reset == "after"
 
     def project(self, params: Params, state: State, inputs: Inputs) -> Array:
         if self.reset == "after":
-            return head_wise(params["hidden"], state)
+            return super().project(params, state, inputs)
         kernel, size = params["hidden"]["kernel"], 2 * self.hidden_size
         own = size // self.heads
         gates = head_wise({"kernel": kernel[..., :own]}, state)

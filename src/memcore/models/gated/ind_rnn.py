@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from memcore import nn
 from memcore.backend import as_draw, namespace
 from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
 from memcore.fields import count
+from memcore.layers.hidden_state import HiddenState
 from memcore.nn import wide
 from memcore.registry import register
 from memcore.types import Dtype
@@ -17,7 +16,7 @@ from memcore.types import Dtype
 
 @register("ind_rnn")
 @dataclass(frozen=True)
-class IndRNN(GatedCell):
+class IndRNN(HiddenState, GatedCell):
     """A recurrent network whose units do not see each other.
 
         h_t = relu(W x_t + b + u * h_{t-1}),    y_t = h_t,    |u| <= 2^(1 / horizon)
@@ -34,12 +33,7 @@ class IndRNN(GatedCell):
         horizon: steps within which a gradient at most doubles.
     """
 
-    hidden_size: int = count(64)
     horizon: int = count(1024)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
 
     @property
     def bound(self) -> float:
@@ -52,9 +46,6 @@ class IndRNN(GatedCell):
             "input": nn.dense(draw, "input", self.in_features, n, bias=True),
             "u": draw.uniform("u", (n,), 0.0, self.bound, label="recurrence"),
         }
-
-    def initial_state(self, params: Params) -> State:
-        return np.zeros(self.hidden_size)
 
     def embed(self, params: Params, x: Array) -> Inputs:
         return wide(nn.linear(params["input"], x))

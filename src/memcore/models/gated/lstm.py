@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from memcore import nn
-from memcore.backend import as_draw, namespace
-from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
-from memcore.fields import count
-from memcore.layers.head_wise import check_heads, head_wise, init_head_wise
-from memcore.nn import wide
+from memcore.backend import namespace
+from memcore.cell import Array, Inputs, Params, State
+from memcore.layers.hidden_state import HeadWiseCell
 from memcore.registry import register
-from memcore.types import Dtype
 
 
 @register("lstm")
 @dataclass(frozen=True)
-class LSTM(GatedCell):
+class LSTM(HeadWiseCell):
     """The LSTM of ``torch.nn.LSTM`` and cuDNN: with forget gates, without peepholes.
 
         i, f, o = sigmoid(W x_t + b + U h_{t-1} + c),   each with matrices of its own
@@ -41,32 +38,14 @@ class LSTM(GatedCell):
         heads: parts of the state that do not see each other: U in blocks (arXiv:2412.07752).
     """
 
-    hidden_size: int = count(64)
-    heads: int = count(1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_heads(self.heads, self.hidden_size)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
-
-    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, n = as_draw(key, dtype), self.hidden_size
-        return {
-            "input": nn.uniform_affine(draw, "input", self.in_features, 4 * n, 1 / math.sqrt(n)),
-            "hidden": init_head_wise(draw, "hidden", n, 4, self.heads, bias=True),
-        }
+    gates: ClassVar[int] = 4
+    hidden_bias: ClassVar[bool] = True
 
     def initial_state(self, params: Params) -> State:
         return np.zeros(self.hidden_size), np.zeros(self.hidden_size)
 
-    def embed(self, params: Params, x: Array) -> Inputs:
-        return wide(nn.linear(params["input"], x))
-
-    def project(self, params: Params, state: State, inputs: Inputs) -> Array:
-        return head_wise(params["hidden"], state[0])
+    def hidden(self, state: State) -> Array:
+        return state[0]
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         c, n = state[1], self.hidden_size
@@ -75,6 +54,3 @@ class LSTM(GatedCell):
         g, o = xp.tanh(gates[..., 2 * n : 3 * n]), nn.sigmoid(gates[..., 3 * n :])
         c = f * c + i * g
         return o * xp.tanh(c), c
-
-    def read(self, params: Params, state: State, inputs: Inputs) -> Array:
-        return state[0]

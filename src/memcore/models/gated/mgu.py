@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import ClassVar
 
 from memcore import nn
-from memcore.backend import as_draw, namespace
-from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
-from memcore.fields import count
-from memcore.layers.head_wise import check_heads, head_wise, init_head_wise
-from memcore.nn import wide
+from memcore.backend import namespace
+from memcore.cell import Array, Inputs, Params, State
+from memcore.layers.head_wise import head_wise
+from memcore.layers.hidden_state import HeadWiseCell
 from memcore.registry import register
-from memcore.types import Dtype
 
 
 @register("mgu")
 @dataclass(frozen=True)
-class MGU(GatedCell):
+class MGU(HeadWiseCell):
     """A gated unit with one gate, which forgets and resets.
 
         f = sigmoid(W_f x_t + b_f + U_f h_{t-1})
@@ -37,29 +34,7 @@ class MGU(GatedCell):
         heads: parts of the state that do not see each other: U in blocks (arXiv:2412.07752).
     """
 
-    hidden_size: int = count(64)
-    heads: int = count(1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_heads(self.heads, self.hidden_size)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
-
-    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, n = as_draw(key, dtype), self.hidden_size
-        return {
-            "input": nn.uniform_affine(draw, "input", self.in_features, 2 * n, n**-0.5),
-            "hidden": init_head_wise(draw, "hidden", n, 2, self.heads),
-        }
-
-    def initial_state(self, params: Params) -> State:
-        return np.zeros(self.hidden_size)
-
-    def embed(self, params: Params, x: Array) -> Inputs:
-        return wide(nn.linear(params["input"], x))
+    gates: ClassVar[int] = 2
 
     def project(self, params: Params, state: State, inputs: Inputs) -> tuple[Array, Array]:
         kernel, n = params["hidden"]["kernel"], self.hidden_size

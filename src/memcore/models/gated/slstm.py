@@ -9,17 +9,17 @@ import numpy as np
 
 from memcore import nn
 from memcore.backend import Draw, as_draw, namespace
-from memcore.cell import Array, GatedCell, Inputs, Key, Params, State
+from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count
-from memcore.layers.head_wise import check_heads, head_wise, kernel_shape
-from memcore.nn import wide
+from memcore.layers.head_wise import kernel_shape
+from memcore.layers.hidden_state import HeadWiseCell
 from memcore.registry import register
 from memcore.types import Dtype
 
 
 @register("slstm")
 @dataclass(frozen=True)
-class SLSTM(GatedCell):
+class SLSTM(HeadWiseCell):
     """An LSTM with exponential gates, a normaliser n and a stabiliser m.
 
         i, f, z, o = W x_t + b + R h_{t-1},   R in one block per head
@@ -43,16 +43,7 @@ class SLSTM(GatedCell):
         heads: parts of the state that do not see each other.
     """
 
-    hidden_size: int = count(64)
     heads: int = count(4)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_heads(self.heads, self.hidden_size)
-
-    @property
-    def out_features(self) -> int:
-        return self.hidden_size
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, n, width = as_draw(key, dtype), self.hidden_size, self.in_features
@@ -75,11 +66,8 @@ class SLSTM(GatedCell):
     def initial_state(self, params: Params) -> State:
         return tuple(np.zeros(self.hidden_size) for _ in range(4))
 
-    def embed(self, params: Params, x: Array) -> Inputs:
-        return wide(nn.linear(params["input"], x))
-
-    def project(self, params: Params, state: State, inputs: Inputs) -> Array:
-        return head_wise(params["hidden"], state[0])
+    def hidden(self, state: State) -> Array:
+        return state[0]
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         _, c, n, m = state
@@ -92,6 +80,3 @@ class SLSTM(GatedCell):
         write = xp.exp(i - top)
         c, n = keep * c + write * xp.tanh(z), keep * n + write
         return nn.sigmoid(o) * c / n, c, n, top
-
-    def read(self, params: Params, state: State, inputs: Inputs) -> Array:
-        return state[0]

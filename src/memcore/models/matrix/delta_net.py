@@ -9,8 +9,8 @@ from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, flag
-from memcore.layers.convolved import convolved, init_convolved
-from memcore.layers.heads import head_sizes
+from memcore.layers.convolved import convolved_heads, init_convolved
+from memcore.layers.heads import KeyValueHeads
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.delta_rule import DeltaRule
@@ -20,7 +20,7 @@ from memcore.types import Dtype
 
 @register("delta_net")
 @dataclass(frozen=True)
-class DeltaNet(Model):
+class DeltaNet(KeyValueHeads):
     """The delta rule behind short convolutions: a write first takes away what stands at its key.
 
         q, k, v = silu(conv(W_q x)), silu(conv(W_k x)), silu(conv(W_v x));   q, k of norm 1
@@ -46,20 +46,8 @@ class DeltaNet(Model):
             states such as parity.
     """
 
-    heads: int = count(4)
-    key_size: int | None = count(None)
-    value_size: int | None = count(None)
     conv_size: int = count(4, least=2)
     negative_eigenvalues: bool = flag(False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.sizes
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """K and V per head."""
-        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
     @property
     def parts(self) -> dict[str, Model]:
@@ -82,9 +70,7 @@ class DeltaNet(Model):
         }
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
-        parts = convolved(params, ("query", "key", "value"), xs, run)
-        q, k, v = (nn.split_heads(part, self.heads) for part in parts)
-        q, k = nn.l2_normalise(wide(q)), nn.l2_normalise(wide(k))
+        q, k, v = convolved_heads(params, xs, run, self.heads)
         beta = nn.sigmoid(wide(nn.linear(params["beta"], xs)))
         beta = 2.0 * beta if self.negative_eigenvalues else beta
         out = run("memory", {}, {"q": q, "k": k, "v": v, "beta": beta})

@@ -9,9 +9,9 @@ from memcore.backend import as_draw, namespace
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, flag
-from memcore.layers.convolved import convolved, init_convolved
+from memcore.layers.convolved import HEADS, convolved, init_convolved
 from memcore.layers.decay import init_decay, log_decay
-from memcore.layers.heads import head_sizes
+from memcore.layers.heads import KeyValueHeads
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.matrix.delta_product import DeltaProductRule
@@ -21,7 +21,7 @@ from memcore.types import Dtype
 
 @register("delta_product")
 @dataclass(frozen=True)
-class DeltaProduct(Model):
+class DeltaProduct(KeyValueHeads):
     """n writes of the delta rule per step: a transition that is a product of n Householder factors.
 
         q = silu(conv(W_q x));   k_j, v_j = silu(conv(W_k x)), silu(conv(W_v x));   q, k_j of norm 1
@@ -48,22 +48,10 @@ class DeltaProduct(Model):
         negative_eigenvalues: whether b is in (0, 2), so that two writes can rotate.
     """
 
-    heads: int = count(4)
     writes: int = count(2)
-    key_size: int | None = count(None)
-    value_size: int | None = count(None)
     conv_size: int = count(4, least=2)
     gated: bool = flag(False)
     negative_eigenvalues: bool = flag(True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.sizes
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """K and V per head."""
-        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
     @property
     def parts(self) -> dict[str, Model]:
@@ -93,7 +81,7 @@ class DeltaProduct(Model):
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
         n, h = self.writes, self.heads
-        q, k, v = convolved(params, ("query", "key", "value"), xs, run)
+        q, k, v = convolved(params, HEADS, xs, run)
         q, k, v = nn.split_heads(q, h), self._split(k), self._split(v)
         beta = nn.split_heads(nn.sigmoid(wide(nn.linear(params["beta"], xs))), n)
         inputs = {

@@ -9,8 +9,7 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
-from memcore.layers.heads import head_sizes, init_heads, project_heads
+from memcore.layers.heads import KeyValueHeads, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.matrix.linear_attention import LinearAttentionRule
 from memcore.ops.rule import RuleCell
@@ -20,7 +19,7 @@ from memcore.types import Dtype
 
 @register("fast_weight_programmer")
 @dataclass(frozen=True)
-class FastWeightProgrammer(RuleCell):
+class FastWeightProgrammer(KeyValueHeads, RuleCell):
     """A net that writes the weights of another by outer products: linear attention without its divisor.
 
         phi(x) = elu(x) + 1;   q, k = phi(W_q x_t), phi(W_k x_t);   v = W_v x_t
@@ -40,19 +39,6 @@ class FastWeightProgrammer(RuleCell):
         key_size: K per head; ``in_features / heads`` if None.
         value_size: V per head; ``in_features / heads`` if None.
     """
-
-    heads: int = count(4)
-    key_size: int | None = count(None)
-    value_size: int | None = count(None)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.sizes
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """K and V per head."""
-        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
     @property
     def rule(self) -> LinearAttentionRule:

@@ -9,8 +9,8 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count, flag
-from memcore.layers.heads import head_sizes, init_heads, project_heads
+from memcore.fields import flag
+from memcore.layers.heads import KeyValueHeads, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.matrix.linear_attention import LinearAttentionRule
 from memcore.ops.rule import RuleCell
@@ -20,7 +20,7 @@ from memcore.types import Dtype
 
 @register("linear_attention")
 @dataclass(frozen=True)
-class LinearAttention(RuleCell):
+class LinearAttention(KeyValueHeads, RuleCell):
     """Multi-head attention with a positive feature map in place of the softmax.
 
         phi(x) = elu(x) + 1;   q, k = phi(W_q x_t), phi(W_k x_t);   v = W_v x_t
@@ -41,20 +41,8 @@ class LinearAttention(RuleCell):
         bias: whether the four projections have biases.
     """
 
-    heads: int = count(4)
-    key_size: int | None = count(None)
-    value_size: int | None = count(None)
     norm: bool = flag(False)
     bias: bool = flag(False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.sizes
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """K and V per head."""
-        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
     @property
     def rule(self) -> LinearAttentionRule:

@@ -9,8 +9,7 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw, namespace
 from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
-from memcore.layers.heads import head_sizes, init_heads, project_heads
+from memcore.layers.heads import KeyValueHeads, init_heads, project_heads
 from memcore.nn import wide
 from memcore.ops.floor import FLOOR
 from memcore.ops.rule import RuleCell
@@ -21,7 +20,7 @@ from memcore.types import Dtype
 
 @register("dlse")
 @dataclass(frozen=True)
-class DLSE(RuleCell):
+class DLSE(KeyValueHeads, RuleCell):
     """A matrix of keys and values whose writes add up under an exponential: between a sum and a maximum.
 
         phi(x) = elu(x) + 1;   k, v = phi(W_k x_t), phi(W_v x_t);   q = W_q x_t
@@ -41,19 +40,6 @@ class DLSE(RuleCell):
         key_size: K per head; ``in_features / heads`` if None.
         value_size: V per head; ``in_features / heads`` if None.
     """
-
-    heads: int = count(4)
-    key_size: int | None = count(None)
-    value_size: int | None = count(None)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.sizes
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """K and V per head."""
-        return head_sizes(self.in_features, self.heads, self.key_size, self.value_size)
 
     @property
     def rule(self) -> LogSumExp:
