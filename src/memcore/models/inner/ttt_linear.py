@@ -7,20 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import as_draw, broadcast_like
-from memcore.cell import Array, Cell, Inputs, Key, Params, Starts, State
-from memcore.fields import count, number
-from memcore.layers.heads import head_sizes, init_heads, project_heads
+from memcore.backend import as_draw
+from memcore.cell import Array, Inputs, Key, Params, State
+from memcore.fields import number
+from memcore.layers.heads import project_heads
+from memcore.layers.ttt import TTTCell
 from memcore.nn import wide
 from memcore.ops.inner.inner_norm import error
 from memcore.ops.inner.ttt_linear import mini_batches, residual, turned
 from memcore.registry import register
-from memcore.types import Dtype, Reads
+from memcore.types import Dtype
 
 
 @register("ttt_linear")
 @dataclass(frozen=True)
-class TTTLinear(Cell):
+class TTTLinear(TTTCell):
     """A linear model per head, trained at every step to map keys to values: test-time training.
 
         q, k, v = W_q x_t / sqrt(D), W_k x_t, W_v x_t;   eta_t = rate / D sigmoid(W_r x_t + b_r)
@@ -44,33 +45,16 @@ class TTTLinear(Cell):
         eps: added to variances.
     """
 
-    heads: int = count(4)
-    mini_batch: int = count(16)
     rate: float = number(1.0, above=0)
-    eps: float = number(1e-6, above=0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.size
-
-    @property
-    def size(self) -> int:
-        """D."""
-        return head_sizes(self.in_features, self.heads, None, None)[0]
-
-    @property
-    def grid(self) -> int:
-        return self.mini_batch
+    mini_batches = staticmethod(mini_batches)
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, width, h, d = as_draw(key, dtype), self.in_features, self.heads, self.size
+        draw, h, d = as_draw(key, dtype), self.heads, self.size
         return {
-            **init_heads(draw, width, h, (d, d)),
-            "rate": nn.dense(draw, "rate", width, h, bias=True),
-            "norm": {"scale": draw.ones((h, d)), "bias": draw.zeros((h, d))},
+            **self.init_around(draw),
             "weight": draw.normal("weight", (h, d, d), 0.02, label="recurrence"),
             "offset": draw.zeros((h, d), label="recurrence"),
-            "output_norm": {"scale": draw.ones((width,)), "bias": draw.zeros((width,))},
         }
 
     def initial_state(self, params: Params) -> State:
@@ -103,16 +87,3 @@ class TTTLinear(Cell):
 
     def turn(self, params: Params, state: State) -> State:
         return turned(state)
-
-    def output(self, params: Params, read: Array, inputs: Inputs) -> Array:
-        y = nn.layer_norm(params["output_norm"], nn.merge_heads(read), self.eps)
-        return nn.linear(params["output"], y)
-
-    def fused(
-        self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
-        initial: State = None, valid: Array = None, chunk_size: int | None = None,
-        phase: Array = None,
-    ) -> tuple[State, Reads]:  # fmt: skip
-        fresh = broadcast_like(self.initial_state(params) if initial is None else initial, state)
-        args = (inputs, state, fresh, starts, valid, phase, self.mini_batch, self.eps)
-        return mini_batches(params["norm"], *args)

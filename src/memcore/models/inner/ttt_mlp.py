@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import as_draw, broadcast_like
-from memcore.cell import Array, Cell, Inputs, Key, Params, Starts, State
-from memcore.fields import count, number
-from memcore.layers.heads import head_sizes, init_heads, project_heads
+from memcore.backend import as_draw
+from memcore.cell import Array, Inputs, Key, Params, State
+from memcore.fields import count
+from memcore.layers.heads import project_heads
+from memcore.layers.ttt import TTTCell
 from memcore.nn import wide
 from memcore.ops.inner.ttt_mlp import added, gradients, mini_batches, moved, read, turned
 from memcore.registry import register
@@ -19,7 +20,7 @@ from memcore.types import Dtype
 
 @register("ttt_mlp")
 @dataclass(frozen=True)
-class TTTMLP(Cell):
+class TTTMLP(TTTCell):
     """An MLP per head, trained at every step to map keys to values: test-time training.
 
         q, k, v = W_q x_t, W_k x_t, W_v x_t;   eta_t = rate / D sigmoid(W_r x_t + b_r)
@@ -46,40 +47,26 @@ class TTTMLP(Cell):
         eps: added to variances.
     """
 
-    heads: int = count(4)
     hidden_size: int | None = count(None)
-    mini_batch: int = count(16)
-    rate: float = number(0.1, above=0)
-    eps: float = number(1e-6, above=0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.sizes
+    mini_batches = staticmethod(mini_batches)
 
     @property
     def sizes(self) -> tuple[int, int]:
         """D, and the width inside the MLP."""
-        d = head_sizes(self.in_features, self.heads, None, None)[0]
-        return d, self.hidden_size or 4 * d
-
-    @property
-    def grid(self) -> int:
-        return self.mini_batch
+        return self.size, self.hidden_size or 4 * self.size
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, width, h, (d, f) = as_draw(key, dtype), self.in_features, self.heads, self.sizes
+        draw, h, (d, f) = as_draw(key, dtype), self.heads, self.sizes
         inner = draw.child("weights")
         return {
-            **init_heads(draw, width, h, (d, d)),
-            "rate": nn.dense(draw, "rate", width, h, bias=True),
-            "norm": {"scale": draw.ones((h, d)), "bias": draw.zeros((h, d))},
+            **self.init_around(draw),
             "weights": {
                 "w1": inner.normal("w1", (h, d, f), 0.02, label="memory"),
                 "b1": inner.zeros((h, f), label="memory"),
                 "w2": inner.normal("w2", (h, f, d), 0.02, label="memory"),
                 "b2": inner.zeros((h, d), label="memory"),
             },
-            "output_norm": {"scale": draw.ones((width,)), "bias": draw.zeros((width,))},
         }
 
     def initial_state(self, params: Params) -> State:
@@ -104,16 +91,3 @@ class TTTMLP(Cell):
 
     def turn(self, params: Params, state: State) -> State:
         return turned(state)
-
-    def output(self, params: Params, read: Array, inputs: Inputs) -> Array:
-        y = nn.layer_norm(params["output_norm"], nn.merge_heads(read), self.eps)
-        return nn.linear(params["output"], y)
-
-    def fused(
-        self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
-        initial: State = None, valid: Array = None, chunk_size: int | None = None,
-        phase: Array = None,
-    ) -> tuple[State, Array]:  # fmt: skip
-        fresh = broadcast_like(self.initial_state(params) if initial is None else initial, state)
-        args = (inputs, state, fresh, starts, valid, phase, self.mini_batch, self.eps)
-        return mini_batches(params["norm"], *args)
