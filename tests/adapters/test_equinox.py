@@ -15,6 +15,8 @@ import pytest
 import memcore
 from adapters import cases
 from adapters.cases import BATCH, GRADIENTS, IDIOMS, MODELS, assert_close, case
+from cases.models import MODELS as EVERY
+from cases.models import ON_JAX
 from memcore.testing import check_model
 from memcore_equinox import Memory
 
@@ -55,6 +57,12 @@ def test_steps_from_the_initial_state_are_the_sequence(name: str):
         state, y = memory.step(state, c.xs[:, t], start=c.starts[:, t])
         ys.append(y)
     assert_close((state, jnp.stack(ys, 1)), c.apply(c.xs[:, :5], starts=c.starts[:, :5]))
+
+
+@pytest.mark.parametrize("name", ON_JAX)
+def test_the_law_holds_for_every_model(name: str):
+    report = check_model(EVERY[name], backend="jax", dtype="float32", laws=["adapter"], length=5)
+    assert [result.holds for result in report.results] == [True]
 
 
 def test_the_law_catches_an_adapter_that_differs(monkeypatch):

@@ -20,6 +20,9 @@ from flax.training.train_state import TrainState
 import memcore
 from adapters import cases
 from adapters.cases import BATCH, GRADIENTS, IDIOMS, MODELS, Case, assert_close, case
+from cases.models import MODELS as EVERY
+from cases.models import ON_JAX
+from memcore.testing import check_model
 from memcore_flax import linen
 from memcore_flax import nnx as memory_nnx
 
@@ -71,6 +74,12 @@ both = pytest.mark.parametrize("flax_api", [Linen, NNX], ids=["linen", "nnx"])
 
 
 # --- law 8 -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ON_JAX)
+def test_the_law_holds_for_every_model(name: str):
+    report = check_model(EVERY[name], backend="jax", dtype="float32", laws=["adapter"], length=5)
+    assert [result.holds for result in report.results] == [True]
 
 
 @pytest.mark.parametrize("name", MODELS)
