@@ -25,7 +25,7 @@ class DLSE(KeyValueHeads, RuleCell):
 
         phi(x) = elu(x) + 1;   k, v = phi(W_k x_t), phi(W_v x_t);   q = W_q x_t
         S_t = log(exp(S_{t-1} + g) + exp(k v^T)),   g = -exp(log_rate), per key channel
-        y_t = W_o (S_t^T q / |S_t|),   |S| the Frobenius norm of a head
+        y_t = W_o (S_t^T q / |S_t|),   |S|^2 = 1e-6 + the sum of a head's squares
 
     State: S, ``(heads * key_size * value_size,)``; empty is the finite -1e38. Cost per step
     ``O(heads * key_size * value_size)``; parallel over time in chunks, inside which ``k v^T`` is made.
