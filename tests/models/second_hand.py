@@ -91,7 +91,7 @@ def rot_rnn(p, xs, starts, heads):
 
 
 def segment_attention(p, xs, starts, heads, segment):
-    """Token t attends to xs of its own segment up to t and to ys of the segment before, of its episode only."""
+    """Token t attends to xs of its own segment up to t, and to ys of the one before, of its episode only."""
     xs = np.asarray(xs, float)
     begin, ys = episode_begin(starts), []
     for t in range(len(xs)):
