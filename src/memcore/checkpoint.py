@@ -14,6 +14,8 @@ from memcore import files
 from memcore.backend import (
     TooManyNumbers,
     at_most,
+    is_bool,
+    is_floating,
     to_numpy,
     tree_flatten,
     tree_paths,
@@ -87,10 +89,23 @@ def _state_arrays(model: Model, params: Params, state: State) -> dict[str, np.nd
     if tree_flatten(state)[1] != tree_flatten(wanted)[1]:
         raise ValueError(f"state does not have the leaves of a state of {model!r}")
     found = {f"{STATE}{name}": _numbers(name, leaf) for name, leaf in tree_paths(state)}
-    for (name, leaf), (_, want) in zip(found.items(), tree_paths(wanted), strict=True):
-        if leaf.shape[leaf.ndim - want.ndim :] != want.shape:
-            raise ValueError(f"{name} has shape {leaf.shape}, expected (..., {want.shape})")
+    _check_state(found, wanted)
     return found
+
+
+def _check_state(found: dict[str, np.ndarray], wanted: State) -> None:
+    """Raise unless leaf by leaf the kinds are those of a state, and all have the same batch axes in front."""
+    batch = None
+    for (name, leaf), (_, want) in zip(found.items(), tree_paths(wanted), strict=True):
+        if is_floating(leaf) != is_floating(want) or is_bool(leaf) != is_bool(want):
+            raise TypeError(f"{name} has dtype {leaf.dtype}, expected one like {want.dtype}")
+        axes = leaf.ndim - want.ndim
+        batch = leaf.shape[:axes] if batch is None else batch
+        if axes < 0 or leaf.shape != (*batch, *want.shape):
+            expected = f"(*batch, {', '.join(map(str, want.shape))})" if want.shape else "(*batch,)"
+            raise ValueError(
+                f"{name} has shape {leaf.shape}, expected {expected} with the batch {batch} of the first leaf"
+            )
 
 
 @overload
@@ -142,7 +157,12 @@ def _state_of(path: str, model: Model, params: Params, arrays: dict[str, Any]) -
     missing = [name for name in names if name not in arrays]
     if missing or not any(name.startswith(STATE) for name in arrays):
         raise ValueError(f"{path} holds no state of {model!r}")
-    return tree_unflatten(tree_flatten(wanted)[1], [arrays[name] for name in names])
+    found = {name: arrays[name] for name in names}
+    try:
+        _check_state(found, wanted)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{path} holds no state of {model!r}: {error}") from error
+    return tree_unflatten(tree_flatten(wanted)[1], list(found.values()))
 
 
 def _model(path: str, metadata: dict[str, str]) -> Model:

@@ -44,9 +44,9 @@ def check_count(name: str, value: Value) -> None:
 
 
 def is_number(x: object) -> bool:
-    """Whether ``x`` is a real number, not NaN; a bool is none."""
+    """Whether ``x`` is a finite real number; a bool is none."""
     kinds = int | float | np.integer | np.floating
-    return isinstance(x, kinds) and not isinstance(x, bool) and not math.isnan(x)
+    return isinstance(x, kinds) and not isinstance(x, bool) and math.isfinite(x)
 
 
 def count(default: Value = MISSING, *, least: int = 1, optional: bool = False) -> Value:

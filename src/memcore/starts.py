@@ -79,7 +79,11 @@ def starts_from_next_step(dones: Array, previous: Array = None) -> tuple[Array, 
     if previous is None:
         before = xp.zeros(shape, dtype=xp.bool)
     else:
-        before = _broadcast("previous", xp.asarray(as_flags("previous", previous)), shape)
+        before = xp.asarray(as_flags("previous", previous))
+        if (
+            before.shape != shape
+        ):  # a row of dones[..., -1] would be read as the last two of every row
+            raise ValueError(f"previous has shape {before.shape}, expected {shape}")
     ended = xp.concat([before, dones], axis=-1)
     length = dones.shape[-1]
     weights = xp.astype(~ended[..., 1:], xp.float32)[..., :length]

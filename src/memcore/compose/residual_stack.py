@@ -64,7 +64,7 @@ class ResidualStack(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        models = self.models
+        models = self.model if isinstance(self.model, tuple) else (self.model,)
         if not models or not all(isinstance(m, Model) for m in models):
             raise TypeError(f"model is {self.model!r}, expected a Model or a tuple of Models")
         if any(m.input_ndim != 1 or m.output_ndim != 1 for m in models):
@@ -75,6 +75,11 @@ class ResidualStack(Model):
         if len({m.in_features for m in models}) > 1:
             widths = [m.in_features for m in models]
             raise ValueError(f"model has in_features {widths}, expected the same width in all")
+        if self.ratio is not None and sum(counts_of(self.ratio, models)) > self.layers:
+            raise ValueError(
+                f"layers is {self.layers}, expected at least {sum(counts_of(self.ratio, models))} for the "
+                f"ratio {self.ratio!r}"
+            )
         if len(models) > self.layers:
             raise ValueError(
                 f"layers is {self.layers}, expected at least {len(models)}, one for each of the models "
@@ -163,15 +168,26 @@ class ResidualStack(Model):
         return h + nn.dropout(y, self.dropout, run.key(name), "mlp")
 
 
+def counts_of(ratio: str, items: Sequence[T]) -> list[int]:
+    """The numbers of a ratio, one for each item.
+
+    Raises:
+        ValueError: ``ratio`` is no numbers above 0 with colons between them, one for each item.
+    """
+    parts = [n.strip() for n in ratio.split(":")] if isinstance(ratio, str) else []
+    numbers = [int(n) for n in parts if n.isascii() and n.isdigit() and len(n) < 10]
+    if len(numbers) < len(parts) or 0 in numbers or len(numbers) != len(items):
+        raise ValueError(
+            f"ratio is {ratio!r}, expected a number above 0 for each of {len(items)} models, as '5:1' of two"
+        )
+    return numbers
+
+
 def by_ratio(ratio: str, items: Sequence[T]) -> tuple[T, ...]:
     """Each item as often as the ratio says: "5:1" of (a, b) is a five times, then b.
 
     Raises:
         ValueError: ``ratio`` is no numbers above 0 with colons between them, one for each item.
     """
-    counts = ratio.split(":") if isinstance(ratio, str) else []
-    if not all(n.strip().isdigit() and int(n) > 0 for n in counts) or len(counts) != len(items):
-        raise ValueError(
-            f"ratio is {ratio!r}, expected a number above 0 for each of {len(items)} models, as '5:1' of two"
-        )
-    return tuple(item for n, item in zip(counts, items, strict=True) for _ in range(int(n)))
+    counts = counts_of(ratio, items)
+    return tuple(item for n, item in zip(counts, items, strict=True) for _ in range(n))

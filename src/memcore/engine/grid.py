@@ -34,6 +34,11 @@ def common_phase(phase: Array, grid: int) -> tuple[Array, Array]:
     differs = phase % grid != first
     if is_jax(phase):
         return first, differs
+    if xp.any((phase < 0) | (phase >= grid)):
+        raise ValueError(
+            f"state/phase is {np.asarray(phase).tolist()}, expected 0 to {grid - 1}: "
+            f"the model's grid has {grid} steps"
+        )
     if xp.any(differs):
         raise ValueError(
             f"state/phase is {np.asarray(phase).tolist()}, expected one number: the rows of a call stand at "

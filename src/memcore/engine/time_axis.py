@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from memcore.backend import namespace
 from memcore.engine.checks import as_array, as_booleans
+from memcore.fields import is_count
 from memcore.types import Array, Starts
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ def to_last(
     """Inputs and flags with time moved behind the batch axes."""
     xs, (starts, valid) = as_array(xs, "xs"), as_booleans(starts=starts, valid=valid)
     axes = xs.ndim - model.input_ndim
-    if isinstance(axis, bool) or not isinstance(axis, int) or not 0 <= axis < axes:
+    if xs.ndim < model.input_ndim + 1:
+        raise ValueError(f"xs has shape {xs.shape}, expected an axis of time at {axis}")
+    if not is_count(axis, 0) or axis >= axes:
         raise ValueError(
             f"time_axis is {axis!r}, expected 0 to {axes - 1} for xs of shape {xs.shape}"
         )

@@ -5,7 +5,7 @@ Parts with commas between them are the models of the layers, in turn; `COUNT*` s
 """
 
 from memcore.cell import Model
-from memcore.compose.residual_stack import by_ratio
+from memcore.compose.residual_stack import by_ratio, counts_of
 from memcore.train.commands.models import built, split
 
 
@@ -14,20 +14,32 @@ def is_hybrid(text: str) -> bool:
     return "*" in text or len(split(text)) > 1
 
 
+MOST = 10_000
+"""Layers of a stack: more are a mistake, and a list of them would fill the memory."""
+
+
 def layers(text: str) -> list[str]:
-    """The model of each layer as text; ValueError for a count that is no number above 0."""
+    """The model of each layer as text; ValueError for a count that is no number from 1 to `MOST`."""
     ratio, times, rest = text.partition("*")
-    if times and ":" in ratio and ratio.replace(":", "").strip().isdigit():
-        return [part.strip() for part in by_ratio(ratio, split(rest))]
-    found: list[str] = []
+    if times and ":" in ratio and ratio.replace(":", "").replace(" ", "").isdigit():
+        models = split(rest)
+        _check_number(sum(counts_of(ratio, models)), text)
+        return [part.strip() for part in by_ratio(ratio, models)]
+    counts: list[tuple[int, str]] = []
     for part in split(text):
-        count, times, model = part.rpartition("*")
-        if times and not (count.strip().isdigit() and int(count) > 0):
+        count, times, model = (word.strip() for word in part.rpartition("*"))
+        if times and not (count.isascii() and count.isdigit() and int(count) > 0):
             raise ValueError(
                 f"model has {part!r}, expected a number above 0 before the *, as in 5*lru"
             )
-        found += int(count or 1) * [model.strip()]
-    return found
+        counts.append((int(count or 1), model))
+    _check_number(sum(n for n, _ in counts), text)
+    return [model for n, model in counts for _ in range(n)]
+
+
+def _check_number(layers: int, text: str) -> None:
+    if layers > MOST:
+        raise ValueError(f"model is {text!r}, which has {layers} layers, expected at most {MOST}")
 
 
 def hybrid(text: str, width: int) -> tuple[Model, ...]:
