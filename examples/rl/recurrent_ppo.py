@@ -263,7 +263,7 @@ def table(results: list[dict[str, Any]]) -> Table:
 
 def picture(options: Any, results: list[dict[str, Any]], path: Path) -> None:
     """Returns over steps: the mean over seeds, and from the lowest to the highest."""
-    axes = Figure(figsize=(7, 4), dpi=120, layout="constrained").subplots()
+    axes = Figure(figsize=(9, 4), dpi=120, layout="constrained").subplots()
     axes.set(title=options.env, xlabel="steps of the environments", ylabel="return of an episode")
     for result in results:
         curves = np.array(result["returns"])
@@ -271,10 +271,10 @@ def picture(options: Any, results: list[dict[str, Any]], path: Path) -> None:
         steps = (np.arange(kept.size) + 1)[kept] * options.environments * options.rollout
         curves = curves[:, kept]
         axes.plot(steps, curves.mean(0), label=result["model"])
-        axes.fill_between(steps, curves.min(0), curves.max(0), alpha=0.2)
+        axes.fill_between(steps, curves.min(0), curves.max(0), alpha=0.1)
     axes.axhline(results[0]["best"], color="gray", linestyle=":", label="best")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
+    axes.figure.legend(loc="outside right upper", frameon=False)
     axes.figure.savefig(path)
 
 
