@@ -68,6 +68,27 @@ def placed_like(tree: Tree, like: Array, axes: int) -> Tree:
     return tree
 
 
+def gathered(tree: Tree, axis_name: str) -> Tree:
+    """The leaves of all devices of an axis, ``(devices, *leaf)``."""
+    from memcore.backend import jax_collectives
+
+    return jax_collectives.gathered(tree, axis_name)
+
+
+def piece(axis_name: str) -> tuple[Array, int]:
+    """``(index, count)``: which device of an axis this is, and how many there are."""
+    from memcore.backend import jax_collectives
+
+    return jax_collectives.piece(axis_name)
+
+
+def of_last(tree: Tree, axis_name: str) -> Tree:
+    """The leaves of the last device of an axis, on all of them."""
+    from memcore.backend import jax_collectives
+
+    return jax_collectives.of_last(tree, axis_name)
+
+
 def rows(table: Array, index: Array) -> Array:
     """``table[index]``: ``(N, D)`` and ints ``(...)`` to ``(..., D)``."""
     if is_jax(table, index):

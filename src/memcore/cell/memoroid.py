@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from memcore.backend import tree_leaves
 from memcore.cell.cell import Cell
@@ -20,6 +21,8 @@ class Memoroid(Cell):
     One step is an element of a semigroup (`lift`), elements combine (`binary_op`) and act on a state
     (`act`). An element is not a state: for ``S' = M S + X`` the element is ``(M, X)``, the state S.
     """
+
+    in_pieces: ClassVar[bool] = True
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -50,8 +53,15 @@ class Memoroid(Cell):
         and the element of what stands there; the first two are None where nothing was given. Acting
         with it is running the piece.
         """
-        owns = [len(shape) for shape in embedded(self)[1]]
+        owns = self.ranks(inputs)
         leads = [u.shape[: u.ndim - own] for u, own in zip(tree_leaves(inputs), owns, strict=True)]
         shape = tuple(max(sizes) for sizes in zip(*leads, strict=True))
-        job = Recurrence(self, params, inputs, None, None, Call(starts, valid), shape)
+        return total(Recurrence(self, params, inputs, None, None, Call(starts, valid), shape))
+
+    def ranks(self, inputs: Inputs) -> list[int]:
+        """The axes of one step of every leaf of the embedded inputs."""
+        return [len(shape) for shape in embedded(self)[1]]
+
+    def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
+        """A run as one element, as `total`; a cell may have a faster way."""
         return total(job)

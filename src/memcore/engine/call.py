@@ -24,6 +24,8 @@ class Call:
         key: for dropout and noise; None means neither.
         return_states: whether a cell returns its states too.
         phase: int32 scalar, the place of the first step in the grid; None where the model has no grid.
+        axis_name: the axis of devices along which each holds a consecutive piece of every sequence; None
+            where a device holds all of it.
         watch: called with ``(cell, params, inputs)`` of every recurrence that runs; for the laws' tests.
     """
 
@@ -34,6 +36,7 @@ class Call:
     key: Key = None
     return_states: bool = False
     phase: Array = None
+    axis_name: str | None = None
     watch: Callable[[Tree, Tree, Tree], None] | None = None
 
     def child(self, name: str) -> Call:

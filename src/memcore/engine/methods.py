@@ -21,7 +21,7 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
 )
-from memcore.engine import auto, newton, resets
+from memcore.engine import auto, newton, pieces, resets
 from memcore.engine.chunking import CHUNK_SIZE, WIDENED, into_chunks, out_of_chunks
 from memcore.engine.recurrence import (
     Recurrence,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 def recur(job: Recurrence) -> tuple[Tree, ...]:
     """The recurrence alone: ``(state, reads)``, and the states if the call asks for them."""
+    if job.call.axis_name is not None:
+        job = pieces.arrived(job)
     kind = device_kind(job.leaf)
     method = job.call.resolve(job.cell.methods)
     if method == "auto":
@@ -174,8 +176,42 @@ def _elements(job: Recurrence) -> Element:
     return job.call.starts, job.call.valid, elements
 
 
-def total(job: Recurrence) -> tuple[Array, Array, Element]:
-    """The whole sequence as one element ``(start, valid, element)``: the last of the prefix."""
+def total(job: Recurrence, size: int = CHUNK_SIZE) -> tuple[Array, Array, Element]:
+    """The whole sequence as one element ``(start, valid, element)``, by chunks of ``size`` steps: what a step
+    lifts to is there for one chunk at a time."""
+    axis, call = job.axis, job.call
+    moving, still, structure = split(job.inputs, axis, job.length)
+    slots = (moving, call.starts, call.valid)
+
+    def whole(slot: Tree) -> Tree:
+        moved, starts, valid = slot
+        length = next(leaf.shape[axis] for leaf in tree_leaves(moved))
+        part = replace(
+            job,
+            inputs=join(moved, still, structure),
+            call=replace(call, starts=starts, valid=valid),
+            shape=(*job.shape[:-1], length),
+        )
+        return _total_at_once(part)
+
+    def body(before: Tree, slot: Tree) -> tuple[Tree, None]:
+        return _operator(job)(before, whole(slot)), None
+
+    def between(begin: int, end: int) -> Tree:
+        return tree_map(lambda x: x[(slice(None),) * axis + (slice(begin, end), ...)], slots)
+
+    first = job.length % size or min(size, job.length)
+    chunks = (job.length - first) // size
+    if not chunks:
+        return whole(slots)
+    head = between(0, first)
+    cut = tree_map(lambda x: into_chunks(x, axis, size), between(first, job.length))
+    element, _ = fold(checkpoint(body, job.leaf), whole(head), cut, chunks)
+    return element
+
+
+def _total_at_once(job: Recurrence) -> tuple[Array, Array, Element]:
+    """The last of the prefix."""
     prefix = associative_scan(_operator(job), _elements(job), job.axis)
     last = (slice(None),) * job.axis + (-1, ...)
     return tree_map(lambda leaf: leaf[last], prefix)

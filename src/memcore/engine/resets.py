@@ -80,14 +80,15 @@ def _not_finite(x: Array, axes_kept: int) -> Array:
 
 def contain(
     xs: Array, state: State, initial: State, starts: Starts, valid: Array, batch_ndim: int, causal: bool,
-    vocabulary: int,
+    vocabulary: int, arrives: Callable[[Array, Array], Array] | None = None,
 ) -> tuple[Array, State, Array]:  # fmt: skip
     """Replace what is not finite, and say which steps must be NaN for it.
 
     Returns ``(xs, state, flag)``: inputs with zeros and a state with ``initial`` in the places of
     what is not finite or no token of the vocabulary, and ``flag (*batch, T)``: this segment has seen
     such a value so far (anywhere in the segment, if the model is not ``causal``). ``flag`` is None
-    where nothing can be wrong.
+    where nothing can be wrong. Where these are the steps of a piece, ``arrives(bad, end)`` says
+    whether the pieces before it spoil it, from what the state and each piece alone do.
     A ``state`` that is ``initial`` itself is finite by contract, and not looked at.
     """
     xp = namespace(xs)
@@ -120,6 +121,9 @@ def contain(
             initial,
             state,
         )
+    if arrives is not None:
+        alone = seen_so_far(bad, xp.zeros_like(bad_state), starts, batch_ndim)
+        bad_state = arrives(bad_state, alone[..., -1])
     return xs, state, seen_so_far(bad, bad_state, starts, batch_ndim, causal)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from memcore.backend import (
@@ -13,6 +14,7 @@ from memcore.backend import (
     fold,
     is_floating,
     namespace,
+    of_last,
     placed_like,
     tree_leaves,
     tree_map,
@@ -35,6 +37,7 @@ from memcore.engine.grid import common_phase, with_phase
 from memcore.engine.methods import recur
 from memcore.engine.parameters import check_params
 from memcore.engine.parts import Parts, signature
+from memcore.engine.pieces import spoiled
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.state import compute_dtype, memory_like
 from memcore.engine.time_axis import from_last, to_last
@@ -56,7 +59,8 @@ def run_model(
         return (state, from_last(model, ys, time_axis), *states)
     check_method(model, call.method, call.chunk_size, call.return_states)
     check_params(model, params)
-    statics = (model, signature(model), call.method, call.chunk_size, call.return_states)
+    how = (call.method, call.chunk_size, call.return_states, call.axis_name)
+    statics = (model, signature(model), *how)
     starts, valid = as_booleans(starts=call.starts, valid=call.valid)
     xs, state = as_array(xs, "xs"), as_arrays(state, "state")
     check_derivatives(model, call.method, (params, xs, state, starts, valid))
@@ -66,7 +70,8 @@ def run_model(
 
 def run_checked(
     model: Model, code: Tree, method: str, chunk_size: int | None, return_states: bool | int,
-    params: Params, xs: Array, state: State, starts: Starts, valid: Array, key: Key,
+    axis_name: str | None, params: Params, xs: Array, state: State, starts: Starts, valid: Array,
+    key: Key,
 ) -> tuple[Tree, ...]:  # fmt: skip
     """A run of arguments whose method is known to be one of the model's."""
     xs = check_inputs(model, xs)
@@ -85,12 +90,14 @@ def run_checked(
         memory = fresh if state is None else whole["memory"]
     else:
         memory = fresh if state is None else check_state(state, fresh, xs, len(batch))
-    call = Call(starts, valid, method, chunk_size, key, bool(return_states), phase)
+    call = Call(starts, valid, method, chunk_size, key, bool(return_states), phase, axis_name)
     memory, ys, *states = _contained(model, params, xs, memory, fresh, call, return_states)
     if model.grid > 1:
         ahead = (whole["phase"] + length) % model.grid
         memory = with_phase(memory, ahead, batch, xs)
         states = [_with_phases(model, whole["phase"], s, xs, length, return_states) for s in states]
+    if axis_name is not None:
+        memory = of_last(memory, axis_name)
     if differs is not None:
         ys = resets.poison(namespace(xs).broadcast_to(differs[..., None], shape), ys)
     return (memory, ys, *states)
@@ -122,8 +129,11 @@ def _contained(
     if valid is not None:  # padding may hold anything: ids of -100, numbers that overflow
         xs = resets.select(valid, xs, namespace(xs).zeros_like(xs))
     causal = model.causal and bool(tree_leaves(memory))
+    arrives = None
+    if call.axis_name is not None:
+        arrives = partial(spoiled, starts=starts, axis_name=call.axis_name)
     xs, memory, wrong = resets.contain(
-        xs, memory, fresh, starts, valid, batch_ndim, causal, model.in_features
+        xs, memory, fresh, starts, valid, batch_ndim, causal, model.in_features, arrives
     )
     memory, ys, *states = _with_states(model, params, xs, memory, call, every)
     if valid is not None:

@@ -58,5 +58,5 @@ def _step(
     start = check_flags("start", start, x, batch, "x", 0)
     starts = None if start is None else start[..., None]
     args = (params, xs, state, starts, None, None)
-    state, ys = run_checked(model, code, "auto", None, False, *args)
+    state, ys = run_checked(model, code, "auto", None, False, None, *args)
     return state, ys[(slice(None),) * axis + (0, ...)]

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map
+from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map, tree_paths
 from memcore.backend.namespace import is_bfloat16
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import WIDENED
-from memcore.engine.methods import in_chunks, recur, sequential
+from memcore.engine.methods import in_chunks, recur, sequential, total
 from memcore.engine.recurrence import Recurrence, job_of
 from memcore.types import Dtype, Key, Reads, Tree
 
@@ -41,6 +41,8 @@ class Rule:
     """Whether `read` is given ``h_{t-1}`` in place of ``h_t``."""
     returns_states: ClassVar[bool] = False
     """Whether what is read are the states."""
+    in_pieces: ClassVar[bool] = True
+    """Whether a piece of a sequence is an element of one size, whatever its length."""
     saturates: ClassVar[bool] = False
     """Whether outputs may be the floor, which float16 cannot hold: they become its lowest number."""
 
@@ -85,6 +87,10 @@ class Rule:
         """
         raise NotImplementedError
 
+    def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
+        """A run as one element ``(start, valid, element)``; a rule may have a faster way."""
+        return total(job)
+
     def of(self, **shapes: tuple[int, ...]) -> RulePart:
         """The rule as a part of a composite, for inputs of these shapes (without batch and time)."""
         return RulePart(1, self, tuple(shapes.items()))
@@ -127,6 +133,10 @@ class RuleCell(Memoroid):
         return self.rule.reads_previous
 
     @property
+    def in_pieces(self) -> bool:  # type: ignore[override]
+        return self.rule.in_pieces
+
+    @property
     def returns_states(self) -> bool:  # type: ignore[override]
         return self.rule.returns_states and not self.reads
 
@@ -150,6 +160,9 @@ class RuleCell(Memoroid):
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Reads:
         return self.rule.read(state, self.rule_inputs(params, inputs))
+
+    def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
+        return total(job, WIDENED) if self.widens else self.rule.element(job)
 
     def moves(
         self, params: Params, inputs: Inputs
@@ -204,6 +217,11 @@ class RulePart(RuleCell):
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         return {}
+
+    def ranks(self, inputs: Inputs) -> list[int]:
+        own = {name: len(shape) for name, shape in self.shapes}
+        leaves = ((path.split("/")[0], leaf) for path, leaf in tree_paths(inputs))
+        return [own[name] for name, _ in leaves]
 
     def initial_state(self, params: Params) -> State:
         return self.inner.zeros({n: np.broadcast_to(0.0, shape) for n, shape in self.shapes})

@@ -5,16 +5,20 @@ Element ``(M, X)``: ``(M, X) . (N, Y) = (N M, N X + Y)``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
+from memcore.backend import namespace, placed_like
 from memcore.cell import Array, Element, Inputs, Starts, State
+from memcore.engine.methods import recur
+from memcore.engine.pieces import flags
+from memcore.engine.recurrence import Recurrence
 from memcore.nn import wide
 from memcore.ops.matrix.chunks import Decays, fold_chunks, summable
 from memcore.ops.matrix.inputs import in_time
-from memcore.ops.rule import Rule, fresh_state
+from memcore.ops.rule import Rule, RulePart, fresh_state
 from memcore.types import Reads, Tree
 
 
@@ -37,6 +41,28 @@ class TransitionRule(Rule):
 
     def act(self, state: State, element: Element) -> State:
         return element[0] @ state + element[1]
+
+    def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
+        """Two runs of the rule: what it writes, from nothing, and its transition, from the identity without
+        values. No product of matrices for each step."""
+        rows, columns = job.state.shape[-2:]
+        part = replace(job, cell=RulePart(1, self), params={})
+
+        def after(first: np.ndarray, values: Array) -> Array:
+            first = first.astype(np.dtype(job.state.dtype))
+            xp = namespace(job.state)
+            lead = job.state.shape[:-2]
+            state = placed_like(
+                xp.broadcast_to(xp.asarray(first), (*lead, *first.shape)), job.state, job.axis
+            )
+            inputs = {**job.inputs, "v": values}
+            initial = np.broadcast_to(first, (*job.state.shape[job.axis : -2], *first.shape))
+            return recur(replace(part, inputs=inputs, state=state, initial=initial))[0]
+
+        written = after(np.zeros((rows, columns)), job.inputs["v"])
+        k = job.inputs["k"]
+        kept = after(np.eye(rows), namespace(k).zeros_like(k))
+        return (*flags(job), (kept, written))
 
     def read(self, state: State, inputs: Inputs) -> Reads:
         return ((wide(inputs["q"]) * self.scale)[..., None, :] @ state)[..., 0, :]

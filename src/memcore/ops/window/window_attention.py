@@ -120,6 +120,8 @@ class CachedAttention(WindowAttention):
     are NaN; on NumPy that raises.
     """
 
+    in_pieces: ClassVar[bool] = False  # an element would be the whole cache
+
     def read(self, state: State, inputs: Inputs) -> Array:
         return self._within(super().read(state, inputs), state[2][..., 0])
 

@@ -1,0 +1,217 @@
+"""Time on four devices: the numbers, states and gradients of one, and what is sent.
+
+Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=4``; left out where there are fewer devices.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import memcore
+from cases.models import MODELS, ON_JAX, ONE_PER_RULE
+from memcore import parallel
+from memcore.registry import alone
+from placements import agree
+
+DEVICES, BATCH = 4, 2
+
+
+def runs_apart(model: memcore.Model) -> bool:
+    return model.causal and all(cell.in_pieces for _, cell in model.recurrences())
+
+
+APART = [name for name in ON_JAX if runs_apart(MODELS[name])]
+TOGETHER = {
+    "elman", "gru", "ind_rnn", "lstm", "memora", "mgu", "moneta", "neural_memory", "omega_net", "rtu",
+    "segment_attention", "slstm", "ttt_linear", "ttt_mlp", "yaad",
+    "multi_head_trunk", "residual_stack",  # of GRUs
+}  # fmt: skip
+"""Models whose recurrences are not associative."""
+
+
+def problem(name: str, length: int, valid: bool) -> tuple[Any, ...]:
+    """Parameters, inputs, a state, starts (one of them where a piece begins) and a mask."""
+    import jax
+    import jax.numpy as jnp
+
+    model, rng = MODELS[name], np.random.default_rng(length)
+    params = jax.tree.map(jnp.asarray, model.init(0, "float64"))
+    xs: Any = rng.standard_normal((BATCH, length, model.in_features))
+    if not model.input_ndim:
+        xs = rng.integers(0, model.in_features, (BATCH, length)).astype(np.int32)
+    starts = rng.random((BATCH, length)) < 0.15
+    starts[1, length // DEVICES * 2] = True
+    mask = rng.random((BATCH, length)) < 0.8
+    before = model.apply(params, jnp.asarray(xs))[0]
+    return (
+        params, jnp.asarray(xs), before, jnp.asarray(starts), jnp.asarray(mask) if valid else None,
+    )  # fmt: skip
+
+
+def split(run: Callable[..., Any], outs: Any, valid: bool) -> Any:
+    """``run(params, xs, state, starts, valid)`` with time over four devices."""
+    import jax
+    from jax.sharding import PartitionSpec as P
+
+    mesh = jax.make_mesh((DEVICES,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
+    time = P(None, "time")
+    specs = (P(), time, P(), time, time if valid else P())
+    return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=outs))
+
+
+def losses(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """On one device, and on one piece: ``(loss, (state, ys))``."""
+    import jax
+    import jax.numpy as jnp
+
+    model = MODELS[name]
+
+    def whole(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+        after, ys = model.apply(params, xs, state, starts=starts, valid=valid)
+        return jnp.sum(jnp.sin(ys)), (after, ys)
+
+    def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+        how = {"starts": starts, "valid": valid, "axis_name": "time"}
+        after, ys = parallel.apply(model, params, xs, state, **how)
+        return jax.lax.psum(jnp.sum(jnp.sin(ys)), "time"), (after, ys)
+
+    return whole, piece
+
+
+def check(name: str, length: int, valid: bool) -> None:
+    import jax
+    from jax.sharding import PartitionSpec as P
+
+    floats = (0, 1) if MODELS[name].input_ndim else (0,)
+    whole, piece = losses(name)
+    args = problem(name, length, valid)
+    want = jax.jit(jax.value_and_grad(whole, floats, has_aux=True))(*args)
+    time = P(None, "time")
+    outs = ((P(), (P(), time)), (P(), time)[: len(floats)])
+    got = split(jax.value_and_grad(piece, floats, has_aux=True), outs, valid)(*args)
+    agree(got, want, f"{name} {length} {valid}", tolerance=1e-8)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+@pytest.mark.parametrize("name", APART)
+def test_time_on_four_devices_is_time_on_one(name: str, backend: Any, x64: None) -> None:
+    check(name, 4 * 5, valid=True)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+@pytest.mark.parametrize("name", [name for name in ONE_PER_RULE if name in APART])
+def test_pieces_of_one_step(name: str, backend: Any, x64: None) -> None:
+    """Windows and convolutions reach over several of them."""
+    check(name, 4, valid=False)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+def test_long_pieces_are_elements_by_chunks(backend: Any, x64: None) -> None:
+    for name in ("lru", "linear_attention"):
+        check(name, 4 * 150, valid=True)
+
+
+@pytest.mark.backend("jax")
+def test_which_models_run_in_pieces(backend: Any) -> None:
+    """All registered ones as they are by default: a new one decides where it belongs."""
+    models = {
+        name: cls(8) for name, cls in alone().items() if cls.__module__.startswith("memcore.")
+    }
+    assert {name for name, model in models.items() if not runs_apart(model)} == TOGETHER
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+def test_what_is_not_finite_stays_in_its_segment(backend: Any) -> None:
+    """A NaN in the first piece, the next start in the third; and a state that is NaN."""
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    model = memcore.LRU(3, state_size=4)
+    params, xs = model.init(0), np.random.default_rng(0).normal(size=(2, 12, 3)).astype("float32")
+    xs[0, 1] = np.nan
+    starts = np.zeros((2, 12), bool)
+    starts[0, 7] = starts[1, 4] = True
+    state = memcore.initial_state(model, params, (2,))
+    for leaf in state:
+        leaf[1] = np.nan
+    want_state, want = model.apply(params, xs, state, starts=starts)
+
+    def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+        return parallel.apply(model, params, xs, state, starts=starts, axis_name="time")
+
+    args = (params, jnp.asarray(xs), state, jnp.asarray(starts), None)
+    got_state, got = split(piece, (P(), P(None, "time")), False)(*args)
+    assert np.isnan(want[0, 1:7]).all() and np.isnan(want[1, :4]).all()
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    agree(got_state, want_state, "state", tolerance=1e-5)
+
+
+def sent(model: memcore.Model, length: int) -> list[str]:
+    """The collectives of the compiled program, each with its shapes."""
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+        return parallel.apply(model, params, xs, state, starts=starts, axis_name="time")
+
+    params = jax.tree.map(jnp.asarray, model.init(0))
+    xs = jnp.zeros((BATCH, length, model.in_features))
+    args = (
+        params,
+        xs,
+        memcore.initial_state(model, params, (BATCH,)),
+        jnp.ones(xs.shape[:2], bool),
+        None,
+    )
+    text = split(piece, (P(), P(None, "time")), False).lower(*args).compile().as_text()
+    kinds = "all-gather|all-reduce|collective-permute|reduce-scatter|all-to-all"
+    return sorted(re.findall(rf"= (\S.*?) (?:{kinds})(?:-start)?\(", text))
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+@pytest.mark.parametrize(
+    "model",
+    [memcore.LRU(4), memcore.GatedDeltaNet(4, heads=2), memcore.Attention(8, heads=2, window=8)],
+    ids=["lru", "gated_delta_net", "attention"],
+)
+def test_what_is_sent_does_not_grow_with_the_length(model: memcore.Model, backend: Any) -> None:
+    short, long = sent(model, 4 * 16), sent(model, 4 * 160)
+    assert short and short == long
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+def test_what_does_not_run_in_pieces_is_named(backend: Any) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    xs = jnp.zeros((2, 4, 4))
+    wrong = {
+        "'gated_cell', whose pieces do not run side by side: expected associative": memcore.GRU(4),
+        "'window_attention', whose pieces": memcore.Attention(8, window=None, capacity=8),
+        "which is not causal": memcore.Bidirectional(memcore.LRU(4)),
+        "'layer_1/gated_cell'": memcore.ResidualStack(
+            4, model=(memcore.LRU(4), memcore.GRU(4)), layers=2
+        ),
+    }
+    for message, model in wrong.items():
+        with pytest.raises(ValueError, match=message):
+            parallel.apply(model, model.init(0), xs, axis_name="time")
+    model = memcore.LRU(4)
+    with pytest.raises(ValueError, match="axis_name is 'time', expected an axis of the jax.shard"):
+        parallel.apply(model, jax.tree.map(jnp.asarray, model.init(0)), xs, axis_name="time")
+    with pytest.raises(TypeError, match="xs is a ndarray, expected a JAX array"):
+        parallel.apply(model, model.init(0), np.zeros((2, 4, 4)), axis_name="time")
+    with pytest.raises(TypeError, match="model is 'lru', expected a memcore.Model"):
+        parallel.apply("lru", {}, xs, axis_name="time")  # type: ignore[arg-type]
