@@ -30,7 +30,7 @@ def atlas(params: Any, xs: Any, starts: Any, *, window: int, degree: int) -> Any
         return (M, S, pairs), phi(u["q"]) @ M
 
     how: Any = {"heads": 2, "rate": 0.01, "gates": ("rate", "keep", "gamma", "momentum")}
-    fresh = lambda p, h: (weight(p, h), 0 * weight(p, h), [])  # noqa: E731
+    fresh: Any = lambda p, h: (weight(p, h), 0 * weight(p, h), [])  # noqa: E731
     return block(params, xs, starts, **how, fresh=fresh, step=step)
 
 

@@ -53,7 +53,7 @@ def updated(w: Any, first: Any, rows: list[Any], speed: Any, muon: bool) -> tupl
 
 def lact(
     params: Any, xs: Any, starts: Any, *, window: int, mini_batch: int, momentum: bool, muon: bool,
-    position: str,
+    position: str | None,
 ) -> Any:  # fmt: skip
     """xs (T, 2 D) -> ys (T, 2 D) of 2 heads each, from the beginning of the grid."""
     p, xs, heads = float64(params), float64(xs), 2
@@ -69,7 +69,8 @@ def lact(
     outs = np.zeros_like(q)
     for h in range(heads):
         first = {n: p[n][h] for n in NAMES}
-        w, speed, rows = first, {n: 0 * x for n, x in first.items()}, []
+        w, speed = first, {n: 0 * x for n, x in first.items()}
+        rows: list[Any] = []
         for t in range(len(xs)):
             if starts is not None and starts[t]:
                 w, speed, rows = first, {n: 0 * x for n, x in first.items()}, []
