@@ -124,6 +124,13 @@ def layer_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
     return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
 
 
+def affine(params: Params, x: Array) -> Array:
+    """``x * scale + bias``, channel by channel."""
+    xp = namespace(x)
+    scale, bias = (xp.astype(params[n], x.dtype, copy=False) for n in ("scale", "bias"))
+    return x * scale + bias
+
+
 def l2_normalise(x: Array, eps: float = 1e-6) -> Array:
     """``x / sqrt(sum x^2 + eps)`` over the last axis."""
     xp = namespace(x)

@@ -98,7 +98,7 @@ def test_the_step_of_atlas(window: int, backend: Backend) -> None:
             for i in range(max(0, t - window + 1), t + 1):
                 error = k[i, h] @ memory[h] - v[i, h]
                 slope += gamma[i, h] * 2 * np.outer(k[i, h], error)
-            args = memory[h], speed[h], rate[t, h] * slope, keep[t, h], momentum[t, h], 1.0
+            args = memory[h], speed[h], slope, keep[t, h], momentum[t, h], rate[t, h]
             memory[h], speed[h] = other.atlas_step(*args)
         want = np.einsum("hkv,hk->hv", memory, q[t])
         np.testing.assert_allclose(got[t], want, atol=1e-6)

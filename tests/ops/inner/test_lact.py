@@ -69,8 +69,11 @@ def test_a_row_never_reads_its_own_chunk(method: str, backend: Backend, x64: Non
 
 
 @pytest.mark.parametrize("size", [1, 4])
-def test_methods_with_padding(size: int, backend: Backend, x64: None) -> None:
+@pytest.mark.parametrize("momentum", [False, True])
+def test_methods_with_padding(size: int, momentum: bool, backend: Backend, x64: None) -> None:
     arrays, params = drawn(11)
+    if momentum:
+        arrays["momentum"] = np.random.default_rng(2).uniform(0, 1, (2, 11, 2))
     rng = np.random.default_rng(1)
     flags = {"starts": rng.random((2, 11)) < 0.2, "valid": rng.random((2, 11)) < 0.7}
     runs = [
@@ -91,6 +94,19 @@ def test_what_is_not_finite_ends_at_a_start(method: str, backend: Backend) -> No
     state, out = ops.lact(**broken, **how)
     assert np.isnan(out[:, 4:6]).all()
     close((state, out[:, :4], out[:, 6:]), (want[0], want[1][:, :4], want[1][:, 6:]))
+
+
+@pytest.mark.backend("numpy")
+def test_three_rates(backend: Backend) -> None:
+    """One for all is three of the same; a matrix whose rate is 0 stays as it is, but for eps in its norms."""
+    arrays, params = drawn(12)
+    three = np.stack([arrays["rate"]] * 3, axis=-1)
+    runs = [
+        ops.lact(**{**arrays, "rate": r}, **params, mini_batch=4) for r in (arrays["rate"], three)
+    ]
+    close(*runs)
+    state, _ = ops.lact(**{**arrays, "rate": three * [1, 0, 1]}, **params, mini_batch=4)
+    close(state["memory"]["weights"]["w1"][0], params["w1"], 1e-4)
 
 
 @pytest.mark.backend("numpy")

@@ -1,5 +1,7 @@
 """Memories that are trained while they read."""
 
+from memcore.models.inner.atlas import Atlas as Atlas
+from memcore.models.inner.lact import LaCT as LaCT
 from memcore.models.inner.memora import Memora as Memora
 from memcore.models.inner.moneta import Moneta as Moneta
 from memcore.models.inner.neural_memory import NeuralMemory as NeuralMemory

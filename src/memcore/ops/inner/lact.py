@@ -3,7 +3,8 @@
     f(x) = w1 (silu(w0 x) * (w2 x)),   o_t = f(q_t) at the weights before the chunk
     at its end: w += sum_i rate_i d(f(k_i) . v_i)/dw, and every row gets back the norm that it has at starts
 
-A chunk reads before it writes, so that no row sees its own chunk.
+A chunk reads before it writes, so that no row sees its own chunk. With momentum a chunk's sum goes on into
+those behind it; with Muon it is made orthogonal.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array
 from memcore.engine.resets import select
-from memcore.fields import check_count
+from memcore.fields import check_count, flag
 from memcore.nn import silu, wide
 from memcore.ops.arguments import as_floats, check_shape
 from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import all_finite, silu_slope
+from memcore.ops.inner.newton_schulz import LACT, orthogonalised
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
 from memcore.types import Value
 
+NAMES = ("w0", "w1", "w2")
 EPS = 1e-5
 """Added to the norm of a row."""
 
@@ -49,8 +52,20 @@ def row_norms(w: Array) -> Array:
 
 @dataclass(frozen=True)
 class LaCTRule(InnerRule):
-    """Inputs ``q, k, v (..., H, D)`` and ``rate (..., H)``; parameters ``w0, w2 (H, F, D)`` and ``w1 (H, D,
-    F)``. The state is ``weights``, those before the open chunk, and ``sums``, its gradients so far."""
+    """Inputs ``q, k, v (..., H, D)``, ``rate (..., H, 3)`` of w0, w1 and w2, and with momentum ``momentum
+    (..., H)``; parameters ``w0, w2 (H, F, D)`` and ``w1 (H, D, F)``. The state is ``weights``, those before
+    the open chunk, and ``sums``, its gradients so far; with momentum also ``speed``, the sum that the chunks
+    before left, and ``gate (H,)``, the open chunk's momentum summed over its ``rows (H,)``.
+
+    Args:
+        in_features: D.
+        mini_batch: rows of a chunk.
+        momentum: whether sums go on, by the mean of the chunk's momentum.
+        muon: whether what is added to the weights is made orthogonal.
+    """
+
+    momentum: bool = flag(False)
+    muon: bool = flag(False)
 
     rule_name: ClassVar[str] = "lact"
 
@@ -59,26 +74,45 @@ class LaCTRule(InnerRule):
         return True
 
     def initial_state(self, params: Params) -> State:
-        weights = {name: params[name] for name in ("w0", "w1", "w2")}
-        return {"weights": weights, "sums": {n: 0 * w for n, w in weights.items()}}
+        weights = {name: params[name] for name in NAMES}
+        zeros = {n: 0 * w for n, w in weights.items()}
+        state = {"weights": weights, "sums": zeros}
+        if self.momentum:
+            none = zeros["w0"][..., 0, 0]
+            state |= {"speed": zeros, "gate": none, "rows": none}
+        return state
 
     def step(self, params: Params, state: State, inputs: Inputs) -> State:
         k, v = (wide(inputs[n])[..., None, :] for n in "kv")
-        rate = wide(inputs["rate"])[..., None, None]
-        found = slopes(state["weights"], k, v)
-        sums = {n: state["sums"][n] + (rate * a).mT @ b for n, (a, b) in found.items()}
-        return {**state, "sums": sums}
+        rate = wide(inputs["rate"])[..., None, None, :]
+        found, sums = slopes(state["weights"], k, v), {}
+        for i, (name, (a, b)) in enumerate(found.items()):
+            sums[name] = state["sums"][name] + (rate[..., i] * a).mT @ b
+        after = {**state, "sums": sums}
+        if self.momentum:
+            after |= {"gate": state["gate"] + wide(inputs["momentum"]), "rows": state["rows"] + 1}
+        return after
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Array:
         return mapped(state["weights"], wide(inputs["q"])[..., None, :])[..., 0, :]
 
     def turn(self, params: Params, state: State) -> State:
-        xp = namespace(state["weights"]["w0"])
-        weights = {}
-        for name, w in state["weights"].items():
-            moved, first = w + state["sums"][name], xp.astype(params[name], w.dtype, copy=False)
-            weights[name] = moved / (row_norms(moved) + EPS) * row_norms(first)
-        return {"weights": weights, "sums": {n: xp.zeros_like(w) for n, w in weights.items()}}
+        xp, moves, after = namespace(state["weights"]["w0"]), state["sums"], dict(state)
+        after["sums"] = {n: xp.zeros_like(w) for n, w in moves.items()}
+        if self.momentum:
+            rows = state["rows"]
+            mean = (state["gate"] / xp.maximum(rows, xp.ones_like(rows)))[..., None, None]
+            moves = {n: move + mean * state["speed"][n] for n, move in moves.items()}
+            after |= {"speed": moves, "gate": xp.zeros_like(rows), "rows": xp.zeros_like(rows)}
+        after["weights"] = {
+            n: self._moved(w, moves[n], params[n]) for n, w in state["weights"].items()
+        }
+        return after
+
+    def _moved(self, w: Array, move: Array, first: Array) -> Array:
+        """``w + move``, with the norms that the rows of ``first`` have."""
+        w = w + (orthogonalised(move, LACT) if self.muon else move)
+        return w / (row_norms(w) + EPS) * row_norms(namespace(w).astype(first, w.dtype, copy=False))
 
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
@@ -106,7 +140,8 @@ def _rows(
     """C rows of one chunk, ``(*batch, C, H, ...)``."""
     xp = namespace(u["q"])
     q, k, v = (xp.moveaxis(u[n], -2, -3) for n in "qkv")  # (..., H, C, D)
-    rate = xp.moveaxis(u["rate"], -1, -2)[..., None]
+    rate = xp.moveaxis(u["rate"], -2, -3)
+    gate = xp.moveaxis(u["momentum"], -1, -2)[..., None] if "momentum" in u else rate[..., :1]
     first, last, _ = sequences(begins, used)
     entering = first[..., None, :, None]
     out, found = mapped(state["weights"], q), slopes(state["weights"], k, v)
@@ -117,16 +152,21 @@ def _rows(
             n: tuple(xp.where(entering, a, b) for a, b in zip(found[n], new[n], strict=True))
             for n in found
         }  # type: ignore[misc]
-    good = all_finite(rate, *(x for pair in found.values() for x in pair))
+    good = all_finite(rate, gate, *(x for pair in found.values() for x in pair))
     counts = (good & (used & last)[..., None, :])[..., None]
     entered = state if begins is None else select(first[..., -1], state, fresh)
-    sums = {}
-    for name, pair in found.items():
-        a, b = (xp.where(counts, x, xp.zeros_like(x)) for x in (rate * pair[0], pair[1]))
-        sums[name] = entered["sums"][name] + a.mT @ b
+    after = {**entered, "sums": {}}
+    for i, (name, pair) in enumerate(found.items()):
+        moved = rate[..., i : i + 1] * pair[0]
+        a, b = (xp.where(counts, x, xp.zeros_like(x)) for x in (moved, pair[1]))
+        after["sums"][name] = entered["sums"][name] + a.mT @ b
+    if "momentum" in u:
+        for name, x in (("gate", gate), ("rows", xp.ones_like(gate))):
+            counted = xp.where(counts, x, xp.zeros_like(x))
+            after[name] = entered[name] + xp.sum(counted, axis=(-2, -1))
     wrong = ~good & used[..., None, :]
     # what a chunk has written is not read inside it: a wrong row spoils the state, and its own output
-    _, after = spoiled(wrong, begins, out, {**entered, "sums": sums})
+    _, after = spoiled(wrong, begins, out, after)
     return after, xp.moveaxis(out, -3, -2)
 
 
@@ -141,15 +181,19 @@ def lact(
     state: State = None,
     *,
     mini_batch: int = 64,
+    momentum: Array = None,
+    muon: bool = False,
     starts: Starts = None,
     valid: Array = None,
     method: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[State, Array]:
-    """The large-chunk test-time training of LaCT (arXiv:2505.23884), without momentum and Newton-Schulz.
+    """The large-chunk test-time training of LaCT (arXiv:2505.23884).
 
         f(x) = w1 (silu(w0 x) * (w2 x)),   out_t = f(q_t) at the weights before the chunk
-        at its end: w += sum_i rate_i d(f(k_i) . v_i)/dw; every row gets back its norm at starts
+        at its end: w += G, G = sum_i rate_i d(f(k_i) . v_i)/dw; every row gets back its norm at starts
+        with momentum: G += m G of the chunk before, m the mean of the chunk's momentum
+        with muon: w += NS(G), five rounds of Newton-Schulz
 
     ``mini_batch`` is the chunk, and changes the numbers; ``chunk_size`` says how many rows are computed at
     once and never does. Chunks stand on a grid; every whole one updates, the last one too, and one that is
@@ -159,13 +203,16 @@ def lact(
         q: ``(..., T, H, D)`` queries.
         k: ``(..., T, H, D)`` keys, used as given.
         v: ``(..., T, H, D)`` values.
-        rate: ``(..., T, H)`` inner learning rates, one for all three matrices.
+        rate: ``(..., T, H)`` inner learning rates, or ``(..., T, H, 3)``: of w0, w1 and w2.
         w0: ``(..., H, F, D)``, the gate's weights at starts.
         w1: ``(..., H, D, F)``, the output's.
         w2: ``(..., H, F, D)``.
         state: ``{"phase", "memory": {"weights", "sums"}}``, each with ``w0, w1, w2``; without the phase for a
-            mini-batch of 1; None begins with the weights at starts.
+            mini-batch of 1; with momentum also ``"speed"``, like them, ``"gate"`` and ``"rows" (..., H)``;
+            None begins with the weights at starts.
         mini_batch: rows that update together.
+        momentum: ``(..., T, H)`` in [0, 1); None for none.
+        muon: whether what is added to the weights is made orthogonal.
         starts: ``(..., T)`` bool: before step t, the weights become the initial ones.
         valid: ``(..., T)`` bool: other steps write nothing, and their output is 0; they take places in a
             chunk.
@@ -178,7 +225,7 @@ def lact(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
-    inputs = headed(q, k, v, rate=rate)
+    inputs = _inputs(q, k, v, rate, momentum)
     check_count("mini_batch", mini_batch)
     heads, size = inputs["q"].shape[-2:]
     params = {n: as_floats(n, as_array(w, n), 3, "(..., H, F, D)")
@@ -187,5 +234,19 @@ def lact(
     like = f"q {tuple(inputs['q'].shape)} and each other"
     for name, shape in (("w0", (width, size)), ("w1", (size, width)), ("w2", (width, size))):
         check_shape(name, params[name], (*lead, heads, *shape), like)
-    rule = LaCTRule(size, mini_batch)
+    rule = LaCTRule(size, mini_batch, momentum is not None, muon)
     return run_inner(rule, params, inputs, state, Call(starts, valid, method, chunk_size))
+
+
+def _inputs(q: Array, k: Array, v: Array, rate: Array, momentum: Array) -> dict[str, Array]:
+    """The inputs of the rule; one rate for all matrices becomes three."""
+    gates = {} if momentum is None else {"momentum": momentum}
+    rate = as_array(rate, "rate")
+    if getattr(rate, "ndim", 0) != getattr(as_array(q, "q"), "ndim", 0):
+        inputs = headed(q, k, v, rate=rate, **gates)
+        inputs["rate"] = namespace(inputs["q"]).stack([inputs["rate"]] * 3, axis=-1)
+        return inputs
+    inputs = headed(q, k, v, **gates)
+    rate = as_floats("rate", rate, 3, "(..., T, H, 3)")
+    check_shape("rate", rate, (*inputs["q"].shape[:-1], 3), f"q {tuple(inputs['q'].shape)}")
+    return {**inputs, "rate": rate}

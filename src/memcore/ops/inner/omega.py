@@ -3,8 +3,8 @@
     G_t = sum_{i = t-c+1}^t gamma_i 2 phi(k_i)^T (phi(k_i) S_{t-1} - v_i)
     S_t = keep_t S_{t-1} - rate_t G_t,   o_t = phi(q_t) S_t
 
-ATLAS gives the step a momentum and makes it orthogonal: ``Z_t = momentum_t Z_{t-1} - rate_t G_t``,
-``S_t = keep_t S_{t-1} + NS(Z_t)``.
+ATLAS gives the step a momentum and makes it orthogonal: ``Z_t = momentum_t Z_{t-1} + G_t``,
+``S_t = keep_t S_{t-1} - rate_t NS(Z_t)``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy as np
 from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.call import Call
+from memcore.engine.checks import as_array
 from memcore.fields import check_count, count
 from memcore.nn import wide
+from memcore.ops.arguments import as_floats
+from memcore.ops.inner.newton_schulz import orthogonalised
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
-
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-ROUNDS = 5
 
 
 def polynomial(x: Array, degree: int) -> Array:
@@ -44,23 +44,11 @@ def features(size: int, degree: int) -> int:
     return size if degree == 1 else sum(size**i for i in range(degree + 1))
 
 
-def orthogonalised(x: Array) -> Array:
-    """Newton-Schulz' five rounds ``X <- X (a I + b X^T X + c (X^T X)^2)`` from ``X / |X|``: singular values
-    near 1."""
-    xp, (a, b, c) = namespace(x), NEWTON_SCHULZ
-    x = x / xp.sqrt(xp.sum(x * x, axis=(-2, -1), keepdims=True) + 1e-12)
-    turned = x.shape[-2] < x.shape[-1]
-    x = x.mT if turned else x
-    for _ in range(ROUNDS):
-        square = x.mT @ x
-        x = a * x + x @ (b * square + c * (square @ square))
-    return x.mT if turned else x
-
-
 @dataclass(frozen=True)
 class OmegaRule(InnerRule):
     """Inputs ``q, k, v (..., H, D)`` and ``rate, keep, gamma (..., H)``; the state is S ``(H, F, D)`` and the
-    last c - 1 keys, values ``(c - 1, H, D)`` and gammas ``(c - 1, H)``, oldest first.
+    last c - 1 keys, values ``(c - 1, H, D)`` and gammas ``(c - 1, H)``, oldest first. S is zero at starts, or
+    the parameter ``weight``.
 
     Args:
         in_features: D.
@@ -77,8 +65,11 @@ class OmegaRule(InnerRule):
 
     def initial_state(self, params: Params) -> State:
         h, d, past = self.heads, self.in_features, self.window - 1
-        pairs = {n: np.zeros((past, h, d)) for n in "kv"} | {"gamma": np.zeros((past, h))}
-        return {"memory": np.zeros((h, features(d, self.degree), d)), **(pairs if past else {})}
+        zero = np.zeros((h, features(d, self.degree), d))
+        memory = params.get("weight", zero)
+        rows = (*memory.shape[:-3], past, h)
+        pairs = {n: np.zeros((*rows, d)) for n in "kv"} | {"gamma": np.zeros(rows)}
+        return {"memory": memory, **(pairs if past else {})}
 
     def slope(self, state: State, u: dict[str, Array]) -> tuple[Array, State]:
         """The gradient over the window, and the pairs that the next window has."""
@@ -119,8 +110,9 @@ class AtlasRule(OmegaRule):
         u = {name: wide(x) for name, x in inputs.items()}
         slope, later = self.slope(state, u)
         keep, rate, momentum = (u[n][..., None, None] for n in ("keep", "rate", "momentum"))
-        speed = momentum * state["speed"] - rate * slope
-        return {"memory": keep * state["memory"] + orthogonalised(speed), "speed": speed, **later}
+        speed = momentum * state["speed"] + slope
+        memory = keep * state["memory"] - rate * orthogonalised(speed)
+        return {"memory": memory, "speed": speed, **later}
 
 
 def omega(
@@ -135,6 +127,7 @@ def omega(
     *,
     window: int = 1,
     degree: int = 1,
+    weight: Array = None,
     starts: Starts = None,
     valid: Array = None,
     method: str = "auto",
@@ -145,11 +138,11 @@ def omega(
 
         G_t = sum_{i = t-window+1}^t gamma_i 2 phi(k_i)^T (phi(k_i) S_{t-1} - v_i)
         S_t = keep_t S_{t-1} - rate_t G_t,   out_t = phi(q_t) S_t
-        with momentum: Z_t = momentum_t Z_{t-1} - rate_t G_t,   S_t = keep_t S_{t-1} + NS(Z_t)
+        with momentum: Z_t = momentum_t Z_{t-1} + G_t,   S_t = keep_t S_{t-1} - rate_t NS(Z_t)
 
     ``phi(x)`` is x, or ``[1, x, x (x) x / 2!, ...]`` up to ``degree``; NS are five rounds of Newton-Schulz.
-    One gamma belongs to a pair, in every window that it is in. The memory begins at zero. NS multiplies small
-    singular values by 485, rounding errors among them: over many steps the numbers of two machines part.
+    One gamma belongs to a pair, in every window that it is in. NS multiplies small singular values by 485,
+    rounding errors among them: with large rates the numbers of two machines part over many steps.
 
     Args:
         q: ``(..., T, H, D)`` queries.
@@ -161,10 +154,11 @@ def omega(
         momentum: ``(..., T, H)`` in [0, 1), theta; None for the plain step.
         state: ``{"memory" (..., H, F, D)}``; with a window also the last pairs, oldest first, ``"k"`` and
             ``"v" (..., window - 1, H, D)`` and ``"gamma" (..., window - 1, H)``; with momentum also
-            ``"speed"``; zero if None.
+            ``"speed"``; None begins with ``weight`` and no pairs.
         window: pairs that a step is trained on, the current one included.
         degree: of the polynomial phi; 1 is none.
-        starts: ``(..., T)`` bool: before step t, the state becomes zero: no window reaches behind it.
+        weight: ``(..., H, F, D)``, S at starts; zero if None.
+        starts: ``(..., T)`` bool: before step t, the state begins again: no window reaches behind it.
         valid: ``(..., T)`` bool: other steps take no place in a window, and their output is 0.
         method: ``"auto"``, ``"sequential"`` or ``"fused"``, which keeps one state per chunk for the gradient.
         chunk_size: steps per chunk.
@@ -182,4 +176,24 @@ def omega(
     heads, size = inputs["q"].shape[-2:]
     kind = OmegaRule if momentum is None else AtlasRule
     rule = kind(size, heads=heads, window=window, degree=degree)
-    return run_inner(rule, {}, inputs, state, Call(starts, valid, method, chunk_size))
+    return run_inner(
+        rule,
+        _weight(weight, rule, inputs["q"]),
+        inputs,
+        state,
+        Call(starts, valid, method, chunk_size),
+    )
+
+
+def _weight(weight: Array, rule: OmegaRule, q: Array) -> Params:
+    """The parameters of the rule."""
+    if weight is None:
+        return {}
+    weight = as_floats("weight", as_array(weight, "weight"), 3, "(..., H, F, D)")
+    shape = (rule.heads, features(rule.in_features, rule.degree), rule.in_features)
+    if tuple(weight.shape[-3:]) != shape or weight.ndim > q.ndim:
+        raise ValueError(
+            f"weight has shape {tuple(weight.shape)}, expected (..., {', '.join(map(str, shape))}) to match "
+            f"q {tuple(q.shape)} and degree {rule.degree}"
+        )
+    return {"weight": weight}
