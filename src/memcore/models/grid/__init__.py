@@ -1,0 +1,3 @@
+"""Memories of segments, which stand on a grid."""
+
+from memcore.models.grid.titans_mac import TitansMAC as TitansMAC
