@@ -38,9 +38,8 @@ class TitansMAC(SegmentMemory):
         o_t = RMSNorm(y_t) * silu(RMSNorm(m(M_t, y_t)))
 
     p are persistent tokens. Gradients are taken at the memory before the segment. Causal by token: h_j is
-    seen from token j on, and writing and the gated read go token by token; in the paper's picture a segment sees
-    all its h, so that token t would see t + 1. Segments stand on a grid: a start clears the memory, hides
-    what stands before it in its segment, and does not move the grid.
+    seen from token j on; in the paper's picture token t would see t + 1. Segments stand on a grid: a start
+    clears the memory, hides what stands before it in its segment, and does not move the grid.
 
     State: ``memory``, that of `NeuralMemoryRule`; ``segment``, keys and values ``(segment, heads, D)`` of its
     tokens and of h, and which are filled. Cost per step ``O(segment * in_features)`` and that of the memory;
@@ -86,8 +85,8 @@ class TitansMAC(SegmentMemory):
         weights = params["memory"]["weights"]
         memory = self.rule.initial_state({"weights": [weights[name] for name in sorted(weights)]})
         places = np.zeros((self.segment, self.heads, self.size))
-        empty = {name: places for name in MAPS}
-        return {"memory": memory, "segment": empty | {"filled": np.zeros(self.segment, bool)}}
+        segment = dict.fromkeys(MAPS, places) | {"filled": np.zeros(self.segment, bool)}
+        return {"memory": memory, "segment": segment}
 
     def embed(self, params: Params, x: Array) -> Inputs:
         heads = project_heads(params["attention"], x, self.heads)
@@ -101,14 +100,12 @@ class TitansMAC(SegmentMemory):
         u = written(
             params["memory"], self._attended(params, segment, inputs), self.heads, self.rate
         )
-        write, _ = self.rule.moves({}, u)
-        return {"memory": write(old), "segment": segment}
+        return {"memory": self.rule.moves({}, u)[0](old), "segment": segment}
 
     def read(self, params: Params, state: State, inputs: Inputs) -> dict[str, Array]:
         y = self._attended(params, state["segment"], inputs)
         asked = ask(params["memory"], y, self.heads)
-        weights = state["memory"]["weights"]
-        return {"y": y, "m": said(params["memory"], self.rule, weights, asked)}
+        return {"y": y, "m": said(params["memory"], self.rule, state["memory"]["weights"], asked)}
 
     def output(self, params: Params, read: dict[str, Array], inputs: Inputs) -> Array:
         gate = nn.silu(nn.rms_norm(params["gate_norm"], read["m"]))
