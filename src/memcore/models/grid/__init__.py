@@ -1,3 +1,3 @@
-"""Memories of segments, which stand on a grid."""
+"""Models that work on a grid of segments."""
 
 from memcore.models.grid.titans_mac import TitansMAC as TitansMAC
