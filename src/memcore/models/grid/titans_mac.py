@@ -1,0 +1,120 @@
+"""Titans with its memory as a context."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from memcore import nn
+from memcore.backend import as_draw, namespace
+from memcore.cell import Array, Inputs, Key, Params, State
+from memcore.fields import count
+from memcore.layers.heads import init_heads, project_heads
+from memcore.layers.memory_context import (
+    MAPS,
+    SegmentMemory,
+    append,
+    ask,
+    attend,
+    init_memory,
+    said,
+    written,
+)
+from memcore.nn import wide
+from memcore.ops.inner.neural_memory import NeuralMemoryRule
+from memcore.registry import register
+from memcore.types import Dtype
+
+
+@register("titans_mac")
+@dataclass(frozen=True)
+class TitansMAC(SegmentMemory):
+    """Attention inside a segment, to its tokens and to what a memory of all segments says to each of them.
+
+        h_t = m(M, x_t), M being the memory before the segment;   m(M, u) = W_m RMSNorm(M(q(u)))
+        y_t = attention of x_t to [p ; h_j ; x_j], j <= t in this segment
+        M_t = M_{t-1} after one step of descent with momentum and forgetting at y_t, as `NeuralMemory`
+        o_t = RMSNorm(y_t) * silu(RMSNorm(m(M_t, y_t)))
+
+    p are persistent tokens. Gradients are taken at the memory before the segment. Causal by token: h_j is
+    seen from token j on; in the paper's picture token t would see t + 1. Segments stand on a grid: a start
+    clears the memory, hides what stands before it in its segment, and does not move the grid.
+
+    State: ``memory``, that of `NeuralMemoryRule`; ``segment``, keys and values ``(segment, heads, D)`` of its
+    tokens and of h, and which are filled. Cost per step ``O(segment * in_features)`` and that of the memory;
+    sequential in time. The weights at starts have the label ``"memory"``.
+
+    Source: Behrouz et al., Titans, arXiv:2501.00663, 4.1. Left open there, and chosen here: silu in the gate;
+    rotary positions of tokens and of h alike, none for p; sigmoids for the memory's gates. Attention takes
+    the place of the memory's convolutions.
+
+    Args:
+        in_features: width of inputs and outputs.
+        heads: heads of the attention and of the memory; D is ``in_features / heads``.
+        segment: tokens of a segment, at least 2.
+        persistent: number of persistent tokens.
+        depth: layers of M, 1 to 4.
+        hidden_size: width between the layers of M; 2 D if None.
+        rate: the largest inner learning rate.
+    """
+
+    segment: int = count(16, least=2)
+    persistent: int = count(4)
+
+    @property
+    def grid(self) -> int:
+        return self.segment
+
+    @property
+    def rule(self) -> NeuralMemoryRule:
+        """The memory: a segment is a mini-batch."""
+        return NeuralMemoryRule(self.size, self.segment, residual=True)
+
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
+        draw, width, size = as_draw(key, dtype), self.in_features, self.size
+        return {
+            "persistent": draw.normal("persistent", (self.persistent, width), 0.02, label="matrix"),
+            "attention": init_heads(draw.child("attention"), width, self.heads, (size, size)),
+            "memory": init_memory(draw.child("memory"), width, self.heads, self.widths),
+            "norm": {"scale": draw.ones((width,))},
+            "gate_norm": {"scale": draw.ones((width,))},
+        }
+
+    def initial_state(self, params: Params) -> State:
+        weights = params["memory"]["weights"]
+        memory = self.rule.initial_state({"weights": [weights[name] for name in sorted(weights)]})
+        places = np.zeros((self.segment, self.heads, self.size))
+        segment = dict.fromkeys(MAPS, places) | {"filled": np.zeros(self.segment, bool)}
+        return {"memory": memory, "segment": segment}
+
+    def embed(self, params: Params, x: Array) -> Inputs:
+        heads = project_heads(params["attention"], x, self.heads)
+        asked = ask(params["memory"], x, self.heads)
+        return {name: wide(u) for name, u in {**heads, "asked": asked}.items()}
+
+    def step(self, params: Params, state: State, inputs: Inputs) -> State:
+        old = state["memory"]
+        h = said(params["memory"], self.rule, old["anchor"], inputs["asked"])
+        segment = append(params["attention"], state["segment"], inputs, h, self.heads)
+        u = written(
+            params["memory"], self._attended(params, segment, inputs), self.heads, self.rate
+        )
+        return {"memory": self.rule.moves({}, u)[0](old), "segment": segment}
+
+    def read(self, params: Params, state: State, inputs: Inputs) -> dict[str, Array]:
+        y = self._attended(params, state["segment"], inputs)
+        asked = ask(params["memory"], y, self.heads)
+        return {"y": y, "m": said(params["memory"], self.rule, state["memory"]["weights"], asked)}
+
+    def output(self, params: Params, read: dict[str, Array], inputs: Inputs) -> Array:
+        gate = nn.silu(nn.rms_norm(params["gate_norm"], read["m"]))
+        return nn.rms_norm(params["norm"], read["y"]) * gate
+
+    def turn(self, params: Params, state: State) -> State:
+        empty = {name: namespace(x).zeros_like(x) for name, x in state["segment"].items()}
+        return {"memory": self.rule.turn({}, state["memory"]), "segment": empty}
+
+    def _attended(self, params: Params, segment: State, inputs: Inputs) -> Array:
+        p = project_heads(params["attention"], params["persistent"], self.heads)
+        return nn.linear(params["attention"]["output"], attend(inputs["q"], segment, p))
