@@ -1,0 +1,3 @@
+"""Models that work on a grid of segments."""
+
+from memcore.models.grid.rmt import RMT as RMT
