@@ -56,7 +56,8 @@ class SegmentCell(Cell):
         return nn.wide(x)
 
     def step(self, params: Params, state: State, inputs: Inputs) -> State:
-        used = namespace(inputs).ones_like(inputs[..., :1], dtype=bool)
+        xp = namespace(inputs)
+        used = xp.ones_like(inputs[..., :1], dtype=xp.bool)
         return self._rows(params, state, inputs[..., None, :], None, used)[0]
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Reads:

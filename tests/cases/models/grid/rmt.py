@@ -26,8 +26,8 @@ def turned(x: Any, place: int) -> Any:
 
 
 def layers(p: Any, rows: Any, sees: Any, places: Any, older: Any, heads: int) -> Any:
-    """``rows (R, D)``, of which row i sees row j if ``sees[i][j]``, and if ``sees[i][R]`` the ``older`` items of
-    each layer, ``(key, value, place)`` each: ``(rows, such items of every row by layer)``."""
+    """``rows (R, D)``, of which row i sees row j if ``sees[i][j]``, and if ``sees[i][R]`` the ``older`` ones
+    of each layer, ``(key, value, place)`` each: ``(rows, such items of every row by layer)``."""
     h, kept = np.array(rows), []
     for i in range(sum(name.startswith("layer_") for name in p)):
         q = p[f"layer_{i}"]
