@@ -117,7 +117,7 @@ class Case:
     def numpy_state(self) -> State:
         """A state as a run leaves it behind."""
         before = np.roll(self.numpy_xs, 1, axis=0)
-        return self.model.apply(self.numpy_params, before, method="sequential")[0]
+        return self.model.apply(self.numpy_params, before, method=self.model.methods[0])[0]
 
     @functools.cached_property
     def fresh(self) -> State:

@@ -65,7 +65,7 @@ def execution(case: Case) -> None:
     if case.backend != "jax":
         flags += [(case.starts, None), (None, case.valid), (None, None)]
     for starts, valid in flags:
-        want = case.run("sequential", case.xs, case.state, starts, valid)
+        want = case.run(case.methods[0], case.xs, case.state, starts, valid)
         for method in (*case.methods[1:], "auto"):
             got = case.run(method, case.xs, case.state, starts, valid)
             given = [name for name, x in (("starts", starts), ("valid", valid)) if x is not None]
@@ -98,7 +98,7 @@ def _states(case: Case) -> None:
 
 def _gradients(case: Case) -> None:
     args = (case.xs, case.state, case.starts, case.valid, case.valid)
-    want = case.gradients("sequential", *args)
+    want = case.gradients(case.methods[0], *args)
     for method in case.methods[1:]:
         got = case.gradients(method, *args)
         case.close(got, want, f"gradient with {method}", gradients=True)

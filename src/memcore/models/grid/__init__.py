@@ -1,3 +1,4 @@
 """Models that work on a grid of segments."""
 
+from memcore.models.grid.rmt import RMT as RMT
 from memcore.models.grid.titans_mac import TitansMAC as TitansMAC
