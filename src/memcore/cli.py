@@ -83,13 +83,14 @@ def _load(modules: list[str]) -> None:
         print(f"memcore: {problem}", file=sys.stderr)
 
 
+DATA = ("--data", "--validation-data")
+"""Options of tasks of one's own data, which are known without the name of their group."""
+
+
 def _spelled(arguments: list[str]) -> list[str]:
-    """`--data`, the option of tasks of one's own data, under its full name."""
-    full = "--task-options.data"
+    """The options of data under their full names."""
     return [
-        full + argument.removeprefix("--data")
-        if argument == "--data" or argument.startswith("--data=")
-        else argument
+        f"--task-options.{argument[2:]}" if argument.partition("=")[0] in DATA else argument
         for argument in arguments
     ]
 
