@@ -10,6 +10,7 @@ COMMANDS = {
     "bench": ("memcore.train.commands.bench", "time a model by method of execution"),
     "compare": ("memcore.train.commands.compare.command", "train several models, and compare them"),
     "evaluate": ("memcore.train.commands.evaluate", "evaluate a run on a split, at other lengths"),
+    "generate": ("memcore.train.commands.generate", "go on with a text, by a run's model"),
     "list": ("memcore.train.commands.listing", "list models and tasks"),
     "predict": ("memcore.train.commands.predict", "what a run's model makes of inputs in a file"),
     "show": ("memcore.train.commands.show", "draw a few examples of a task"),

@@ -2,15 +2,19 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 import memcore
 from memcore.cli import main
 from memcore.tasks import Packed, Text
+from memcore.tasks.text.vocabulary import as_they_come, of_json
 from memcore.train import Config, OptimizerOptions, network, run
+from memcore.train.commands.generate import until
 from memcore.train.runs.folder import RunFolder
 
 pytestmark = [
@@ -104,3 +108,77 @@ def test_a_folder_keeps_the_vocabulary_of_packed_rows(corpus, tmp_path, console)
     run(config, tmp_path / "run", console)
     assert json.loads(kept.read_text())["characters"] == "abcdü"
     assert not (tmp_path / "run" / ".tokenizer.1.json").exists()
+
+
+def generated(capsys, folder: Path, *more: str) -> str:
+    assert main(["generate", str(folder), *more]) == 0
+    return capsys.readouterr().out.removesuffix("\n")
+
+
+@pytest.mark.parametrize("tokenizer", ["characters", "bytes"])
+def test_generate_goes_on_with_a_text(corpus, tmp_path, capsys, tokenizer):
+    folder = tmp_path / "run"
+    trained(corpus, folder, "--task-options.tokenizer", tokenizer)
+    corpus.unlink()
+    capsys.readouterr()
+    how = ("--prompt", "aaü", "--length", "12", "--temperature", "0.5", "--top-k", "4")
+    said = generated(capsys, folder, *how)
+    assert generated(capsys, folder, *how) == said
+    assert said != generated(capsys, folder, *how, "--seed", "1")
+    model, params = memcore.load(folder / "model.safetensors")
+    params = jax.tree.map(jax.numpy.asarray, params)
+    vocabulary = of_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    prompt = jax.numpy.asarray(vocabulary.encode("aaü").tokens)[None]
+    _, tokens = memcore.generate(
+        model, params, prompt, length=12, temperature=0.5, top_k=4, key=jax.random.key(0)
+    )
+    assert said == "aaü" + "".join(as_they_come(vocabulary, tokens[0].tolist()))
+    stop = said[6:8]
+    ended = generated(capsys, folder, *how, "--stop", stop)
+    assert ended == "aaü" + said[3:].partition(stop)[0]
+
+
+def test_a_stop_text_may_come_in_pieces():
+    assert list(until("ab", ["xa", "a", "b", "c"])) == ["x", "a", ""]
+    assert "".join(until("aab", "xaaabc")) == "xa"
+    assert "".join(until("\n\n", ["a\n", "b\n"])) == "a\nb\n"
+    assert list(until(None, ["a", "b"])) == ["a", "b", ""]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prompt", "axb"], "prompt has 'x', which was not in the text that was learned"),
+        (["--prompt", ""], "prompt is '', expected at least one token"),
+        (["--stop", ""], "stop is '', expected some text"),
+        (["--length", "0"], "length is 0, expected 1 or more"),
+        (["--top-k", "0"], "top_k is 0, expected None or a positive int"),
+        (["--temperature", "-1"], "temperature is -1.0, expected a number of at least 0"),
+    ],
+)
+def test_generate_says_what_is_wrong(shared, capsys, options, message):
+    assert main(["generate", str(shared), "--prompt", "a", *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.strip() == f"memcore generate: {message}"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("shared")
+    path = folder / "corpus.txt"
+    path.write_text("abc" * 800, encoding="utf-8")
+    trained(path, folder / "run")
+    return folder / "run"
+
+
+def test_generate_needs_a_run_of_text(shared, tmp_path, capsys):
+    assert main(["generate", str(tmp_path)]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    other = tmp_path / "other"
+    shutil.copytree(shared, other)
+    (other / "tokenizer.json").unlink()
+    assert main(["generate", str(other)]) == 2
+    assert (
+        "learned text, expected a run of text: there is no tokenizer.json"
+        in capsys.readouterr().err
+    )
