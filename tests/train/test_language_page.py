@@ -42,9 +42,8 @@ def test_the_python_runs(page: str):
     for block in re.findall(r"^```python\n(.*?)^```", page, re.M | re.S):
         exec(block, names)
     assert names["tokens"].shape == names["more"].shape == (2, 20)
-    _, whole = names["memcore"].generate(
-        names["model"], names["params"], names["prompts"], valid=names["valid"], length=40,
-        temperature=0.8, top_p=0.95, key=0,
-    )  # fmt: skip
+    how = {**names["how"], "length": 40, "valid": names["valid"]}
+    args = (names["model"], names["params"], names["prompts"])
+    _, whole = names["memcore"].generate(*args, **how)
     np.testing.assert_array_equal(whole, np.hstack([names["tokens"], names["more"]]))
     assert len(names["ends"]) == 3 and len({tuple(end.tolist()) for end in names["ends"]}) == 3
