@@ -51,7 +51,7 @@ PEERS_IMPORT = ["beartype", "einops", "jaxtyping"]
 ENVIRONMENTS = ["gymnax==1.0.1", "popgym==1.0.7", "six", "xminigrid==0.9.3"]
 
 # Packages without which tests of training are left out.
-TRAIN_REQUIRES = ["grain", "matplotlib", "optax", "orbax", "scipy", "sklearn", "tyro"]
+TRAIN_REQUIRES = ["grain", "matplotlib", "optax", "orbax", "scipy", "sklearn", "tokenizers", "tyro"]
 
 ENV = {
     "JAX_PLATFORMS": "cpu",

@@ -19,6 +19,7 @@ from memcore.engine import initial_state as initial_state
 from memcore.engine import reset as reset
 from memcore.engine import scan as scan
 from memcore.engine import step as step
+from memcore.generation import generate as generate
 from memcore.registry import from_config as from_config
 from memcore.registry import register as register
 from memcore.registry import registry as registry

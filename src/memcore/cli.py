@@ -10,6 +10,7 @@ COMMANDS = {
     "bench": ("memcore.train.commands.bench", "time a model by method of execution"),
     "compare": ("memcore.train.commands.compare.command", "train several models, and compare them"),
     "evaluate": ("memcore.train.commands.evaluate", "evaluate a run on a split, at other lengths"),
+    "generate": ("memcore.train.commands.generate", "go on with a text, by a run's model"),
     "list": ("memcore.train.commands.listing", "list models and tasks"),
     "predict": ("memcore.train.commands.predict", "what a run's model makes of inputs in a file"),
     "show": ("memcore.train.commands.show", "draw a few examples of a task"),
@@ -83,13 +84,14 @@ def _load(modules: list[str]) -> None:
         print(f"memcore: {problem}", file=sys.stderr)
 
 
+DATA = ("--data", "--validation-data")
+"""Options of tasks of one's own data, which are known without the name of their group."""
+
+
 def _spelled(arguments: list[str]) -> list[str]:
-    """`--data`, the option of tasks of one's own data, under its full name."""
-    full = "--task-options.data"
+    """The options of data under their full names."""
     return [
-        full + argument.removeprefix("--data")
-        if argument == "--data" or argument.startswith("--data=")
-        else argument
+        f"--task-options.{argument[2:]}" if argument.partition("=")[0] in DATA else argument
         for argument in arguments
     ]
 

@@ -15,7 +15,7 @@ FLOORS = [
     ["nn", "engine"],
     ["cell"],
     ["starts", "registry", "files"],
-    ["checkpoint"],
+    ["checkpoint", "generation"],
     ["ops"],
     ["layers"],
     ["models"],

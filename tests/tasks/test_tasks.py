@@ -56,12 +56,14 @@ def test_batches_have_the_uniform_format(task):
         "starts": shape,
         "targets": shape + NUMBERS[task.loss](task),
         "weights": shape,
+        **({"bytes": shape} if task.metric == "bits_per_byte" else {}),
     }
     assert {key: str(value.dtype) for key, value in batch.items()} == {
         "xs": "int32" if task.tokens else "float32",
         "starts": "bool",
         "targets": "int32" if classes else "float32",
         "weights": "float32",
+        **({"bytes": "float32"} if task.metric == "bits_per_byte" else {}),
     }
     assert batch["starts"][:, 0].all()
     assert (batch["weights"].sum(axis=1) > 0).all()
@@ -263,6 +265,7 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch, module, use):
         ("smnist", {"permuted": 1}, "permuted is 1, expected True or False"),
         ("smnist", {"folder": 3}, "folder is 3, expected a string or None"),
         ("text", {"path": 3}, "path is 3, expected a string or None"),
+        ("text", {"tokenizer": 3}, "tokenizer is 3, expected a string"),
     ],
 )
 def test_an_option_of_another_type_is_refused(name, options, message):

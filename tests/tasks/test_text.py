@@ -1,10 +1,12 @@
-"""Characters of a text: rows, splits, vocabulary, and what is said where the file is wrong."""
+"""A text: rows, splits, and what is said where the file is wrong."""
 
 import os
 
+import numpy as np
 import pytest
 
 from memcore.tasks import SPLITS, Text
+from memcore.tasks.text.vocabulary import Characters
 from tasks.rows import asked
 
 
@@ -52,17 +54,94 @@ def test_a_file_that_changes_is_read_again(book):
 
 
 def test_without_a_path_or_a_file(tmp_path):
-    with pytest.raises(ValueError, match="path is None, expected a text file .*task-options.path"):
+    with pytest.raises(ValueError, match="data is None, expected a text file .--data on"):
         Text().source("train")
     with pytest.raises(FileNotFoundError, match="path is .*nowhere.txt, where there is no file"):
         Text(path=str(tmp_path / "nowhere.txt")).source("train")
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_file_that_is_no_text_has_bytes(tmp_path):
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe\xfa" * 100)
-    with pytest.raises(ValueError, match="binary is not text in UTF-8"):
+    with pytest.raises(ValueError, match="binary is not text in UTF-8 .*tokenizer bytes"):
         Text(path=str(path)).source("train")
+    row = Text(data=str(path), tokenizer="bytes", length=5).source("train")[0]
+    assert row["xs"].tolist() == [0xFF, 0xFE, 0xFA, 0xFF, 0xFE]
+
+
+def test_bytes_are_those_of_the_file(book):
+    path, text = book
+    task = Text(data=str(path), tokenizer="bytes", length=10)
+    assert task.in_features == task.out_features == len(task.input_names) == 256
+    source = task.source("train")
+    read = b"".join(bytes(source[i]["xs"].tolist()) for i in range(len(source)))
+    assert read == text[:360].encode()[: len(read)] and len(source) == (396 - 1) // 10
+    assert all((source[i]["bytes"] == 1).all() for i in range(len(source)))
+
+
+def test_lines_end_as_they_do_in_the_file(tmp_path):
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"a\r\nb\r\n" * 100)
+    assert Text(data=str(path)).vocabulary.to_json().count(r"\r") == 1
+
+
+def test_a_character_counts_its_bytes(book):
+    path, _ = book
+    row = Text(data=str(path), length=10).source("train")[0]
+    assert row["bytes"].tolist() == [1] * 8 + [2, 1]  # b to i, ä, a
+    sizes = Characters.of("aä€𝄞").encode("aä€𝄞").sizes
+    assert sizes.tolist() == [1, 2, 3, 4]
+
+
+def test_all_that_is_held_out_counts_once(book):
+    path, text = book
+    for tokenizer in ("characters", "bytes"):
+        source = Text(data=str(path), length=8, tokenizer=tokenizer).source("test")
+        rows = [source[i] for i in range(len(source))]
+        assert len(rows) == 3 and sum(row["weights"].sum() for row in rows) == len("b" * 19)
+        assert not rows[-1]["weights"][3:].any() and not rows[-1]["bytes"][3:].any()
+        assert all(len(row["xs"]) == 8 and row["starts"].tolist() == [1] + [0] * 7 for row in rows)
+
+
+def test_held_out_text_of_its_own(book, tmp_path):
+    path, text = book
+    other = tmp_path / "other.txt"
+    other.write_text("a" * 30 + "b" * 20 + "ü" * 10, encoding="utf-8")
+    task = Text(data=str(path), validation_data=str(other), length=9)
+    assert task.in_features == len("?abcdefghiäx")  # of all of the text
+    assert len(task.source("train")) == 399 // 9
+    for split, part in (("validation", "a" * 30), ("test", "b" * 20)):
+        source = task.source(split)
+        rows = [source[i] for i in range(len(source))]
+        read = np.concatenate([row["targets"][row["weights"] > 0] for row in rows])
+        assert task.vocabulary.decode(read.tolist()) == part[1:]
+    with pytest.raises(FileNotFoundError, match="validation_data is nowhere, where there is no"):
+        Text(data=str(path), validation_data="nowhere").source("test")
+
+
+def test_two_names_of_one_file(book):
+    path, _ = book
+    for split in SPLITS:
+        one, other = (Text(**{name: str(path)}, length=9) for name in ("path", "data"))
+        for key, values in one.source(split)[0].items():
+            np.testing.assert_array_equal(values, other.source(split)[0][key])
+    with pytest.raises(ValueError, match="path is 'a', expected none beside data, 'b'"):
+        Text(path="a", data="b")
+
+
+def test_a_vocabulary_that_is_kept_reads_other_texts(book, tmp_path):
+    path, _ = book
+    task, kept = Text(data=str(path)), tmp_path / "tokenizer.json"
+    kept.write_text(task.kept("tokenizer"), encoding="utf-8")
+    other = tmp_path / "other.txt"
+    other.write_text("xyzab" * 100, encoding="utf-8")
+    read = Text(data=str(other), tokenizer=str(kept), length=5)
+    assert read.in_features == task.in_features == 11
+    assert read.source("train")[1]["xs"].tolist() == [0, 0, 0, 1, 2]
+    path.unlink()
+    assert Text(data=str(path), tokenizer=str(kept)).in_features == 11
+    with pytest.raises(FileNotFoundError, match="tokenizer is nowhere, expected characters, bytes"):
+        Text(data=str(path), tokenizer="nowhere").in_features  # noqa: B018
 
 
 @pytest.mark.parametrize("split", SPLITS)

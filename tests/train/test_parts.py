@@ -12,7 +12,7 @@ from memcore.train.learners import make_learner, new_learner
 from memcore.train.objective.config import OptimizerOptions
 from memcore.train.objective.objective import Objective
 from memcore.train.objective.optimizer import make_optimizer
-from memcore.train.runs.evaluation import evaluate
+from memcore.train.runs.evaluation import evaluate, means
 from memcore.train.runs.metrics import Metrics
 from memcore.train.runs.pace import Pace
 
@@ -37,6 +37,21 @@ def test_loss_counts_by_weight():
     assert float(same["loss"]) == float(total["loss"]) and carry is None
     nothing, _ = Objective().run(apply, {**batch, "weights": 0 * weights}, None)
     assert float(nothing) == 0
+
+
+def test_bits_per_byte():
+    random = np.random.RandomState(0)
+    logits = random.normal(size=(2, 3, 4)).astype(np.float32)
+    targets = random.randint(4, size=(2, 3)).astype(np.int32)
+    weights = np.array([[0, 1, 1], [0, 0, 1]], np.float32)
+    sizes = np.array([[5, 1, 3], [7, 9, 0]], np.float32)
+    chances = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    bits = -np.log2(np.take_along_axis(chances, targets[..., None], -1)[..., 0])
+    total = Objective().sums(jnp.asarray(logits), targets, weights, sizes)
+    assert float(total["score"]) == pytest.approx((bits * weights).sum(), rel=1e-5)
+    assert float(total["size"]) == 4 and float(total["weight"]) == 3
+    found = means({key: float(value) for key, value in total.items()}, "bits_per_byte")
+    assert found["bits_per_byte"] == pytest.approx((bits * weights).sum() / 4, rel=1e-5)
 
 
 def test_the_other_losses():

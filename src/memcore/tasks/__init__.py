@@ -7,6 +7,7 @@ A batch is a dict of NumPy arrays, whatever the task (B rows of T steps):
 - `targets` (B, T) int32: the class asked for at each step; (B, T, out_features) float32: the
   numbers asked for, where `task.loss` is "mse" or "pose"
 - `weights` (B, T) float32: how much the step counts in loss and metric; zero where nothing is asked
+- `bytes` (B, T) float32, of a text alone: how many bytes the target stands for
 
 Importing this package loads NumPy only; grain and scikit-learn load when they are needed.
 """
@@ -36,7 +37,7 @@ from memcore.tasks.recall.repeat_first import RepeatFirst
 from memcore.tasks.recall.repeat_previous import RepeatPrevious
 from memcore.tasks.signals.chaos import Lorenz63, MackeyGlass
 from memcore.tasks.signals.localization import Localization
-from memcore.tasks.text.characters import Text
+from memcore.tasks.text.text import Text
 
 __all__ = [
     "A5",

@@ -1,7 +1,7 @@
 """Long rows in segments: the batches of truncated backpropagation, and of evaluation by streaming."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -95,14 +95,14 @@ def _filled(segment: Example, size: int) -> dict[str, Any]:
     }
 
 
-def look(task: Task, segment: int = 0, rows: int = 0) -> None:
-    """Draw examples of each split as training will, whole or in segments, until something is asked.
+def look(task: Task, segment: int = 0, rows: int = 0, splits: Sequence[Split] = SPLITS) -> None:
+    """Draw examples of each of the splits as training will, whole or in segments, until something is asked.
 
     So what is wrong with a task's data, or cannot be had in one piece, is said before training begins.
     With `rows` only so many of the rows for validation and testing count, the first ones. Raises
     ValueError for a split that asks for nothing: nothing could be learned or measured.
     """
-    for split in SPLITS:
+    for split in splits:
         count = rows_of(task, split)
         if rows and split != "train":
             count = min(rows, count)

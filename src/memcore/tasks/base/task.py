@@ -24,7 +24,8 @@ class Source(Protocol):
 
     An example is one row of a batch: `xs` (T, in_features) float32 or (T,) int32, `starts` (T,)
     bool, `targets` (T,) int32 or (T, out_features) float32 as the task's loss says, `weights`
-    (T,) float32. Asking twice for one index gives equal examples; an index outside the split
+    (T,) float32, and where the metric is `bits_per_byte` also `bytes` (T,) float32, those that the target
+    stands for. Asking twice for one index gives equal examples; an index outside the split
     raises IndexError.
     """
 
@@ -120,6 +121,14 @@ class TaskDefaults:
 
     asks: ClassVar[str] = ""
     """What is asked, in a few words; pictures say it."""
+
+    keeps: ClassVar[tuple[str, ...]] = ()
+    """Options that name a file without which the model cannot be used. A run's folder has each of them as
+    OPTION.json, whose content is `kept(option)`, and they are read there."""
+
+    def kept(self, option: str) -> str:
+        """The content of a file that an option of `keeps` can name."""
+        raise NotImplementedError
 
     @property
     def input_names(self) -> tuple[str, ...]:

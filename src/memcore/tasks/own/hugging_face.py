@@ -20,7 +20,7 @@ from memcore.tasks.base.task import (
     check_index,
     check_split,
 )
-from memcore.tasks.text.characters import visible
+from memcore.tasks.text.vocabulary import visible
 from memcore.types import Value
 
 BYTES = 257

@@ -10,7 +10,7 @@ from typing import Any
 
 import tyro
 
-from memcore import plugins, tasks
+from memcore import tasks
 from memcore.tasks import Packed, Split, Task
 from memcore.types import Value
 
@@ -67,7 +67,6 @@ def parse(arguments: Sequence[str]) -> tuple[Value, dict[str, Any]]:
     from memcore.train.runs.trained import settings
 
     values = settings(Path(arguments[0]).expanduser())
-    plugins.load(values.get("imports", ()))
     task = tasks.make(**values["task"])
     plain, pack = (task.task, task.pack) if isinstance(task, Packed) else (task, 1)
     fields: list[Value] = [("pack", int, pack), ("task_options", type(plain), plain)]
@@ -94,7 +93,7 @@ def lines(options: Value, values: dict[str, Any]) -> Iterator[str]:
     for task in with_lengths(options):
         config = Config.from_json({**values, **given, "task": tasks.to_config(task)})
         segment = streamed(model, task.length, config.segment)
-        look(task, segment)
+        look(task, segment, splits=(options.split,))
         objective = Objective(task.loss, config.precision)
         learner = make_learner("core", config.computing, params, optax.identity(), objective)
         rows = config.evaluate_rows

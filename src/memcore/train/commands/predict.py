@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tyro
 
-from memcore import plugins, tasks
+from memcore import tasks
 from memcore.cell import Model
 from memcore.types import Params, Value
 
@@ -61,7 +61,6 @@ def predict(options: Options) -> None:
     from memcore.train.runs.trained import beyond, settings, trained
 
     values = settings(options.run)
-    plugins.load(values.get("imports", ()))
     model, params = trained(options.run)
     xs, several = read(options.input, model)
     if warning := beyond(model, xs.shape[1]):

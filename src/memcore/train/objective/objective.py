@@ -1,6 +1,7 @@
 """What is minimised and what is reported, as sums, so that batches of any size add up exactly."""
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,13 +62,21 @@ class Objective:
             return xs
         return xs.astype(self.precision)
 
-    def sums(self, outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> Sums:
+    def sums(
+        self,
+        outputs: jax.Array,
+        targets: jax.Array,
+        weights: jax.Array,
+        sizes: jax.Array | None = None,
+    ) -> Sums:
         """Weighted sums over a batch.
 
         outputs (B, T, out), targets (B, T) ints or (B, T, out) floats, weights (B, T). Returns
         scalars: `loss`; `score`, the number of right classes, or the loss again where the targets
-        are no classes; and `weight`, by which to divide both. Steps of weight zero, and those whose
-        class is `IGNORED`, are left out, whatever outputs and targets hold there.
+        are no classes; and `weight`, by which to divide both. With `sizes` (B, T), bytes that the targets
+        stand for, `score` is the loss in bits, and `size`, their sum, is what to divide it by. Steps of
+        weight zero, and those whose class is `IGNORED`, are left out, whatever outputs and targets hold
+        there.
         """
         counts = jnp.asarray(weights) != 0
         if self.loss in CLASSES:
@@ -79,15 +88,16 @@ class Objective:
         )
         weights = jnp.where(counts, weights, 0)
         losses = LOSSES[self.loss](outputs, targets)
-        scores = losses
-        if self.loss in CLASSES:
+        scores = losses if sizes is None else losses / math.log(2)
+        if self.loss in CLASSES and sizes is None:
             chosen = jnp.argmax(outputs, axis=-1).astype(targets.dtype)
             scores = (chosen == targets).astype(weights.dtype)
-        return {
+        total = {
             "loss": jnp.sum(losses * weights),
             "score": jnp.sum(scores * weights),
             "weight": jnp.sum(weights),
         }
+        return total if sizes is None else {**total, "size": jnp.sum(sizes * weights)}
 
     def run(self, apply: Callable[..., Any], batch: Tree, carry: Tree) -> tuple[Tree, Tree]:
         """``apply(xs, state, starts=...)`` on a batch: the loss, and ``(sums, the state after it)``.
@@ -95,7 +105,7 @@ class Objective:
         The loss is 0 where no step of the batch counts.
         """
         after, outputs = apply(self.inputs(batch["xs"]), carry, starts=batch["starts"])
-        total = self.sums(outputs, batch["targets"], batch["weights"])
+        total = self.sums(outputs, batch["targets"], batch["weights"], batch.get("bytes"))
         counted = jnp.where(total["weight"] > 0, total["weight"], 1.0)
         return total["loss"] / counted, (total, None if carry is None else after)
 

@@ -1,5 +1,6 @@
 """Evaluation on a whole split."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,7 +25,7 @@ def evaluate(
     """
     count = min(rows or rows_of(task, split), rows_of(task, split))
     batch_size = min(batch_size, count)
-    total = {"loss": 0.0, "score": 0.0, "weight": 0.0}
+    total: dict[str, float] = defaultdict(float)
     kept = learner.carry
     try:
         if segment:
@@ -44,9 +45,9 @@ def evaluate(
 
 
 def means(total: dict[str, float], metric: str) -> dict[str, float]:
-    """Mean loss and metric from sums."""
+    """Mean loss and metric from sums; see `Objective.sums`."""
     weight = total["weight"]
-    return {"loss": total["loss"] / weight, metric: total["score"] / weight}
+    return {"loss": total["loss"] / weight, metric: total["score"] / total.get("size", weight)}
 
 
 def _batches(

@@ -4,9 +4,10 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from memcore.tasks import Packed, Task
 from memcore.train.objective.config import Config, completed
 from memcore.train.runs import lock
-from memcore.train.runs.files import drafts, read_json, read_yaml, write_json
+from memcore.train.runs.files import beside, drafts, read_json, read_yaml, write_json
 from memcore.types import Value
 
 
@@ -43,8 +44,23 @@ class RunFolder:
                 self._compare(config)
             else:
                 write_json(self.config, config.to_json())
-            for draft in drafts(self.path, *(file.name for file in self._files)):
+            kept = self._keep(config.task)
+            for draft in drafts(self.path, *(file.name for file in (*self._files, *kept))):
                 draft.unlink(missing_ok=True)
+
+    def kept(self, option: str) -> Path:
+        """The file of an option of the task that the folder keeps; see `TaskDefaults.keeps`."""
+        return self.path / f"{option}.json"
+
+    def _keep(self, task: Task) -> list[Path]:
+        """Write the files that the folder keeps of a task, where they are not there; their paths."""
+        plain: Value = task.task if isinstance(task, Packed) else task
+        files = {self.kept(option): option for option in getattr(plain, "keeps", ())}
+        for path, option in files.items():
+            if not path.exists():
+                with beside(path) as draft:
+                    draft.write_text(plain.kept(option), encoding="utf-8")
+        return list(files)
 
     def held(self) -> AbstractContextManager[None]:
         """Inside, no other process trains here; see `lock.held`."""

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 import memcore
+from memcore import plugins, tasks
 from memcore.cell import Model
 from memcore.compose import ResidualStack
 from memcore.train.runs.files import read_json
@@ -20,6 +21,8 @@ LONG = 4_096
 def settings(path: Path) -> dict[str, Any]:
     """The configuration in a run's folder, as JSON: its task may be one that is not there any more.
 
+    Options of the task whose files the folder keeps name them there. The run's plugins are loaded.
+
     Raises FileNotFoundError where there is no run or no trained model yet.
     """
     folder = RunFolder(path)
@@ -31,6 +34,10 @@ def settings(path: Path) -> dict[str, Any]:
             f"train --resume {path}"
         )
     values: dict[str, Any] = read_json(folder.config)
+    plugins.load(values.get("imports", ()))
+    for option in getattr(tasks.tasks.get(values["task"]["name"]), "keeps", ()):
+        if folder.kept(option).exists():
+            values["task"][option] = str(folder.kept(option).absolute())
     return values
 
 

@@ -1,0 +1,129 @@
+"""Models side by side on a text: bits per byte after one number of tokens.
+
+    python benchmarks/language.py --data tinyshakespeare.txt      # minutes for each model on two cores
+
+Runs ``memcore train --task text``, and writes the part *Side by side* of the page on language, a picture
+beside it, and all numbers into ``benchmarks/results/language``. A run that is there is not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import memcore
+from memcore.cli import main as command
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "language.md"
+RESULTS = ROOT / "benchmarks" / "results" / "language" / "results.json"
+PICTURE = ROOT / "docs" / "pictures" / "language.png"
+PART = "## Side by side\n"
+MODELS = (
+    "gru",
+    "lstm",
+    "lru",
+    "gated_delta_net",
+    "mamba",
+    "attention:window=64",
+    "neural_memory",
+    "rmt",
+    "titans_mac",
+    "titans_mag",
+    "titans_mal",
+)
+WIDTH, LAYERS, ROWS, SEGMENT, LENGTH = 128, 2, 16, 128, 1024
+SMOOTH = 10
+"""Updates over whose mean a curve goes."""
+
+
+def trained(name: str, data: Path, steps: int, out: Path) -> dict[str, Any]:
+    """The result of a run, its curve, and its CPU time, compilation included."""
+    kept = out / "cost.json"
+    options = ["--task", "text", "--data", str(data), "--model", name, "--position", "none"]
+    sizes = {"width": WIDTH, "layers": LAYERS, "batch-size": ROWS, "segment": SEGMENT}
+    sizes |= {"task-options.length": LENGTH, "steps": steps, "validate-every": steps}
+    options += [word for key, value in sizes.items() for word in (f"--{key}", str(value))]
+    options += ["--learning-rate", "4e-3", "--weight-decay", "0.1", "--out", str(out)]
+    if not kept.exists():
+        before = cpu()
+        if command(["train", *options]):
+            raise SystemExit(f"{name} did not train")
+        kept.write_text(json.dumps(cpu() - before))
+    found = json.loads((out / "results.json").read_text())
+    lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
+    return {
+        "model": name,
+        "bits_per_byte": found["test_metric"],
+        "parameters": found["parameters"],
+        "state": found["state_size"],
+        "cpu_seconds": json.loads(kept.read_text()),
+        "train": [line["bits_per_byte"] for line in lines if line["split"] == "train"],
+    }
+
+
+def cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def part(rows: list[dict[str, Any]], data: Path, steps: int) -> list[str]:
+    """The lines of the page."""
+    tokens = steps * ROWS * SEGMENT
+    lines = [
+        PART,
+        f"By `python benchmarks/language.py --steps {steps}` on {data.name}: {LAYERS} layers of width "
+        f"{WIDTH} in the same stack, {steps} updates of {ROWS} rows of {SEGMENT} characters, {tokens:,} in "
+        "all, learning rate 0.004, one seed. This is the beginning of learning, not its end; "
+        "the test is the last 5% of the text.\n",
+        "| model | bits per byte | parameters | state | CPU time |",
+        "|---|---|---|---|---|",
+    ]
+    for row in sorted(rows, key=lambda row: row["bits_per_byte"]):
+        sizes = f"{row['parameters']:,} | {row['state']:,} | {row['cpu_seconds']:.0f} s"
+        lines.append(f"| `{row['model']}` | {row['bits_per_byte']:.3f} | {sizes} |")
+    return [*lines, "", f"![Bits per byte over the characters read](pictures/{PICTURE.name})"]
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.6), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        mean = np.convolve(row["train"], np.ones(SMOOTH) / SMOOTH, mode="valid")
+        read = (np.arange(len(mean)) + SMOOTH) * ROWS * SEGMENT
+        axes.plot(read, mean, label=row["model"])
+    axes.set(xlabel="characters read", ylabel="bits per byte, training")
+    axes.legend(fontsize=7)
+    figure.savefig(PICTURE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data", type=Path, required=True, help="the text")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--models", nargs="*", default=MODELS)
+    asked = parser.parse_args()
+    if asked.steps < SMOOTH:
+        parser.error(f"steps is {asked.steps}, expected {SMOOTH} or more")
+    known = [name for name in asked.models if name.partition(":")[0] in memcore.registry]
+    rows = []
+    for name in known:
+        out = ROOT / "runs" / "language" / f"{name.replace(':', '-')}-{asked.steps}"
+        rows.append(trained(name, asked.data, asked.steps, out))
+        RESULTS.parent.mkdir(parents=True, exist_ok=True)
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
+        draw(rows)
+        before = PAGE.read_text(encoding="utf-8").partition(PART)[0].rstrip("\n")
+        lines = part(rows, asked.data, asked.steps)
+        PAGE.write_text(before + "\n\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
