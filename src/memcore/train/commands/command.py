@@ -1,5 +1,6 @@
 """`memcore train`: parse, train, and say how it ended."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +8,16 @@ from pathlib import Path
 from memcore.train.commands.parse import PROG, Plan, parse
 from memcore.train.runs.interrupt import exit_code
 
+ALONE = 1
+"""The exit code of one of several processes that ends without the others."""
+
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code.
 
     0 for a finished run, 130 for one that Ctrl-C ended and 143 for one that SIGTERM ended, both of which
-    can go on, 2 for arguments or data that are not as they should be. One of several hosts ends with 1 where
-    another one is gone.
+    can go on, 2 for arguments or data that are not as they should be. One of several processes that ends
+    without the others, or because another one is gone, ends with 1, or as JAX ends it.
     """
     try:
         plan = parse(arguments)
@@ -53,10 +57,20 @@ def _together(plan: Plan) -> int:
     """Train as one of several processes."""
     import jax
 
-    from memcore.train.devices.hosts import join
+    from memcore.train.devices.hosts import Agreed, join, part
 
     hosts = plan.places.hosts
     join(None if isinstance(hosts, str) else hosts)
-    code = _train(plan)
+    try:
+        code = _train(plan)
+    except Agreed:
+        raise
+    except (ValueError, TypeError, OSError, ImportError, jax.errors.JaxRuntimeError) as error:
+        index, count = part()
+        reason = str(error).partition("\n")[0]
+        again = "with one gone all end; to go on, start all with --resume and the run's folder"
+        print(f"{PROG}: process {index} of {count} ends: {reason}; {again}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(ALONE)  # JAX's farewell waits for the others, who may be gone
     jax.distributed.shutdown()
     return code

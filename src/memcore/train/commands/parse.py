@@ -78,7 +78,9 @@ def parse(arguments: Sequence[str]) -> Plan:
     folder = options.out.expanduser() if options.out else _folder(options)
     config, where = _config(options, base, changed), places(options)
     if options.sweep and where != Places():
-        raise ValueError("--sweep trains on one device, expected no --mesh and no --hosts beside it")
+        raise ValueError(
+            "--sweep trains on one device, expected no --mesh and no --hosts beside it"
+        )
     return Plan(config, folder, where, options.tensorboard, options.sweep)
 
 

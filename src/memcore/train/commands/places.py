@@ -29,7 +29,9 @@ def places(options: Value) -> Places:
     axes = () if options.mesh is None else mesh(options.mesh)
     found = None if options.hosts is None else hosts(options.hosts)
     if options.shard_parameters and not (axes or found):
-        raise ValueError("--shard-parameters splits over a mesh, expected --mesh or --hosts beside it")
+        raise ValueError(
+            "--shard-parameters splits over a mesh, expected --mesh or --hosts beside it"
+        )
     return Places(axes, options.shard_parameters, found)
 
 
@@ -44,7 +46,9 @@ def mesh(text: str) -> Axes:
     names = [name for name, _ in axes]
     unknown = [name for name in names if name not in AXES]
     if unknown:
-        raise ValueError(f"mesh is {text!r}, with the axis {unknown[0]!r}, expected {', '.join(AXES)}")
+        raise ValueError(
+            f"mesh is {text!r}, with the axis {unknown[0]!r}, expected {', '.join(AXES)}"
+        )
     if len(set(names)) < len(names):
         raise ValueError(f"mesh is {text!r}, expected each axis once")
     return tuple(axes)

@@ -20,6 +20,10 @@ Hosts = tuple[str, int, int]
 """The address of the first process, how many there are, and which one this is."""
 
 
+class Agreed(ValueError):
+    """What went wrong in the first process, in all of them."""
+
+
 def join(hosts: Hosts | None) -> None:
     """Meet the other processes; None: JAX asks Slurm, MPI or the cloud where they are.
 
@@ -28,7 +32,11 @@ def join(hosts: Hosts | None) -> None:
     # SIGTERM ends a run after the step at hand, on all hosts: see `Interrupts`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        jax.distributed.initialize(*(hosts or ()), heartbeat_timeout_seconds=HEARTBEAT)
+        jax.distributed.initialize(
+            *(hosts or ()),
+            heartbeat_timeout_seconds=HEARTBEAT,
+            shutdown_timeout_seconds=HEARTBEAT,
+        )
     except ValueError as error:
         raise ValueError(
             f"hosts is 'auto', expected coordinator=HOST:PORT,count=N,index=I where JAX finds no cluster: {error}"
@@ -56,7 +64,7 @@ def most(*numbers: int) -> list[int]:
 def by_first(act: Callable[[], Value]) -> Value:
     """What `act` gives in the first process, which alone calls it: a value for JSON, for all of them.
 
-    Where it raises an error of its arguments or files there, all raise.
+    Where it raises an error of arguments or files, all raise `Agreed`; one process alone raises what it is.
     """
     if jax.process_count() == 1:
         return act()
@@ -65,11 +73,10 @@ def by_first(act: Callable[[], Value]) -> Value:
         try:
             answer = {"value": act()}
         except (ValueError, TypeError, OSError) as error:
-            _tell({"error": str(error)})
-            raise
+            answer = {"error": str(error)}
     answer = _tell(answer)
     if "error" in answer:
-        raise ValueError(answer["error"])
+        raise Agreed(answer["error"])
     return answer["value"]
 
 
