@@ -11,8 +11,6 @@ from typing import Any
 
 import jax
 
-jax.config.update("jax_disable_most_optimizations", True)  # many small programs
-
 from memcore.cli import main
 from memcore.registry import lookup
 from memcore.tasks import RepeatFirst, batches
@@ -20,6 +18,8 @@ from memcore.tasks.base.streams import Segments
 from memcore.train import Config, OptimizerOptions, evaluate, network, new_learner, run
 from memcore.train.devices.placement import Placement, place
 from memcore.train.learners import FRAMEWORKS
+
+jax.config.update("jax_disable_most_optimizations", True)  # many small programs
 
 ROWS, STEPS = 16, 20
 PLACEMENTS = {

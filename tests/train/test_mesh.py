@@ -53,7 +53,7 @@ def test_losses_are_those_of_one_device(found, kind, placement):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_large_parameters_and_their_moments_are_split(found, kind):
-    """Of a large array each of four devices has a quarter, of any other all; without the option, all of all."""
+    """Of a large array each of four devices has a quarter, of any other all."""
     for name in ("params", "memory", "state"):
         assert all(shape == piece for shape, piece in found["trained"][kind]["data"][name])
         arrays = found["trained"][kind]["sharded"][name]

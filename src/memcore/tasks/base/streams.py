@@ -22,7 +22,8 @@ class Segments:
     and a segment has to follow the one before it of the same row, which is never there as a whole.
 
     `get_state()` is a small JSON-able dict, and `set_state(state)` on an iterator of the same arguments
-    goes on exactly from there. `part` is that of `batches`. Raises ValueError for a `batch_size` or `size` that does not fit.
+    goes on exactly from there. `part` is that of `batches`. Raises ValueError for a `batch_size` or `size`
+    that does not fit.
     """
 
     def __init__(

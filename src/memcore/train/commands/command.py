@@ -34,13 +34,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _train(plan: Plan) -> int:
     from memcore.train.devices.hosts import by_first
-    from memcore.train.devices.placement import Placement, place
+    from memcore.train.devices.placement import ONE_DEVICE, place
     from memcore.train.runs.folder import RunFolder
     from memcore.train.runs.loggers import TensorBoard
     from memcore.train.runs.loop import Training
 
     where = plan.places
-    placement = Placement()
+    placement = ONE_DEVICE
     if where.axes or where.hosts:
         placement = place(where.axes, where.shard_parameters)
     # A new folder's number is the first one's: another process may see it when it is there already.

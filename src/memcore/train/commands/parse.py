@@ -35,7 +35,7 @@ RESUMED = ("resume", "steps", "tensorboard", "mesh", "shard_parameters", "hosts"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the arguments ask for: a run, its folder, on which devices, whether TensorBoard is told, what is varied.
+    """What the arguments ask for: a run, its folder, its devices, whether TensorBoard is told, what varies.
 
     A finished run with `extended` goes on to the steps of this configuration.
     """

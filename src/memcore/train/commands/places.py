@@ -25,7 +25,7 @@ class Places:
 
 
 def places(options: Value) -> Places:
-    """What the options `mesh`, `shard_parameters` and `hosts` say; ValueError naming one that makes no sense."""
+    """What the options `mesh`, `shard_parameters` and `hosts` say; ValueError naming a wrong one."""
     axes = () if options.mesh is None else mesh(options.mesh)
     found = None if options.hosts is None else hosts(options.hosts)
     if options.shard_parameters and not (axes or found):

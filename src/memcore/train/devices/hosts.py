@@ -39,7 +39,8 @@ def join(hosts: Hosts | None) -> None:
         )
     except ValueError as error:
         raise ValueError(
-            f"hosts is 'auto', expected coordinator=HOST:PORT,count=N,index=I where JAX finds no cluster: {error}"
+            "hosts is 'auto', expected coordinator=HOST:PORT,count=N,index=I where JAX finds no cluster: "
+            f"{error}"
         ) from error
 
 

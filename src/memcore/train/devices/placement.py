@@ -23,7 +23,7 @@ DATA = "data"
 """The axis of a mesh over which the rows of a batch are split."""
 
 LARGE = 4_096
-"""Numbers of an array that `shard_parameters` splits, at least: a smaller one saves less than its messages cost."""
+"""Numbers of an array that `shard_parameters` splits, at least: a smaller one saves less than it costs."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,9 @@ class Placement:
             return NamedSharding(self.mesh, PartitionSpec())
         longest = max(sides, key=lambda side: shape[side])
         return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, DATA))
+
+
+ONE_DEVICE = Placement()
 
 
 def place(axes: Sequence[tuple[str, int]], shard_parameters: bool = False) -> Placement:

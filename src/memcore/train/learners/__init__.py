@@ -8,7 +8,7 @@ import jax
 import optax
 
 from memcore.cell import Model
-from memcore.train.devices.placement import Placement
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners.base import Learner as Learner
 from memcore.train.learners.base import refill
 from memcore.train.objective.config import Config, Framework, OptimizerOptions
@@ -45,7 +45,7 @@ def make_learner(
 
 
 def new_learner(
-    config: Config, params: Params | None = None, placement: Placement = Placement()
+    config: Config, params: Params | None = None, placement: Placement = ONE_DEVICE
 ) -> Learner:
     """A learner with these parameters, or a configuration's initial ones: the same in every framework."""
     if params is None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from memcore.tasks import Batch, Split, Task, epoch
 from memcore.tasks.base.streams import rows_of, side_by_side
-from memcore.train.devices.placement import Placement
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners import Learner
 
 
@@ -17,7 +17,7 @@ def evaluate(
     batch_size: int,
     segment: int = 0,
     rows: int = 0,
-    placement: Placement = Placement(),
+    placement: Placement = ONE_DEVICE,
 ) -> dict[str, float]:
     """Mean `loss` and the task's metric over every counted step of a split.
 

@@ -76,7 +76,7 @@ class RunFolder:
         return replace(config, steps=steps)
 
     def extend(self, config: Config) -> None:
-        """Let the run that is here go on as `read_config` gave; its results are those of the fewer steps no more."""
+        """Let the run that is here go on as `read_config` gave; results of fewer steps go."""
         with self.held():
             self.results.unlink(missing_ok=True)
             write_json(self.config, config.to_json())

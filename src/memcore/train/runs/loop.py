@@ -12,7 +12,7 @@ import memcore
 from memcore.tasks import batches
 from memcore.tasks.base.streams import Segments, look
 from memcore.train.devices.hosts import by_first, first, part
-from memcore.train.devices.placement import Placement
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners import new_learner
 from memcore.train.objective.config import Config
 from memcore.train.runs.console import new_console
@@ -29,11 +29,12 @@ def run(
     out: str | Path,
     console: Console | None = None,
     loggers: Sequence[Logger] = (),
-    placement: Placement = Placement(),
+    placement: Placement = ONE_DEVICE,
 ) -> Summary | None:
     """Train as configured, in the folder `out`; a run begun there goes on where it was.
 
-    The `loggers` are told what `metrics.jsonl` is; `placement` says on which devices. Returns the summary, or None where Ctrl-C or SIGTERM
+    The `loggers` are told what `metrics.jsonl` is; `placement` says on which devices. Returns the summary,
+    or None where Ctrl-C or SIGTERM
     ended the run early; calling again then goes on, and ends as if nothing had happened. Raises as
     `Training` does.
     """
@@ -54,12 +55,12 @@ class Training:
         out: str | Path,
         console: Console | None = None,
         loggers: Sequence[Logger] = (),
-        placement: Placement = Placement(),
+        placement: Placement = ONE_DEVICE,
     ) -> None:
         if config.batch_size % placement.ways:
             raise ValueError(
-                f"batch_size is {config.batch_size}, expected a multiple of the {placement.ways} devices of the "
-                "mesh's axis data"
+                f"batch_size is {config.batch_size}, expected a multiple of the {placement.ways} devices of "
+                "the mesh's axis data"
             )
         self.config, self.placement = config, placement
         self.console = (console or new_console()) if first() else Console(quiet=True)

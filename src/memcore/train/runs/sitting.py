@@ -77,11 +77,12 @@ class Sitting:
             while not (self.stop or ended):
                 updated = self._update(interrupts)
                 improved = updated and self._look()
-                self.stop, ended = most(interrupts.seen, updated and self._finished())
+                self.stop, done = most(interrupts.seen, updated and self._finished())
+                ended = bool(done)
                 due = updated and self.step % self.config.checkpoint_every == 0
                 if self.stop or ended or improved or due:
                     self._save()
-        return bool(ended)
+        return ended
 
     def _update(self, interrupts: Interrupts) -> bool:
         """A step: an update of the parameters, from as many batches as its gradient is the mean of.
@@ -92,7 +93,7 @@ class Sitting:
         parts: list[Sums] = []
         while len(parts) < self.config.optimizer.accumulate:
             own = next(self.training.data)
-            [asked] = most(np.any(own["weights"]))
+            [asked] = most(bool(np.any(own["weights"])))
             batch = self.training.placement.rows(own)
             self._tokens += batch["weights"].size
             if asked:
