@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 import memcore
+from memcore.train.runs.files import finite
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "examples" / "rl"))
@@ -113,10 +114,12 @@ def side_by_side(steps: int, seeds: int, environments: list[str]) -> list[str]:
         )
         lines += table(name, results[name], f"pictures/rl-{short}.png")
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(finite(results)) + "\n")
     return [
         f"Each model stands in one block of width 64 and has {steps:,} steps of 64 environments, with "
-        f"{seeds} seeds; a return is the mean of the last twentieth, with its spread over seeds.\n",
+        f"{seeds} seeds; a return is the mean of the last twentieth, with its spread over seeds. Speeds are "
+        "single measurements on a machine that did other work too: compare them\nwithin a table, "
+        "and loosely.\n",
         *lines,
         '"Structured State Space Models for In-Context Reinforcement Learning" (arXiv:2303.03982) says that '
         f"S5 is faster than recurrent nets and better on tasks of memory. On a CPU: {claim(results)}.",

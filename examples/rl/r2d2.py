@@ -16,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,46 +24,37 @@ import optax
 import recurrent_ppo as shared
 import tyro
 
+from memcore.fields import count, number
 from memcore.rl import Agent
 from memcore.rl.environments import Simulator
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
+class Options(shared.Shared):
     """Recurrent Q-learning with any memory model of memcore."""
 
-    env: str = "repeat_first"  # its fields behind a colon, as t_maze:length=50
-    model: str = "gru"  # with fields, as attention:window=32; several with commas for the layers of one stack
-    models: str = ""  # models to set side by side, in place of --model
-    framework: Literal["core", "equinox", "linen", "nnx"] = "core"
-    seeds: int = 1  # runs at once, by vmap
-    seed: int = 0  # the first one
-    steps: int = 300_000  # of all environments together
-    width: int = 64
-    layers: int = 1
-    learned_state: bool = False  # the initial state of each memory is a parameter
-    environments: int = 32
-    rollout: int = 32  # new steps of each sequence
-    burn_in: int = 16  # steps before them, from the rollout before
-    capacity: int = 32  # rollouts that the buffer holds
-    batch: int = 64  # sequences of one gradient
-    gradients: int = 8  # for each rollout
-    learning_rate: float = 1e-3
-    gamma: float = 0.95
-    explore: float = (
-        0.4  # epsilon of environment i of N is explore ** (1 + 7 i / (N - 1)), as in Ape-X
-    )
-    target: float = 0.05  # how far the target network moves towards the other with each gradient
-    gradient_norm: float = 10.0
+    steps: int = count(300_000)  # of all environments together
+    environments: int = count(32)
+    rollout: int = count(32)  # new steps of each sequence
+    gamma: float = number(0.95, least=0, most=1)
+    burn_in: int = count(16)  # steps before them, from the rollout before
+    capacity: int = count(32)  # rollouts that the buffer holds
+    batch: int = count(64)  # sequences of one gradient
+    gradients: int = count(8)  # for each rollout
+    learning_rate: float = number(1e-3, above=0)
+    explore: float = number(
+        0.4, above=0, most=1
+    )  # of environment i of N: explore ** (1 + 7 i / (N - 1))
+    target: float = number(
+        0.05, above=0, most=1
+    )  # how far the target network moves with each gradient
+    gradient_norm: float = number(10.0, above=0)
     out: Path = Path("runs/r2d2")
 
     def __post_init__(self) -> None:
-        if not 0 < self.burn_in < self.rollout:
+        super().__post_init__()
+        if self.burn_in >= self.rollout:
             raise ValueError(f"burn_in is {self.burn_in}, expected 1 to {self.rollout - 1}")
-
-    @property
-    def updates(self) -> int:
-        return max(1, self.steps // (self.environments * self.rollout))
 
 
 class Transition(NamedTuple):

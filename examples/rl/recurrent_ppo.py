@@ -12,7 +12,6 @@ PureJaxRL: rollouts that go on across updates, minibatches of whole sequences wi
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable
@@ -30,48 +29,59 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 import memcore
+from memcore.fields import check_fields, count, number
 from memcore.rl import Agent, agent, generalised_advantages
 from memcore.rl.environments import Simulator, make
 from memcore.train.commands.hybrids import hybrid
 from memcore.train.commands.models import split
+from memcore.train.runs.files import beside, finite, write_json
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """Recurrent PPO with any memory model of memcore."""
+class Shared:
+    """What every algorithm here is asked."""
 
     env: str = "repeat_first"  # its fields behind a colon, as t_maze:length=50
     model: str = "gru"  # with fields, as attention:window=32; several with commas for the layers of one stack
     models: str = ""  # models to set side by side, in place of --model
     framework: Literal["core", "equinox", "linen", "nnx"] = "core"
-    seeds: int = 1  # runs at once, by vmap
-    seed: int = 0  # the first one
-    steps: int = 500_000  # of all environments together
-    width: int = 64
-    layers: int = 1
+    seeds: int = count(1)  # runs at once, by vmap
+    seed: int = count(0, least=0)  # the first one
+    steps: int = count(500_000)  # of all environments together
+    width: int = count(64)
+    layers: int = count(1)
     learned_state: bool = False  # the initial state of each memory is a parameter
-    environments: int = 64
-    rollout: int = 64  # steps of each environment between two updates
-    epochs: int = 4
-    minibatches: int = 4
-    learning_rate: float = 2e-3  # of Adam, falls linearly to 0
-    gamma: float = 0.99
-    gae_lambda: float = 0.95
-    clip: float = 0.2
-    entropy: float = 0.01
-    value: float = 0.5
-    gradient_norm: float = 0.5
-    out: Path = Path("runs/rl")
+    environments: int = count(64)
+    rollout: int = count(64)  # steps of each environment between two updates
+    gamma: float = number(0.99, least=0, most=1)
 
     def __post_init__(self) -> None:
-        if self.environments % self.minibatches:
-            raise ValueError(
-                f"environments is {self.environments}, expected a multiple of {self.minibatches=}"
-            )
+        check_fields(self)
 
     @property
     def updates(self) -> int:
         return max(1, self.steps // (self.environments * self.rollout))
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Shared):
+    """Recurrent PPO with any memory model of memcore."""
+
+    epochs: int = count(4)
+    minibatches: int = count(4)
+    learning_rate: float = number(2e-3, above=0)  # of Adam, falls linearly to 0
+    gae_lambda: float = number(0.95, least=0, most=1)
+    clip: float = number(0.2, above=0)
+    entropy: float = number(0.01, least=0)
+    value: float = number(0.5, least=0)
+    gradient_norm: float = number(0.5, above=0)
+    out: Path = Path("runs/rl")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.environments % self.minibatches:
+            expected = f"a multiple of {self.minibatches=}"
+            raise ValueError(f"environments is {self.environments}, expected {expected}")
 
 
 def network(options: Any, text: str, environment: Simulator, outputs: int) -> memcore.Model:
@@ -79,10 +89,8 @@ def network(options: Any, text: str, environment: Simulator, outputs: int) -> me
     inner = hybrid(text, options.width)
     if options.learned_state:
         inner = tuple(memcore.LearnedState(model) for model in inner)
-    return memcore.ResidualStack(
-        environment.observation_size, model=inner, layers=max(options.layers, len(inner)),
-        out_features=outputs,
-    )  # fmt: skip
+    width, layers = environment.observation_size, max(options.layers, len(inner))
+    return memcore.ResidualStack(width, model=inner, layers=layers, out_features=outputs)
 
 
 class Transition(NamedTuple):
@@ -119,9 +127,8 @@ def rollout(
         logits, value = y[..., :-1], y[..., -1]
         action = jax.random.categorical(key, logits)
         state, observation, reward, done = environment.step(carry.environment, action)
-        seen = Transition(
-            carry.observation, carry.start, action, log_prob(logits, action), value, reward, done
-        )
+        chosen = (action, log_prob(logits, action), value)
+        seen = Transition(carry.observation, carry.start, *chosen, reward, done)
         total = carry.total + reward
         after = Carry(state, observation, done, memory, jnp.where(done, 0, total))
         return after, (seen, jnp.where(done, total, jnp.nan))
@@ -152,12 +159,10 @@ def train(
     """One run: ``(params, carry, returns (updates), largest differences of log-probabilities (updates))``."""
     key, first, seeds = jax.random.split(jax.random.key(seed), 3)
     rows = options.environments
-    schedule = optax.linear_schedule(
-        options.learning_rate, 0.0, options.updates * options.epochs * options.minibatches
-    )
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(options.gradient_norm), optax.adam(schedule, eps=1e-5)
-    )
+    gradients = options.updates * options.epochs * options.minibatches
+    schedule = optax.linear_schedule(options.learning_rate, 0.0, gradients)
+    clip = optax.clip_by_global_norm(options.gradient_norm)
+    optimizer = optax.chain(clip, optax.adam(schedule, eps=1e-5))
     params = agent.init(first)
     state, observation = environment.reset(jax.random.randint(seeds, (rows,), 0, 2**31 - 1))
     memory = agent.initial_state(params, (rows,))
@@ -165,9 +170,8 @@ def train(
 
     def learn(trained: Any, batch: Any) -> Any:
         params, moments = trained
-        (_, change), gradient = jax.value_and_grad(
-            lambda params: loss(options, agent, params, batch), has_aux=True
-        )(params)
+        derived = jax.value_and_grad(lambda p: loss(options, agent, p, batch), has_aux=True)
+        (_, change), gradient = derived(params)
         steps, moments = optimizer.update(gradient, moments, params)
         return (optax.apply_updates(params, steps), moments), change
 
@@ -192,9 +196,8 @@ def train(
         return (trained, carry, key), (mean, changes[0])
 
     everything = ((params, optimizer.init(params)), carry, key)
-    (trained, carry, _), (returns, changes) = jax.lax.scan(
-        update, everything, jnp.arange(options.updates)
-    )
+    indices = jnp.arange(options.updates)
+    (trained, carry, _), (returns, changes) = jax.lax.scan(update, everything, indices)
     return trained[0], carry, returns, changes
 
 
@@ -260,8 +263,7 @@ def table(results: list[dict[str, Any]]) -> Table:
 
 def picture(options: Any, results: list[dict[str, Any]], path: Path) -> None:
     """Returns over steps: the mean over seeds, and from the lowest to the highest."""
-    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
-    axes = figure.subplots()
+    axes = Figure(figsize=(9, 4), dpi=120, layout="constrained").subplots()
     axes.set(title=options.env, xlabel="steps of the environments", ylabel="return of an episode")
     for result in results:
         curves = np.array(result["returns"])
@@ -269,11 +271,11 @@ def picture(options: Any, results: list[dict[str, Any]], path: Path) -> None:
         steps = (np.arange(kept.size) + 1)[kept] * options.environments * options.rollout
         curves = curves[:, kept]
         axes.plot(steps, curves.mean(0), label=result["model"])
-        axes.fill_between(steps, curves.min(0), curves.max(0), alpha=0.2)
+        axes.fill_between(steps, curves.min(0), curves.max(0), alpha=0.1)
     axes.axhline(results[0]["best"], color="gray", linestyle=":", label="best")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    figure.savefig(path)
+    axes.figure.legend(loc="outside right upper", frameon=False)
+    axes.figure.savefig(path)
 
 
 def side_by_side(options: Any, train: Any, act: Any, outputs: int) -> list[dict[str, Any]]:
@@ -283,10 +285,10 @@ def side_by_side(options: Any, train: Any, act: Any, outputs: int) -> list[dict[
     for text in split(options.models) if options.models else [options.model]:
         results.append(run(options, text, console, train, act, outputs))
         about = {**dataclasses.asdict(options), "out": str(options.out), "results": results}
-        (options.out / "results.json").write_text(json.dumps(about, indent=1))
-        picture(options, results, options.out / "returns.png")
-    console.print(table(results))
-    console.print(f"{options.out / 'results.json'}, {options.out / 'returns.png'}")
+        write_json(options.out / "results.json", finite(about))
+        with beside(options.out / "returns.png") as draft:
+            picture(options, results, draft)
+    console.print(table(results), f"{options.out}: results.json, returns.png", sep="\n")
     return results
 
 

@@ -160,9 +160,14 @@ def starts_from_trials(steps_per_trial: int, total: int, before: Array = 0) -> A
     values = known(before)
     if values is not None and values.size and values.min() < 0:
         raise ValueError(f"before has {values.min()}, expected none below 0")
-    # In a narrow dtype of before the steps' numbers would wrap around.
-    steps = namespace(before).arange(total)
-    return (namespace(before).astype(before, steps.dtype)[..., None] + steps) % size == 0
+    xp = namespace(before)
+    steps = xp.arange(total)
+    largest = int(xp.iinfo(steps.dtype).max)
+    if size > largest:
+        raise ValueError(f"steps_per_trial is {size}, expected at most {largest}")
+    # Steps until the next trial: sums with before would wrap around where it is large, or its dtype narrow.
+    ahead = -xp.astype(before, steps.dtype)[..., None] % size
+    return (steps - ahead) % size == 0
 
 
 def valid_from_lengths(lengths: Array, total: int) -> Array:

@@ -56,6 +56,12 @@ def test_nnx(kind: str) -> None:
     check(f"flax.nnx.{kind}", nnx.to_pure_dict(nnx.state(cell, nnx.Param)), cell, carry)
 
 
+def test_other_activations_are_named() -> None:
+    cell = nnx.GRUCell(3, 4, activation_fn=nnx.relu, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="weights.activation_fn is relu, expected tanh"):
+        from_weights("flax.nnx.GRUCell", cell)
+
+
 def test_a_residual_cell() -> None:
     cell = nnx.SimpleCell(3, 4, residual=True, rngs=nnx.Rngs(0))
     carry = cell.initialize_carry((3,), nnx.Rngs(0))

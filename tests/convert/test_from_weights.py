@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,10 +44,63 @@ def test_what_is_missing_is_named(name: str) -> None:
 
 
 def test_a_shape_that_does_not_fit_is_named() -> None:
-    with pytest.raises(ValueError, match=r"'input/kernel' of shape \(3, 7\), expected \(3, 8\)"):
+    with pytest.raises(ValueError, match=r"'hidden/kernel' of shape \(2, 7\), expected \(2, 8\)"):
+        from_weights("torch.nn.LSTMCell", {**LSTM, "weight_hh": np.zeros((7, 2))})
+    with pytest.raises(
+        ValueError, match=r"\['bias_ih'\] has shape \(8,\), expected \(7,\) for torch"
+    ):
         from_weights("torch.nn.LSTMCell", {**LSTM, "weight_ih": np.zeros((7, 3))})
     with pytest.raises(ValueError, match=r"^weights\['weight_ih'\] has shape \(8,\), expected 2 a"):
         from_weights("torch.nn.LSTMCell", {**LSTM, "weight_ih": np.zeros(8)})
+
+
+RNN = {
+    "weight_ih": np.ones((2, 3)), "weight_hh": np.ones((2, 2)),
+    "bias_ih": np.zeros(2), "bias_hh": np.zeros(2),
+}  # fmt: skip
+
+
+def golden(name: str) -> dict[str, np.ndarray]:
+    with np.load(Path(__file__).parents[1] / "golden" / f"{name}.npz") as arrays:
+        return {n.removeprefix("param/"): arrays[n] for n in arrays.files if n.startswith("param/")}
+
+
+@pytest.mark.parametrize(
+    ("source", "weights", "name", "wrong"),
+    [
+        ("torch.nn.RNNCell", RNN, "bias_hh", (1,)),
+        ("transformers.MambaMixer", "hf_mamba_mixer", "conv1d.weight", None),
+        ("memorax.S5Cell", "memorax_s5_zoh", "b", (4, 6, 3)),
+        ("memorax.S5Cell", "memorax_s5_zoh", "log_step", (2, 2)),
+        ("memorax.SelfAttention", "memorax_self_attention_rope", "query/bias", (4, 2)),
+        ("memorax.SelfAttention", "memorax_self_attention_rope", "value/kernel", (2, 4, 8)),
+        ("memorax.mLSTMCell", "memorax_mlstm", "causal_conv/kernel", (2, 2, 6)),
+    ],
+)
+def test_as_many_numbers_in_another_shape_are_named(
+    source: str, weights: str | dict[str, np.ndarray], name: str, wrong: tuple[int, ...] | None
+) -> None:
+    given = golden(weights) if isinstance(weights, str) else dict(weights)
+    inner, _, conv = given[name].shape if wrong is None else (0, 0, 0)
+    given[name] = np.zeros(wrong or (inner, 2, conv))
+    with pytest.raises(ValueError, match=rf"^weights\['{name}'\] has shape .*, expected \("):
+        from_weights(source, given)
+
+
+def test_gates_are_of_one_width() -> None:
+    given = {f"{gate}/kernel": np.zeros((3, 4)) for gate in ("ir", "iz", "in")}
+    given |= {f"{gate}/bias": np.zeros(4) for gate in ("ir", "iz", "in", "hn")}
+    given |= {f"{gate}/kernel": np.zeros((4, 4)) for gate in ("hr", "hz", "hn")}
+    from_weights("flax.linen.GRUCell", given)
+    given |= {"hr/kernel": np.zeros((4, 3)), "hz/kernel": np.zeros((4, 5))}
+    with pytest.raises(ValueError, match=r"gates of the widths \[3, 5, 4\], expected one for all"):
+        from_weights("flax.linen.GRUCell", given)
+
+
+@pytest.mark.parametrize("weights", ["a.safetensors", Path("a.npz"), None, dict, np.zeros(3)])
+def test_what_is_no_weights_is_named(weights: Any) -> None:
+    with pytest.raises(TypeError, match="^weights is .*, expected arrays by name, or a module"):
+        from_weights("torch.nn.GRU", weights)
 
 
 def test_what_is_no_array_of_numbers_is_named() -> None:

@@ -57,6 +57,10 @@ def test_trials(backend: Backend) -> None:
     before = backend.asarray(np.array([[3], [4]], "uint8"))
     check(memcore.starts_from_trials(3, 5, before), [[bits("10010")], [bits("00100")]])
     whole = memcore.starts_from_trials(4, 11)
+    late = backend.asarray(
+        np.array(2**31 - 2, "int32")
+    )  # one step into a trial of 5, where int32 ends
+    check(memcore.starts_from_trials(5, 7, late), bits("0000100"))
     parts = [memcore.starts_from_trials(4, n, before) for n, before in ((6, 0), (5, 6))]
     check(np.concatenate(parts), whole)
     for call, message in (

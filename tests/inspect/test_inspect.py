@@ -62,10 +62,36 @@ def test_saliency_takes_a_state_and_refuses_tokens(backend: Backend) -> None:
     whole = inspect.saliency(model, params, xs)
     np.testing.assert_allclose(cut, np.asarray(whole)[:, 3:, 3:], rtol=1e-4, atol=1e-6)
     tokens = memcore.ResidualStack(5, model=memcore.GRU(4), layers=1, tokens=True)
-    with pytest.raises(TypeError, match="xs has dtype int.*, expected floats: a token has no"):
+    with pytest.raises(TypeError, match="which reads tokens: a token has no derivative"):
         inspect.saliency(tokens, tokens.init(0), np.zeros((2, T), "int32"))
     with pytest.raises(ValueError, match=r"xs has shape \(3,\), expected"):
         inspect.saliency(model, params, np.zeros(3, "float32"))
+
+
+@pytest.mark.backend("jax")
+def test_saliency_looks_at_its_arguments_before_jit_hides_them(backend: Backend) -> None:
+    model, params, xs = case("gru")
+    params, xs = model.init(0), xs.astype("float32")
+    with pytest.raises(ValueError, match="starts has the value 2, expected only 0 and 1"):
+        inspect.saliency(model, params, xs, np.array([0, 2, 0, 0, 0, 0, 0]))
+    for wrong in ("gru", None, memcore.GRU):
+        with pytest.raises(TypeError, match=r"model is .*, expected a memcore.Model"):
+            inspect.saliency(wrong, params, xs)
+    given = inspect.saliency(model, params, xs, [0, 0, 1, 0, 0, 0, 0])
+    assert not np.asarray(given)[:, 2:, :2].any()
+
+
+@pytest.mark.backend("jax")
+def test_what_is_no_number_has_no_saliency(backend: Backend) -> None:
+    model, params, xs = case("attention")
+    params, xs = model.init(0), xs.astype("float32")
+    xs[0, 2] = np.nan
+    seen = np.asarray(inspect.saliency(model, params, xs, [0, 0, 0, 0, 1, 0, 0]))
+    broken = np.isnan(seen).any(-1)
+    assert broken[0].tolist() == [False, False, True, True, False, False, False]
+    assert not broken[1].any() and not seen[0, 4:, :4].any()
+    lengths = np.asarray(inspect.effective_length(seen))
+    assert np.isnan(lengths[0]) and 1 <= lengths[1] <= 3
 
 
 def test_effective_length(backend: Backend) -> None:
@@ -78,11 +104,14 @@ def test_effective_length(backend: Backend) -> None:
     np.testing.assert_allclose(half[2], (1 + 1 + 2 + 2 + 3 + 3) / 6)
     later = backend.asarray(np.array([[1.0, 5.0], [0.0, 1.0]], "float32"))  # not of a causal model
     np.testing.assert_allclose(backend.to_numpy(inspect.effective_length(later)), 1)
-    for share in (0, 1.5):
-        with pytest.raises(ValueError, match=f"share is {share}, expected"):
+    for share in (0, 1.5, None, "all"):
+        with pytest.raises(ValueError, match=f"share is {share!r}, expected"):
             inspect.effective_length(seen, share)
     with pytest.raises(ValueError, match=r"saliency has shape \(6,\), expected \(..., T, T\)"):
         inspect.effective_length(np.ones(6))
+    for wrong in (None, np.ones((2, 2), int)):
+        with pytest.raises(TypeError, match="(?s)saliency is .*, expected floats"):
+            inspect.effective_length(wrong)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -107,11 +136,25 @@ def test_contamination(name: str, backend: Backend) -> None:
 
 def test_contamination_says_what_does_not_fit() -> None:
     model, params, xs = case("gru")
-    for at in (-1, T):
+    for at in (-1, T, 1.5, True, None):
         with pytest.raises(ValueError, match=f"at is {at}, expected a step of xs"):
             inspect.contamination(model, params, xs, at)
-    with pytest.raises(TypeError, match="xs has dtype int64, expected floats"):
+    with pytest.raises(TypeError, match="xs has dtype int64, expected float"):
         inspect.contamination(model, params, np.zeros((T, 3), "int64"), 0)
+
+    for outlier in ("big", np.inf, None):
+        with pytest.raises(ValueError, match="outlier is .*, expected a number"):
+            inspect.contamination(model, params, xs, 0, outlier=outlier)
+    with pytest.raises(ValueError, match=r"xs has shape \(7, 2\), expected \(..., T, 3\)"):
+        inspect.contamination(model, params, np.zeros((T, 2)), 0)
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.filterwarnings("error")
+def test_contamination_beside_outputs_that_are_all_zero(backend: Backend) -> None:
+    model = memcore.Identity(2)
+    felt = inspect.contamination(model, model.init(0), np.zeros((T, 2)), 3)
+    np.testing.assert_array_equal(felt, np.zeros(T))
 
 
 @pytest.mark.backend("numpy")
@@ -121,6 +164,11 @@ def test_a_picture(tmp_path: Path, backend: Backend) -> None:
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
     with pytest.raises(ValueError, match=r"saliency has shape \(2, 6, 6\), expected \(T, T\)"):
         inspect.draw(np.ones((2, 6, 6)), tmp_path / "b.png")
+    with pytest.raises(ValueError, match="path is .*b.xyz', expected one that ends in .png"):
+        inspect.draw(np.ones((6, 6)), tmp_path / "b.xyz")
+    with pytest.raises(FileNotFoundError, match="path is .*, whose folder is not there"):
+        inspect.draw(np.ones((6, 6)), tmp_path / "none" / "b.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png"]
 
 
 @pytest.mark.backend("jax")

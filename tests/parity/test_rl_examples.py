@@ -90,6 +90,10 @@ def test_what_does_not_fit() -> None:
         recurrent_ppo.Options(environments=6)
     with pytest.raises(ValueError, match="burn_in is 32, expected 1 to 31"):
         r2d2.Options(burn_in=32)
+    for name, wrong in (("rollout", 0), ("gamma", 1.5), ("learning_rate", math.nan), ("seed", -1)):
+        for options in (recurrent_ppo.Options, r2d2.Options):
+            with pytest.raises(ValueError, match=f"{name} is {wrong}, expected"):
+                options(**{name: wrong})
 
 
 @pytest.mark.parametrize("file", ["recurrent_ppo.py", "r2d2.py"])

@@ -41,3 +41,18 @@ def test_what_does_not_fit() -> None:
         generalised_advantages(x.astype("int64"), x, x, x[:, 0], **how)
     with pytest.raises(ValueError, match="framework is 'keras', expected one of core, equinox"):
         agent(None, "keras")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="model is None, expected a memcore.Model"):
+        agent(None)  # type: ignore[arg-type]
+    for name in ("discount", "trace"):
+        for wrong in (1.5, -0.1, "0.9", None, True):
+            with pytest.raises(ValueError, match=f"{name} is {wrong!r}, expected a number from 0"):
+                generalised_advantages(x, x, x, x[:, 0], **{**how, name: wrong})
+    with pytest.raises(TypeError, match="values is None, expected floats"):
+        generalised_advantages(x, None, x, x[:, 0], **how)
+    with pytest.raises(TypeError, match="last has dtype int64, expected floats"):
+        generalised_advantages(x, x, x, [0, 0, 0], **how)
+
+
+def test_lists() -> None:
+    got = generalised_advantages([1.0, 0.0], [0.0, 0.0], [0, 0], 2.0, discount=0.5, trace=1.0)
+    np.testing.assert_allclose(got, [1 + 0.25 * 2, 0.5 * 2])

@@ -250,6 +250,7 @@ def test_every_environment_is_tested() -> None:
         ("t_maze:length", "t_maze has no setting 'length', expected length"),
         ("t_maze:length=0", "length is 0, expected a positive int"),
         ("t_maze:length=x", "length is 'x', expected a positive int"),
+        ("t_maze:length=3,length=4", "t_maze has length twice in"),
         ("repeat_first:symbols=1", "symbols is 1, expected an int of at least 2"),
     ],
 )
@@ -258,11 +259,34 @@ def test_names(name: str, said: str) -> None:
         make(name)
 
 
+def test_a_name_is_text() -> None:
+    with pytest.raises(TypeError, match="name is None, expected a str, one of bandit"):
+        make(None)  # type: ignore[arg-type]
+
+
+def test_a_state_is_of_its_environment() -> None:
+    maze, chain = make("t_maze"), make("memory_chain")
+    state, _ = chain.reset(np.arange(2))
+    with pytest.raises(ValueError, match="state has the structure .*, expected"):
+        maze.step(state, np.zeros(2, int))
+    few, many = make("bandit:arms=2"), make("bandit:arms=5")
+    state, _ = few.reset(np.arange(3))
+    with pytest.raises(
+        ValueError, match=r"episode/chances has shape \(3, 2\), expected \(..., 5\)"
+    ):
+        many.step(state, np.zeros(3, int))
+
+
 def test_what_does_not_fit() -> None:
     environment = make("t_maze")
     for seeds, error, said in [
         (np.zeros(2), TypeError, "seeds has dtype float64, expected integers"),
         (np.array([-1]), ValueError, "seeds has the value -1, expected none below 0"),
+        (
+            np.array([2**32]),
+            ValueError,
+            "seeds has the value 4294967296, expected below 4294967296",
+        ),
         (None, TypeError, "seeds is None, expected integers"),
     ]:
         with pytest.raises(error, match=said):

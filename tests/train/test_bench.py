@@ -55,3 +55,10 @@ def test_the_command(capsys):
     assert "did you mean one of ['lru'" in capsys.readouterr().err
     assert main(["--model", "gru:colour=2", *small]) == 2
     assert "for gru, expected FIELD=VALUE" in capsys.readouterr().err
+
+
+def test_the_folder_is_looked_at_before_anything_is_timed(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["--model", "gru", "--out", str(tmp_path / "file")]) == 2
+    assert f"out is {tmp_path / 'file'}, expected a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == ""

@@ -31,7 +31,7 @@ def test_layers_in_turn_and_by_a_ratio():
     ("text", "message"),
     [
         ("gru,atention", "model is 'atention', which is not registered"),
-        ("gru,", "model is '', which is not registered"),
+        ("gru,", "model has an empty name, expected one, as lru"),
         ("0*gru", "model has '0*gru', expected a number above 0 before the *"),
         ("5:1*gru", "ratio is '5:1', expected a number above 0 for each of 1 models"),
         ("5:0*gru,lru", "ratio is '5:0', expected a number above 0 for each of 2 models"),

@@ -64,6 +64,8 @@ WRONG = {
     "a value": ("gru:hidden_size=0", "hidden_size is 0"),
     "heads": ("attention:heads=7", "heads is 7"),
     "a name": ("gruu:hidden_size=3", "model is 'gruu'"),
+    "a wrapper": ("block", "is 'block', which is made of other models: expected one of"),
+    "no name": (" ", "has an empty name, expected one, as lru"),
 }
 
 
@@ -81,3 +83,11 @@ def test_a_model_is_checked_before_anything_runs(case, command, capsys, tmp_path
         assert compare(["--models", f"lru,{text}"]) == 2
         assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [bench, compare], ids=["bench", "compare"])
+def test_a_ratio_is_of_the_layers_of_one_stack(command, capsys):
+    name = "model" if command is bench else "models"
+    assert command([f"--{name}", "3:1*lru,gru"]) == 2
+    assert f"{name} is '3:1*lru" in (said := capsys.readouterr().err)
+    assert "expected one model: numbers before a * are those of the layers of one stack" in said

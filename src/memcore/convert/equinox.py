@@ -16,7 +16,7 @@ def gru_cell(w: Weights) -> tuple[Model, Table]:
         "input/kernel": turned("weight_ih"),
         "input/bias": bias(w, "bias", rows),
         "hidden/kernel": turned("weight_hh"),
-        "hidden/bias": beside(zeros(2 * size), bias(w, "bias_n", size)),
+        "hidden/bias": beside(zeros(size), zeros(size), bias(w, "bias_n", size)),
     }
 
 

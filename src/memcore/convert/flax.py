@@ -13,7 +13,7 @@ from memcore.models.gated.lstm import LSTM
 
 LINEN = {"between": "/", "inside": ("params", "cell")}
 """A cell's variables, or those of an `RNN` around it."""
-NNX = {"between": "."}
+NNX = {"between": ".", "fixed": {"activation_fn": "tanh", "gate_fn": "sigmoid"}}
 
 
 def _gates(names: str, leaf: str) -> tuple[str, ...]:
@@ -27,7 +27,7 @@ def gru_cell(w: Weights) -> tuple[Model, Table]:
         "input/kernel": beside(*map(same, _gates("ir iz in", "kernel"))),
         "input/bias": beside(*map(same, _gates("ir iz in", "bias"))),
         "hidden/kernel": beside(*map(same, _gates("hr hz hn", "kernel"))),
-        "hidden/bias": beside(zeros(2 * size), same("hn/bias")),
+        "hidden/bias": beside(zeros(size), zeros(size), same("hn/bias")),
     }
 
 
@@ -93,7 +93,7 @@ def _elman(w: Weights, kernel: str, bias: str, hidden: str, residual: bool) -> t
     return Elman(width, size), {
         "input/kernel": same(kernel),
         "input/bias": same(bias),
-        "hidden/kernel": lambda w: w[hidden] + add.astype(w.dtype()),
+        "hidden/kernel": lambda w: w.exactly(hidden, size, size) + add.astype(w.dtype()),
     }
 
 

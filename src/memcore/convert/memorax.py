@@ -6,7 +6,7 @@ import numpy as np
 
 from memcore.cell import Model
 from memcore.convert.sources import Table, refuse, source
-from memcore.convert.weights import Take, Weights, flat, reshaped, same, turned, zeros
+from memcore.convert.weights import Take, Weights, reshaped, same, turned, zeros
 from memcore.models.diagonal.ffm import FFM
 from memcore.models.diagonal.lru import LRU
 from memcore.models.diagonal.min_gru import MinGRU
@@ -40,7 +40,10 @@ def linear_attention(w: Weights) -> tuple[Model, Table]:
     inside = ("query", "key", "value")
     model = LinearAttention(width, heads, size, size, norm=True, bias=True)
     return model, {
-        **{f"{name}/kernel": reshaped(f"{name}/kernel", width, heads * size) for name in inside},
+        **{
+            f"{name}/kernel": reshaped(f"{name}/kernel", (width, heads, size), width, heads * size)
+            for name in inside
+        },
         **{f"{name}/bias": zeros(heads * size) for name in inside},
         "norm/scale": same("norm/scale"),
         "output/kernel": same("output_projection/kernel"),
@@ -57,9 +60,16 @@ def self_attention(
     model = Attention(width, heads, window, size, size, position, bias=True)
     inside = ("query", "key", "value")
     return model, {
-        **{f"{name}/kernel": reshaped(f"{name}/kernel", width, heads * size) for name in inside},
-        **{f"{name}/bias": flat(f"{name}/bias") for name in inside},
-        "output/kernel": reshaped("output_projection/kernel", heads * size, width),
+        **{
+            f"{name}/kernel": reshaped(f"{name}/kernel", (width, heads, size), width, heads * size)
+            for name in inside
+        },
+        **{
+            f"{name}/bias": reshaped(f"{name}/bias", (heads, size), heads * size) for name in inside
+        },
+        "output/kernel": reshaped(
+            "output_projection/kernel", (heads, size, width), heads * size, width
+        ),
         "output/bias": same("output_projection/bias"),
     }
 
@@ -69,19 +79,20 @@ def s5(w: Weights, *, discretisation: str = "zoh") -> tuple[Model, Table]:
     """Every state stands for itself: there are no conjugate pairs."""
     size, width, _ = w.shape("b", 3)
     model = S5(width, size, conjugate=False, discretisation=discretisation)
+    shapes = {"b": (size, width, 2), "c": (width, size, 2)}
     parts = {f"{c}_{part}": (c, i) for c in "bc" for i, part in enumerate(("re", "im"))}
     return model, {
         "lambda_re": same("lambda_real"),
         "lambda_im": same("lambda_imag"),
-        "log_step": flat("log_step"),
-        **{ours: part(*theirs) for ours, theirs in parts.items()},
+        "log_step": reshaped("log_step", (size, 1), size),
+        **{ours: part(c, shapes[c], i) for ours, (c, i) in parts.items()},
         "d": same("d"),
     }
 
 
-def part(name: str, index: int) -> Take:
+def part(name: str, shape: tuple[int, ...], index: int) -> Take:
     """The real or the imaginary half of a matrix that is multiplied from the left."""
-    return lambda w: w[name][..., index].T
+    return lambda w: w.exactly(name, *shape)[..., index].T
 
 
 @source("memorax.MinGRUCell", **FLAX)
@@ -142,7 +153,8 @@ def mlstm(w: Weights) -> tuple[Model, Table]:
 
     def gate(name: str) -> Take:
         def rows(w: Weights) -> np.ndarray:
-            kernel = np.reshape(w[f"{name}/kernel"], (heads, 3, -1, heads))
+            given = w.exactly(f"{name}/kernel", 3 * inner, heads)
+            kernel = np.reshape(given, (heads, 3, -1, heads))
             return np.reshape(np.moveaxis(kernel, 1, 0), (3 * inner, heads))
 
         return rows
@@ -150,7 +162,7 @@ def mlstm(w: Weights) -> tuple[Model, Table]:
     conv, block = w.shape("causal_conv/kernel", 3)[0], w.shape("query/kernel", 3)[1]
     return MLSTM(width, heads, inner // width, conv, block), {
         "up/kernel": same("up_projection/kernel"),
-        "conv/kernel": reshaped("causal_conv/kernel", conv, inner),
+        "conv/kernel": reshaped("causal_conv/kernel", (conv, 1, inner), conv, inner),
         "conv/bias": same("causal_conv/bias"),
         **{f"{name}/kernel": blocks(f"{name}/kernel") for name in ("query", "key", "value")},
         "input_gate/kernel": gate("i_gate"),

@@ -28,6 +28,7 @@ class Source:
         build: gives the model and the table; its keyword arguments are the settings.
         between: what joins the names of that library.
         told: settings that a module of that library has as attributes, by their names there.
+        fixed: attributes of a module of that library which must be functions of these names.
         also: other names of the same arrays, as in other releases, by their beginnings.
         inside: modules around the class, whose names are left out.
         differs: what it computes instead, where memcore has no such model.
@@ -36,6 +37,7 @@ class Source:
     build: Build | None = None
     between: str = "."
     told: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
     also: Mapping[str, str] = field(default_factory=dict)
     inside: tuple[str, ...] = ()
     differs: str = ""
@@ -75,11 +77,16 @@ def from_weights(source: str, weights: Tree, **settings: Value) -> tuple[Model, 
     Raises:
         ValueError: an unknown source, one that computes something else than the model of its name (the
             message says what), or weights that are missing, left over or of another shape.
-        TypeError: a setting is unknown or missing, or a weight holds no floating point numbers.
+        TypeError: a setting is unknown or missing, or ``weights`` is neither arrays by name nor a module.
     """
     found = _lookup(source)
     if found.build is None:
         raise ValueError(f"source is {source!r}, which no model here computes: {found.differs}")
+    for attribute, wanted in found.fixed.items():
+        function = getattr(weights, attribute, None)
+        name = getattr(function, "__name__", repr(function))
+        if function is not None and name != wanted:
+            raise ValueError(f"weights.{attribute} is {name}, expected {wanted} for {source}")
     told = {ours: getattr(weights, theirs, None) for ours, theirs in found.told.items()}
     settings = {n: v for n, v in told.items() if v is not None} | settings
     _check_settings(source, found.build, settings)

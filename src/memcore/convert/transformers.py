@@ -20,7 +20,7 @@ def mamba_mixer(w: Weights) -> tuple[Model, Table]:
     rank = w.shape("dt_proj.weight")[1]
     return Mamba(width, state, inner // width, conv, rank), {
         "input/kernel": turned("in_proj.weight"),
-        "conv/kernel": lambda w: w["conv1d.weight"][:, 0, :].T,
+        "conv/kernel": lambda w: w.exactly("conv1d.weight", inner, 1, conv)[:, 0].T,
         "conv/bias": same("conv1d.bias"),
         "ssm/projection/kernel": turned("x_proj.weight"),
         "ssm/dt/kernel": turned("dt_proj.weight"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,15 @@ class Weights:
             )
         return found
 
+    def exactly(self, name: str, *shape: int) -> np.ndarray:
+        """The array, which must have this shape."""
+        found = self[name]
+        if found.shape != shape:
+            raise ValueError(
+                f"weights[{name!r}] has shape {found.shape}, expected {shape} for {self.source}"
+            )
+        return found
+
     def dtype(self) -> Dtype:
         """That of the first array; float32 where there is none."""
         found = next(iter(self._arrays.values()), None)
@@ -82,14 +92,9 @@ def turned(name: str) -> Take:
     return lambda w: w[name].T
 
 
-def flat(name: str) -> Take:
-    """All in one row: heads and their sizes side by side."""
-    return lambda w: np.reshape(w[name], -1)
-
-
-def reshaped(name: str, *shape: int) -> Take:
-    """In another shape."""
-    return lambda w: np.reshape(w[name], shape)
+def reshaped(name: str, given: tuple[int, ...], *shape: int) -> Take:
+    """An array of the shape ``given``, in another one."""
+    return lambda w: np.reshape(w.exactly(name, *given), shape)
 
 
 def minus(take: Take) -> Take:
@@ -98,8 +103,16 @@ def minus(take: Take) -> Take:
 
 
 def beside(*takes: Take) -> Take:
-    """Side by side along the last axis: gates of one kernel."""
-    return lambda w: np.concatenate([take(w) for take in takes], axis=-1)
+    """Side by side along the last axis: gates of one kernel, all of one width."""
+
+    def put(w: Weights) -> np.ndarray:
+        parts = [take(w) for take in takes]
+        widths = [part.shape[-1] for part in parts]
+        if len(set(widths)) > 1:
+            raise ValueError(f"weights has gates of the widths {widths}, expected one for all")
+        return np.concatenate(parts, axis=-1)
+
+    return put
 
 
 def zeros(*shape: int) -> Take:
@@ -119,7 +132,8 @@ def identity(size: int) -> Take:
 
 def bias(w: Weights, name: str, size: int) -> Take:
     """The bias of that name, or zeros for a layer that was made without any."""
-    return same(name) if any(other.startswith("bias") for other in w) else zeros(size)
+    there = any(other.startswith("bias") for other in w)
+    return (lambda w: w.exactly(name, size)) if there else zeros(size)
 
 
 def interleaved(take: Take, heads: int) -> Take:
@@ -141,7 +155,15 @@ def flattened(weights: Tree, between: str) -> dict[str, np.ndarray]:
         weights: a mapping of arrays; a mapping of such mappings; a torch module; anything else that is a
             tree to JAX: an Equinox module, one of NNX, a Flax state.
         between: what joins the names on the way to an array, ``"."`` or ``"/"``.
+
+    Raises:
+        TypeError: ``weights`` is none of these, or a leaf holds no floating point numbers.
     """
+    if weights is None or isinstance(weights, str | bytes | type | PathLike | np.ndarray):
+        raise TypeError(
+            f"weights is {weights!r:.60}, expected arrays by name, or a module; a file is read first, "
+            "as by safetensors.numpy.load_file"
+        )
     if callable(getattr(weights, "state_dict", None)):
         weights = weights.state_dict()
     if not isinstance(weights, Mapping):

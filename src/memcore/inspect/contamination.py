@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from memcore.backend import is_floating, namespace
+import math
+
+from memcore.backend import namespace
 from memcore.cell import Model
-from memcore.engine.checks import as_array
+from memcore.fields import is_count, is_number
+from memcore.inspect.arguments import vectors
 from memcore.types import Array, Params, Starts, State
 
 
@@ -28,17 +31,18 @@ def contamination(
 
     Returns:
         ``(..., T)``: the distance of the outputs with and without the outlier, over the root mean square norm
-        of the outputs without; exactly 0 before ``at`` and behind the next start.
+        of the outputs without; exactly 0 before ``at`` and behind the next start,
+        infinite where outputs that were all 0 differ.
 
     Raises:
         TypeError, ValueError: an argument does not fit; the message names it.
     """
-    xs = as_array(xs, "xs")
-    if not is_floating(xs):
-        raise TypeError(f"xs has dtype {xs.dtype}, expected floats: a token has no scale")
+    xs, starts = vectors(model, xs, starts, "scale")
     xp, axis = namespace(xs), xs.ndim - model.input_ndim - 1
-    if axis < 0 or not 0 <= at < xs.shape[axis]:
-        raise ValueError(f"at is {at}, expected a step of xs with shape {xs.shape}")
+    if not is_count(at, 0) or at >= xs.shape[axis]:
+        raise ValueError(f"at is {at!r}, expected a step of xs with shape {xs.shape}")
+    if not is_number(outlier):
+        raise ValueError(f"outlier is {outlier!r}, expected a number")
     here = xp.arange(xs.shape[axis]) == at
     here = here[(slice(None), *(None,) * model.input_ndim)]
     clean, dirty = (
@@ -47,4 +51,12 @@ def contamination(
     )
     features = tuple(range(axis + 1, clean.ndim))
     squares = [xp.sum(y * y, axis=features) if features else y * y for y in (dirty - clean, clean)]
-    return xp.sqrt(squares[0] / xp.mean(squares[1], axis=-1, keepdims=True))
+    return _ratio(squares[0], xp.mean(squares[1], axis=-1, keepdims=True))
+
+
+def _ratio(difference: Array, scale: Array) -> Array:
+    """The root of their quotient; beside outputs that are all 0, any difference is infinite."""
+    xp = namespace(difference)
+    silent, scale = scale == 0, xp.where(scale == 0, xp.ones_like(scale), scale)
+    infinite = xp.full_like(difference, math.inf)
+    return xp.where(silent & (difference > 0), infinite, xp.sqrt(difference / scale))

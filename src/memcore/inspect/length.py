@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from memcore.backend import namespace
+import math
+
+from memcore.backend import is_floating, namespace
+from memcore.engine.checks import as_array
+from memcore.fields import is_number
 from memcore.types import Array
 
 
@@ -18,13 +22,17 @@ def effective_length(saliency: Array, share: float = 0.9) -> Array:
         share: between 0 and 1.
 
     Returns:
-        ``(...)`` floats, in steps; outputs for which nothing counts are left out.
+        ``(...)`` floats, in steps; outputs for which nothing counts are left out. NaN where the saliency
+        has a NaN.
 
     Raises:
-        ValueError: an argument does not fit; the message names it.
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}, expected a number above 0 and at most 1")
+    if not is_number(share) or not 0 < share <= 1:
+        raise ValueError(f"share is {share!r}, expected a number above 0 and at most 1")
+    saliency = as_array(saliency, "saliency")
+    if saliency is None or not is_floating(saliency):
+        raise TypeError(f"saliency is {saliency!r}, expected floats (..., T, T)")
     if saliency.ndim < 2 or saliency.shape[-1] != saliency.shape[-2]:
         raise ValueError(f"saliency has shape {saliency.shape}, expected (..., T, T)")
     xp = namespace(saliency)
@@ -36,4 +44,6 @@ def effective_length(saliency: Array, share: float = 0.9) -> Array:
     held = xp.flip(xp.cumulative_sum(xp.flip(past, axis=-1), axis=-1), axis=-1) - past
     needed = xp.astype(~ahead & (held < share * total), saliency.dtype)
     counts, some = xp.sum(needed, axis=-1), xp.astype(total[..., 0] > 0, saliency.dtype)
-    return xp.sum(counts * some, axis=-1) / xp.clip(xp.sum(some, axis=-1), 1)
+    mean = xp.sum(counts * some, axis=-1) / xp.clip(xp.sum(some, axis=-1), 1)
+    broken = xp.any(xp.isnan(saliency), axis=(-2, -1))
+    return xp.where(broken, xp.full_like(mean, math.nan), mean)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 
+from memcore import files
 from memcore.types import Array
+
+ENDINGS = ("png", "pdf", "svg")
 
 
 def draw(saliency: Array, path: str | Path, *, title: str = "saliency") -> None:
@@ -18,12 +22,17 @@ def draw(saliency: Array, path: str | Path, *, title: str = "saliency") -> None:
         title: above the picture.
 
     Raises:
-        ValueError: the saliency is that of several sequences.
+        ValueError: the saliency is that of several sequences, or the file's name has another ending.
+        TypeError, OSError: the file cannot be written there; the message names it.
         ImportError: matplotlib is not installed.
     """
     shown = np.asarray(saliency, dtype=np.float64)
     if shown.ndim != 2 or shown.shape[0] != shown.shape[1]:
         raise ValueError(f"saliency has shape {shown.shape}, expected (T, T): one sequence")
+    target = files.checked_path(path)
+    ending = target.suffix.lower().removeprefix(".")
+    if ending not in ENDINGS:
+        raise ValueError(f"path is {str(path)!r}, expected one that ends in .{', .'.join(ENDINGS)}")
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -34,4 +43,6 @@ def draw(saliency: Array, path: str | Path, *, title: str = "saliency") -> None:
     image = axes.imshow(share, cmap="viridis", interpolation="nearest", vmin=0)
     axes.set(title=title, xlabel="input", ylabel="output")
     figure.colorbar(image, label="share of an output")
-    figure.savefig(path)
+    content = io.BytesIO()
+    figure.savefig(content, format=ending)
+    files.replace(target, content.getvalue())

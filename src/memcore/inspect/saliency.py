@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from memcore.backend import is_floating, namespace
 from memcore.cell import Model
-from memcore.engine.checks import as_array
+from memcore.inspect.arguments import vectors
 from memcore.types import Array, Params, Starts, State
 
 
@@ -24,21 +23,16 @@ def saliency(
         state: what came before; the initial state if None.
 
     Returns:
-        ``(..., T, T)``, a JAX array: ``[..., t, s]`` is the Frobenius norm of ``dy_t / dx_s``.
+        ``(..., T, T)``, a JAX array: ``[..., t, s]`` is the Frobenius norm of ``dy_t / dx_s``, and NaN where
+        ``y_t`` is no number.
 
     Raises:
         TypeError, ValueError: an argument does not fit; the message names it.
         ImportError: JAX is not installed.
     """
-    xs = as_array(xs, "xs")
-    if not is_floating(xs):
-        raise TypeError(f"xs has dtype {xs.dtype}, expected floats: a token has no derivative")
-    if xs.ndim < model.input_ndim + 1:
-        raise ValueError(f"xs has shape {xs.shape}, expected (..., T, in_features)")
+    xs, starts = vectors(model, xs, starts, "derivative")
     try:
         from memcore.inspect._jax import jacobian_norms
     except ImportError as error:
         raise ImportError('saliency needs JAX: pip install "memcore[jax]"') from error
-    if starts is not None and not hasattr(starts, "dtype"):
-        starts = namespace(xs).asarray(starts)
     return jacobian_norms(model, params, xs, starts, state)

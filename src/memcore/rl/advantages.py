@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from memcore import ops
-from memcore.backend import as_flags, is_floating, namespace
+from memcore.backend import as_flags, is_floating, is_jax, namespace, plain
+from memcore.fields import is_number
 from memcore.types import Array
 
 
@@ -22,8 +23,8 @@ def generalised_advantages(
         values: ``(..., T)``, of the observation on which the action was chosen.
         dones: ``(..., T)`` bool, or numbers that are 0 and 1: the step ended an episode.
         last: ``(...)``, the value of the observation behind the rollout.
-        discount: gamma.
-        trace: lambda.
+        discount: gamma, 0 to 1.
+        trace: lambda, 0 to 1.
 
     Returns:
         ``(..., T)``; what the critic learns is their sum with ``values``.
@@ -31,9 +32,15 @@ def generalised_advantages(
     Raises:
         ValueError, TypeError: an argument does not fit; the message names it.
     """
+    for name, factor in (("discount", discount), ("trace", trace)):
+        if not is_jax(factor) and not (is_number(factor) and 0 <= factor <= 1):
+            raise ValueError(f"{name} is {factor!r}, expected a number from 0 to 1")
+    given = {"rewards": rewards, "values": values, "last": last}
+    rewards, values, last = (plain(name, x, "floats") for name, x in given.items())
+    for name, x in zip(given, (rewards, values, last), strict=True):
+        if not is_floating(x):
+            raise TypeError(f"{name} has dtype {x.dtype}, expected floats")
     xp = namespace(rewards, values, last)
-    if not is_floating(rewards):
-        raise TypeError(f"rewards has dtype {rewards.dtype}, expected floats")
     shape, dones = rewards.shape, xp.asarray(as_flags("dones", dones))
     wanted = {"values": (values, shape), "dones": (dones, shape), "last": (last, shape[:-1])}
     for name, (x, expected) in wanted.items():

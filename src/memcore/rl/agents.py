@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import memcore
 from memcore.cell import Model
+from memcore.engine.checks import check_model
 from memcore.types import Array, Key, State, Tree
 
 Trained: TypeAlias = Tree
@@ -35,12 +36,14 @@ def agent(model: Model, framework: str = "core") -> Agent:
     """The model's functions in a framework; the numbers are the same in all of them.
 
     Raises:
+        TypeError: ``model`` is no model.
         ValueError: the framework is none of `FRAMEWORKS`.
         ImportError: it is not installed.
     """
     makers = {"core": _core, "equinox": _equinox, "linen": _linen, "nnx": _nnx}
     if framework not in makers:
         raise ValueError(f"framework is {framework!r}, expected one of {', '.join(makers)}")
+    check_model(model)
     return makers[framework](model)
 
 
@@ -67,9 +70,13 @@ def _equinox(model: Model) -> Agent:
 def _linen(model: Model) -> Agent:
     from memcore_flax.linen import Memory
 
+    import jax  # isort: skip  (after the adapter, whose message names the extra)
+
     memory = Memory(model)
     return Agent(
-        lambda key: memory.init(key, (), method="initial_state"),
+        lambda key: memory.init(
+            jax.random.key(key) if isinstance(key, int) else key, (), method="initial_state"
+        ),
         lambda params, xs, state, starts: memory.apply(params, xs, state, starts=starts),
         lambda params, state, x, start: memory.apply(params, state, x, start=start, method="step"),
         lambda params, batch: memory.apply(params, batch, method="initial_state"),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from memcore.backend import is_integer, known, namespace, plain, tree_map
+import numpy as np
+
+from memcore.backend import is_integer, known, namespace, plain, tree_flatten, tree_map, tree_paths
 from memcore.fields import check_fields
 from memcore.rl.environments.numbers import Numbers
 from memcore.types import Array, Tree
@@ -59,12 +62,12 @@ class Environment(ABC):
         """Begin in every environment of the batch.
 
         Args:
-            seeds: ``(...)`` ints, none below 0; another seed is another environment.
+            seeds: ``(...)`` ints, 0 to 2**32 - 1; another seed is another environment.
 
         Returns:
             ``(state, observation)`` with ``observation (..., observation_size)`` float32.
         """
-        seeds = _whole("seeds", seeds)
+        seeds = _whole("seeds", seeds, 2**32)
         xp = namespace(seeds)
         seed = xp.astype(seeds, xp.uint32)
         numbers = Numbers(seed, xp.zeros_like(seed))
@@ -83,13 +86,11 @@ class Environment(ABC):
             ``(state, observation, reward, done)``: float32 ``(..., observation_size)`` and ``(...)``, bool
             ``(...)``. Where ``done``, the observation is the first of the next episode.
         """
-        action = _whole("action", action)
+        _check_state(self, state)
+        action = _whole("action", action, self.actions)
         shape, wanted = tuple(action.shape), tuple(state["seed"].shape)
         if shape != wanted:
             raise ValueError(f"action has shape {shape}, expected {wanted}")
-        values = known(action)
-        if values is not None and values.size and values.max() >= self.actions:
-            raise ValueError(f"action has the value {values.max()}, expected below {self.actions}")
         numbers = Numbers(state["seed"], state["count"])
         episode, reward, done = self.advance(state["episode"], action, numbers)
         episode = tree_map(
@@ -111,14 +112,37 @@ def choose(condition: Array, yes: float, no: float) -> Array:
     return xp.where(condition, xp.asarray(yes, dtype=xp.float32), xp.asarray(no, dtype=xp.float32))
 
 
-def _whole(name: str, x: Array) -> Array:
+def _whole(name: str, x: Array, bound: int) -> Array:
     x = plain(name, x, "integers")
     if not is_integer(x):
         raise TypeError(f"{name} has dtype {x.dtype}, expected integers")
     values = known(x)
-    if values is not None and values.size and values.min() < 0:
-        raise ValueError(f"{name} has the value {values.min()}, expected none below 0")
+    if values is not None and values.size:
+        if values.min() < 0:
+            raise ValueError(f"{name} has the value {values.min()}, expected none below 0")
+        if values.max() >= bound:
+            raise ValueError(f"{name} has the value {values.max()}, expected below {bound}")
     return x
+
+
+@functools.lru_cache(maxsize=64)
+def _example(environment: Environment) -> State:
+    """A state of one environment, without batch axes."""
+    return environment.reset(np.zeros((), np.uint32))[0]
+
+
+def _check_state(environment: Environment, state: State) -> None:
+    """Raise ValueError for a state of another environment."""
+    example = _example(environment)
+    leaves, structure = tree_flatten(state)
+    wanted, expected = tree_flatten(example)
+    if structure != expected:
+        raise ValueError(f"state has the structure {structure}, expected {expected}")
+    batch = leaves[0].ndim - wanted[0].ndim
+    for (name, want), leaf in zip(tree_paths(example), leaves, strict=True):
+        if tuple(leaf.shape[batch:]) != want.shape:
+            shape = ", ".join(["...", *map(str, want.shape)])
+            raise ValueError(f"state/{name} has shape {tuple(leaf.shape)}, expected ({shape})")
 
 
 def where_rows(done: Array, new: Array, old: Array) -> Array:

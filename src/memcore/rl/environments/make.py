@@ -35,9 +35,12 @@ def make(name: str) -> Simulator:
     ``make("gymnax:MemoryChain-bsuite")``.
 
     Raises:
-        ValueError: no environment or field has that name, or a value does not fit.
+        TypeError: ``name`` is no str.
+        ValueError: no environment or field has that name, a field comes twice, or a value does not fit.
         ImportError: the other package is not installed.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"name is {name!r}, expected a str, one of {', '.join(environments)}")
     kind, _, settings = name.partition(":")
     if kind in ADAPTERS:
         return adapted(kind, settings)
@@ -49,11 +52,13 @@ def make(name: str) -> Simulator:
     known = [f.name for f in fields(cls)]
     values = {}
     for setting in settings.split(",") if settings else []:
-        field, equals, text = setting.partition("=")
+        field, equals, text = (word.strip() for word in setting.partition("="))
         if field not in known or not equals:
             raise ValueError(
                 f"{kind} has no setting {setting!r}, expected {', '.join(known)} = value"
             )
+        if field in values:
+            raise ValueError(f"{kind} has {field} twice in {settings!r}, expected it once")
         values[field] = _value(text)
     return cls(**values)
 

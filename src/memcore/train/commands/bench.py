@@ -69,6 +69,12 @@ def main(arguments: Sequence[str]) -> int:
     except (ValueError, TypeError) as error:
         print(f"{PROG}: {error}", file=sys.stderr)
         return 2
+    try:
+        if options.out:  # before the time is spent
+            options.out.expanduser().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        print(f"{PROG}: out is {options.out}, expected a folder: {error}", file=sys.stderr)
+        return 2
     console, rows = new_console(), list[Row]()
     for row in measure(model, options):
         rows.append(row)
@@ -85,7 +91,6 @@ def write(options: Options, rows: list[Row], folder: Path) -> None:
     where = {**asdict(options), "device": jax.devices()[0].device_kind}
     del where["out"]
     values = [{**where, **asdict(row)} for row in rows]
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "bench.json", values)
     with beside(folder / "bench.csv") as draft, draft.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(values[0]), lineterminator="\n")

@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any, get_args, get_type_hints
 
 from memcore.cell import Model
-from memcore.registry import lookup
+from memcore.registry import alone, lookup
 from memcore.tasks.base.checks import check_types
 from memcore.types import Value
 
@@ -41,11 +41,22 @@ def normal(text: str) -> str:
 def chosen(text: str, option: str = "model") -> tuple[type[Model], dict[str, Any]]:
     """A model's class and fields from its text, the values as JSON or as text.
 
-    Raises ValueError naming the `option` for a name that is not registered, or a field that the model
-    does not have.
+    Raises ValueError naming the `option` for a name that is not registered, a model that is made of others,
+    or a field that the model does not have.
     """
+    if not text.strip():
+        raise ValueError(f"{option} has an empty name, expected one, as lru")
+    if "*" in text:
+        raise ValueError(
+            f"{option} is {text!r}, expected one model: numbers before a * are those of the layers of one "
+            "stack (memcore train --model)"
+        )
     name, *rest = normal(text).split(":")
     cls, found = lookup(name), {}
+    if name not in alone():
+        raise ValueError(
+            f"{option} is {name!r}, which is made of other models: expected one of {', '.join(alone())}"
+        )
     for pair in COMMA.split(rest[0]) if rest else []:
         field, equals, value = pair.partition("=")
         field = field.strip().replace("-", "_")

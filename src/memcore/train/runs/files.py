@@ -63,6 +63,8 @@ def finite(value: Value) -> Value:
     """`value` for JSON, which has no NaN and no infinity: None in their place."""
     if isinstance(value, dict):
         return {key: finite(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

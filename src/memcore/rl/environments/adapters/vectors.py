@@ -33,7 +33,8 @@ class Simulator(Protocol):
 
 def missing(package: str, error: ImportError) -> ImportError:
     """The error for a package that is not there, or lacks one of its own (gymnax 1.0.1 needs six)."""
-    return ImportError(f"{package} cannot be imported ({error}): pip install {package} six")
+    packages = "gymnax six" if package == "gymnax" else package
+    return ImportError(f"{package} cannot be imported ({error}): pip install {packages}")
 
 
 def size(space: Value) -> int:
