@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memcore.tasks.base.task import Source, Split, Task
+from memcore.tasks.base.task import Source, Split, Task, check_parts
 
 if TYPE_CHECKING:
     import grain
@@ -14,7 +14,12 @@ Batch = dict[str, np.ndarray]
 
 
 def batches(
-    task: Task, split: Split = "train", *, batch_size: int, seed: int = 0
+    task: Task,
+    split: Split = "train",
+    *,
+    batch_size: int,
+    seed: int = 0,
+    part: tuple[int, int] = (0, 1),
 ) -> "grain.DatasetIterator[Batch]":
     """Endless shuffled batches of a split, every one of `batch_size` rows.
 
@@ -22,10 +27,17 @@ def batches(
     example counts equally. The iterator's `get_state()` is a small JSON-able dict, and
     `set_state(state)` on an iterator of the same arguments goes on exactly from there.
 
-    Raises ValueError for a `batch_size` below 1 or above the size of the split.
+    `part` is ``(index, count)``: every process of `count` gets its own rows of each batch, which together
+    are the batch of one process. The state is the same on all, and for any `count`.
+
+    Raises ValueError for a `batch_size` below 1 or above the size of the split, or of which the processes
+    cannot have equally many rows.
     """
-    rows = _dataset(task, split, batch_size).seed(seed).shuffle().repeat()
-    return iter(rows.batch(batch_size, drop_remainder=True).to_iter_dataset(_reading()))
+    index, count = part
+    check_parts(batch_size, count)
+    rows = _dataset(task, split, batch_size).seed(seed).shuffle().repeat()[index::count]
+    batched = rows.batch(batch_size // count, drop_remainder=True)
+    return iter(batched.to_iter_dataset(_reading()))
 
 
 def epoch(task: Task, split: Split, *, batch_size: int) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from memcore.tasks.base.batches import Batch
-from memcore.tasks.base.task import SPLITS, Example, Split, Task, check_size
+from memcore.tasks.base.task import SPLITS, Example, Split, Task, check_parts, check_size
 
 
 class Segments:
@@ -22,13 +22,22 @@ class Segments:
     and a segment has to follow the one before it of the same row, which is never there as a whole.
 
     `get_state()` is a small JSON-able dict, and `set_state(state)` on an iterator of the same arguments
-    goes on exactly from there. Raises ValueError for a `batch_size` or `size` that does not fit.
+    goes on exactly from there. `part` is that of `batches`. Raises ValueError for a `batch_size` or `size`
+    that does not fit.
     """
 
     def __init__(
-        self, task: Task, split: Split, *, batch_size: int, size: int, seed: int = 0
+        self,
+        task: Task,
+        split: Split,
+        *,
+        batch_size: int,
+        size: int,
+        seed: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         check_size(size)
+        check_parts(batch_size, part[1])
         self._task, self._split, self._size, self._seed = task, split, size, seed
         self._rows = rows_of(task, split)
         if not 1 <= batch_size <= self._rows:
@@ -36,7 +45,7 @@ class Segments:
                 f"batch_size is {batch_size}, expected 1 to {self._rows}, the size of the {split} "
                 f"split of {task.name}"
             )
-        self._batch_size = batch_size
+        self._batch_size, self._part = batch_size, part
         self.set_state({"batch": 0, "segment": 0})
 
     def __iter__(self) -> "Segments":
@@ -58,7 +67,8 @@ class Segments:
         """Go on from what `get_state` gave."""
         self._batch, self._segment = state["batch"], state["segment"]
         first = self._batch * self._batch_size
-        rows = [self._row(n) for n in range(first, first + self._batch_size)]
+        index, count = self._part
+        rows = [self._row(n) for n in range(first + index, first + self._batch_size, count)]
         self._current = side_by_side(self._task, self._split, rows, self._size)
         for _ in range(self._segment):
             next(self._current)

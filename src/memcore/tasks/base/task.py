@@ -171,3 +171,11 @@ def check_index(index: int, length: int) -> None:
 def check_size(size: int) -> None:
     """Raise ValueError unless a segment can have `size` steps."""
     at_least("size of a segment", size, 1)
+
+
+def check_parts(batch_size: int, count: int) -> None:
+    """Raise ValueError unless `count` processes can have equally many rows of a batch."""
+    if batch_size % count:
+        raise ValueError(
+            f"batch_size is {batch_size}, expected a multiple of the {count} processes that share it"
+        )

@@ -18,6 +18,9 @@ class Names:
     resume: Path | None = None
     steps: int | None = None
     tensorboard: bool = False
+    mesh: str | None = None
+    shard_parameters: bool = False
+    hosts: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,13 @@ class Options:
     """Steps between checkpoints."""
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run's folder."""
+    mesh: str | None = None
+    """Devices that share the rows of a batch, as in data=4; without it one. The numbers are the same."""
+    shard_parameters: bool = False
+    """Split the large parameters, and what the optimizer keeps of them, over the mesh as well."""
+    hosts: str | None = None
+    """Processes that train together: coordinator=HOST:PORT,count=N,index=I, each with its own index, or auto,
+    where Slurm, MPI or a cloud says so. Their rows and devices are put together; the first one speaks."""
     out: Path | None = None
     """Folder of the run; without it, a new one in runs/TASK-MODEL-FRAMEWORK-SEED."""
     config: Path | None = None
@@ -77,4 +87,5 @@ class Options:
     """Train with each of several values of an option, as in optimizer.learning-rate=1e-3,3e-3; of several
     options with each combination. Ends in the table of compare."""
     resume: Path | None = None
-    """Go on with the run in this folder; with --steps, to more steps than it had."""
+    """Go on with the run in this folder; with --steps, to more steps than it had. On which devices is said
+    anew: it need not be as before."""

@@ -21,6 +21,7 @@ from memcore.train.commands.hybrids import hybrid, is_hybrid
 from memcore.train.commands.models import chosen, normal, sizes
 from memcore.train.commands.none import may_be_none, with_none
 from memcore.train.commands.options import Names, Options
+from memcore.train.commands.places import Places, places
 from memcore.train.commands.stack import network
 from memcore.train.objective.config import Config, OptimizerOptions
 from memcore.train.runs.folder import RunFolder
@@ -28,15 +29,23 @@ from memcore.types import Value
 
 PROG = "memcore train"
 
+RESUMED = ("resume", "steps", "tensorboard", "mesh", "shard_parameters", "hosts")
+"""The options that --resume may have beside it."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What the arguments ask for: a run, its folder, whether TensorBoard is told, and what is varied."""
+    """What the arguments ask for: a run, its folder, its devices, whether TensorBoard is told, what varies.
+
+    A finished run with `extended` goes on to the steps of this configuration.
+    """
 
     config: Config
     folder: Path
+    places: Places = Places()
     tensorboard: bool = False
     sweep: tuple[str, ...] = ()
+    extended: bool = False
 
 
 def parse(arguments: Sequence[str]) -> Plan:
@@ -67,7 +76,12 @@ def parse(arguments: Sequence[str]) -> Plan:
         getattr(options, name, None) != getattr(begin, name, None) for name in STACK
     )
     folder = options.out.expanduser() if options.out else _folder(options)
-    return Plan(_config(options, base, changed), folder, options.tensorboard, options.sweep)
+    config, where = _config(options, base, changed), places(options)
+    if options.sweep and where != Places():
+        raise ValueError(
+            "--sweep trains on one device, expected no --mesh and no --hosts beside it"
+        )
+    return Plan(config, folder, where, options.tensorboard, options.sweep)
 
 
 def _named(arguments: Sequence[str], default: Names) -> tuple[Names, list[str]]:
@@ -85,15 +99,15 @@ def _named(arguments: Sequence[str], default: Names) -> tuple[Names, list[str]]:
 
 def _resumed(names: Names, others: list[str]) -> Plan:
     assert names.resume is not None
-    may = {name: getattr(names, name) for name in ("resume", "steps", "tensorboard")}
+    may = {name: getattr(names, name) for name in RESUMED}
     if others or names != Names(**may):
         raise ValueError(
-            "--resume takes no other option but --steps: the run's folder has them all"
+            "--resume takes no other option but --steps, and those that say on which devices: the run's "
+            "folder has them all"
         )
-    folder = names.resume.expanduser()
-    if names.steps is not None:
-        RunFolder(folder).extend(names.steps)
-    return Plan(RunFolder(folder).read_config(), folder, names.tensorboard)
+    folder, where = names.resume.expanduser(), places(names)
+    config = RunFolder(folder).read_config(names.steps)
+    return Plan(config, folder, where, names.tensorboard, extended=names.steps is not None)
 
 
 def options_of(names: Names, said: dict[str, Any] | None = None) -> type:

@@ -7,8 +7,8 @@ from typing import get_args
 import jax
 import optax
 
-import memcore
 from memcore.cell import Model
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners.base import Learner as Learner
 from memcore.train.learners.base import refill
 from memcore.train.objective.config import Config, Framework, OptimizerOptions
@@ -44,16 +44,19 @@ def make_learner(
     return getattr(module, CLASSES[framework])(model, params, optimizer, objective)
 
 
-def new_learner(config: Config, params: Params | None = None) -> Learner:
+def new_learner(
+    config: Config, params: Params | None = None, placement: Placement = ONE_DEVICE
+) -> Learner:
     """A learner with these parameters, or a configuration's initial ones: the same in every framework."""
     if params is None:
         params = _init(jax.random.key(config.seed), model=config.model)
     seed = config.seed if config.optimizer.noise else 0
-    optimizer = _optimizer(config.model, config.optimizer, config.steps, seed)
+    optimizer = _optimizer(config.model, config.optimizer, config.steps, seed, placement)
     objective = Objective(config.task.loss, config.precision)
     learner = make_learner(config.framework, config.computing, params, optimizer, objective)
+    placement.put(learner)
     if config.segment:
-        learner.carry = memcore.initial_state(config.model, params, (config.batch_size,))
+        learner.carry = placement.begin(config.model, learner.params, config.batch_size)
     return learner
 
 
@@ -71,11 +74,11 @@ def _init(key: jax.Array, *, model: Model) -> Params:
 
 @functools.lru_cache(maxsize=16)
 def _optimizer(
-    model: Model, options: OptimizerOptions, steps: int, seed: int
+    model: Model, options: OptimizerOptions, steps: int, seed: int, placement: Placement
 ) -> optax.GradientTransformation:
     """One object for equal arguments, so that runs that differ in their seed compile once.
 
     `seed` is that of the noise on gradients, 0 without noise.
     """
     shapes = jax.eval_shape(model.init, jax.random.key(0))
-    return make_optimizer(options, steps, model.labels(shapes), seed)
+    return placement.optimizer(make_optimizer(options, steps, model.labels(shapes), seed))

@@ -5,35 +5,43 @@ from collections.abc import Iterator
 
 import numpy as np
 
-import memcore
 from memcore.tasks import Batch, Split, Task, epoch
 from memcore.tasks.base.streams import rows_of, side_by_side
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners import Learner
 
 
 def evaluate(
-    learner: Learner, task: Task, split: Split, batch_size: int, segment: int = 0, rows: int = 0
+    learner: Learner,
+    task: Task,
+    split: Split,
+    batch_size: int,
+    segment: int = 0,
+    rows: int = 0,
+    placement: Placement = ONE_DEVICE,
 ) -> dict[str, float]:
     """Mean `loss` and the task's metric over every counted step of a split.
 
     The last, partial batch is filled up with rows of weight zero, so that one compiled function
     serves all; sums are added in float64. With a `segment` the rows are streamed in segments of that
     many steps, the model's state carried on: rows of any length in the memory of a segment. With
-    `rows` only so many of the split's rows count, its first ones.
+    `rows` only so many of the split's rows count, its first ones. `placement` is the learner's.
 
     Raises ValueError where no step of the split counts.
     """
     count = min(rows or rows_of(task, split), rows_of(task, split))
     batch_size = min(batch_size, count)
+    size = placement.filled(batch_size)
     total: dict[str, float] = defaultdict(float)
     kept = learner.carry
     try:
         if segment:
-            learner.carry = memcore.initial_state(learner.model, learner.params, (batch_size,))
+            learner.carry = placement.begin(learner.model, learner.params, size)
         for batch in _batches(task, split, batch_size, segment, count):
             if not segment:
                 learner.carry = None
-            for key, value in learner.evaluate(_filled(batch, batch_size)).items():
+            whole = placement.own(_filled(batch, size))
+            for key, value in learner.evaluate(placement.rows(whole)).items():
                 total[key] += float(value)
     finally:
         learner.carry = kept

@@ -1,6 +1,8 @@
 """The end of a run: test, model file, picture, summary."""
 
 import memcore
+from memcore.train.devices.hosts import by_first
+from memcore.train.devices.placement import Placement
 from memcore.train.learners import Learner
 from memcore.train.objective.config import Config
 from memcore.train.runs.curves import draw
@@ -9,6 +11,7 @@ from memcore.train.runs.files import beside
 from memcore.train.runs.folder import RunFolder
 from memcore.train.runs.metrics import Metrics
 from memcore.train.runs.report import Summary, describe, sizes, train_loss
+from memcore.types import Params, Value
 
 
 def finish(
@@ -18,18 +21,35 @@ def finish(
     steps: tuple[int, int],
     seconds: float,
     step_seconds: float | None,
+    placement: Placement,
 ) -> Summary:
-    """Write the results of a trained learner into its folder; the summary last of all.
+    """Test a trained learner, and write the results into its folder; the summary last of all.
 
     steps: how many were trained, and after which one the learner is as it is.
     """
+    how = (config.batch_size, config.segment, config.evaluate_rows, placement)
+    test = evaluate(learner, config.task, "test", *how)
+    params = placement.whole(learner.params)
+
+    def write() -> Value:
+        return _write(config, params, test, folder, steps, seconds, step_seconds).to_json()
+
+    return Summary.from_json(by_first(write))
+
+
+def _write(
+    config: Config,
+    params: Params,
+    test: dict[str, float],
+    folder: RunFolder,
+    steps: tuple[int, int],
+    seconds: float,
+    step_seconds: float | None,
+) -> Summary:
     metric = config.task.metric
     lines = Metrics(folder.metrics, metric).read()
     checks = {line["step"]: line for line in lines if line["split"] == "validation"}
     check = checks[steps[1]]
-    how = (config.batch_size, config.segment, config.evaluate_rows)
-    test = evaluate(learner, config.task, "test", *how)
-    params = learner.params
     parameters, state_size = sizes(config.model, params)
     summary = Summary(
         task=config.task.title,

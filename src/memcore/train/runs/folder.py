@@ -74,28 +74,28 @@ class RunFolder:
                 "choose another folder (--out), or remove this one"
             )
 
-    def read_config(self) -> Config:
-        """The configuration of the run that is here.
+    def read_config(self, steps: int | None = None) -> Config:
+        """The configuration of the run that is here, or the one with which it goes on to more steps.
 
-        Raises FileNotFoundError where there is none, ValueError where it is broken.
+        Raises FileNotFoundError where there is none, ValueError where it is broken, or has as many steps
+        already.
         """
         if not self.config.exists():
             raise FileNotFoundError(f"{self.path} holds no run: there is no {self.config.name}")
-        return read_config(self.config)
-
-    def extend(self, steps: int) -> None:
-        """Let the run that is here go on to so many steps; its results are those of the fewer no more.
-
-        Raises ValueError where it has as many already.
-        """
-        config = self.read_config()
+        config = read_config(self.config)
+        if steps is None:
+            return config
         if steps <= config.steps:
             raise ValueError(
                 f"steps is {steps}, expected more than the {config.steps} of {self.path}"
             )
+        return replace(config, steps=steps)
+
+    def extend(self, config: Config) -> None:
+        """Let the run that is here go on as `read_config` gave; results of fewer steps go."""
         with self.held():
             self.results.unlink(missing_ok=True)
-            write_json(self.config, replace(config, steps=steps).to_json())
+            write_json(self.config, config.to_json())
 
 
 def read_config(path: Path) -> Config:

@@ -1,6 +1,7 @@
 """A run: one loop for all tasks, models and frameworks."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ from rich.console import Console
 import memcore
 from memcore.tasks import batches
 from memcore.tasks.base.streams import Segments, look
+from memcore.train.devices.hosts import by_first, first, part
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners import new_learner
 from memcore.train.objective.config import Config
 from memcore.train.runs.console import new_console
+from memcore.train.runs.files import read_json
 from memcore.train.runs.folder import RunFolder, difference
 from memcore.train.runs.loggers import Logger
 from memcore.train.runs.report import Summary, show
@@ -25,14 +29,16 @@ def run(
     out: str | Path,
     console: Console | None = None,
     loggers: Sequence[Logger] = (),
+    placement: Placement = ONE_DEVICE,
 ) -> Summary | None:
     """Train as configured, in the folder `out`; a run begun there goes on where it was.
 
-    The `loggers` are told what `metrics.jsonl` is. Returns the summary, or None where Ctrl-C or SIGTERM
+    The `loggers` are told what `metrics.jsonl` is; `placement` says on which devices. Returns the summary,
+    or None where Ctrl-C or SIGTERM
     ended the run early; calling again then goes on, and ends as if nothing had happened. Raises as
     `Training` does.
     """
-    return Training(config, out, console, loggers).run()
+    return Training(config, out, console, loggers, placement).run()
 
 
 class Training:
@@ -49,28 +55,41 @@ class Training:
         out: str | Path,
         console: Console | None = None,
         loggers: Sequence[Logger] = (),
+        placement: Placement = ONE_DEVICE,
     ) -> None:
-        self.config, self.console, self.loggers = config, console or new_console(), loggers
+        if config.batch_size % placement.ways:
+            raise ValueError(
+                f"batch_size is {config.batch_size}, expected a multiple of the {placement.ways} devices of "
+                "the mesh's axis data"
+            )
+        self.config, self.placement = config, placement
+        self.console = (console or new_console()) if first() else Console(quiet=True)
+        self.loggers = loggers if first() else ()
         self.interrupted = 0
         """The signal that ended the run early."""
         look(config.task, config.segment, config.evaluate_rows)
-        how: dict[str, Any] = {"batch_size": config.batch_size, "seed": config.seed}
+        how: dict[str, Any] = {
+            "batch_size": config.batch_size,
+            "seed": config.seed,
+            "part": part(),
+        }
         self.data: Value = (
             Segments(config.task, "train", size=config.segment, **how)
             if config.segment
             else batches(config.task, **how)
         )
         self.folder = RunFolder(Path(out))
-        self.learner = new_learner(config, self._given())
-        self.folder.claim(config)
+        self.learner = new_learner(config, self._given(), placement)
+        by_first(lambda: self.folder.claim(config))
 
     def run(self) -> Summary | None:
         """Train to the end or to an interruption; see `memcore.train.run`."""
-        if self.folder.results.exists():
-            summary: Summary | None = Summary.read(self.folder.results)
+        summary: Summary | None
+        if by_first(self.folder.results.exists):
+            summary = Summary.from_json(by_first(lambda: read_json(self.folder.results)))
             self.say(f"{self.folder.path} holds this run, finished; to train again, remove it")
         else:
-            with self.folder.held():
+            with self.folder.held() if first() else nullcontext():
                 sitting = Sitting(self)
                 summary = sitting.train()
             self.interrupted = sitting.stop

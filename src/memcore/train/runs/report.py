@@ -62,7 +62,11 @@ class Summary:
     @classmethod
     def read(cls, path: Path) -> "Summary":
         """The summary that `write` wrote; its losses and metrics are NaN where they were not finite."""
-        values = read_json(path)
+        return cls.from_json(read_json(path))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Summary":
+        """The summary of which these are the values of `to_json`."""
         results = ("validation_loss", "validation_metric", "test_loss", "test_metric")
         return cls(**{**values, **numbers({key: values[key] for key in results})})
 

@@ -3,12 +3,15 @@
 import functools
 import math
 import operator
+import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from memcore.train.devices.hosts import by_first, first, most
 from memcore.train.learners import Learner, average, new_learner
 from memcore.train.objective.config import Config
 from memcore.train.objective.objective import Sums
@@ -36,8 +39,10 @@ class Sitting:
         reached = self.checkpoints.restore(self.learner, training.data)
         self.step, self.best, self.stop = reached.step, reached.best, 0
         self.rates = rates(config.optimizer, config.steps)
-        self.metrics = Metrics(folder.metrics, config.task.metric, self.rates, training.loggers)
-        self.metrics.rewind(self.step)
+        # Only the first process keeps them.
+        path = folder.metrics if first() else Path(os.devnull)
+        self.metrics = Metrics(path, config.task.metric, self.rates, training.loggers)
+        by_first(lambda: self.metrics.rewind(self.step))
         self.began, self.pace = time.monotonic() - reached.seconds, Pace(*reached.timed)
         how = (config.steps, self.step, config.task.metric, reached.seconds)
         self.display = Display(training.console, *how)
@@ -68,10 +73,12 @@ class Sitting:
         """All steps that are left; whether the end was reached."""
         ended = self._finished()
         with Interrupts() as interrupts, self.display:
+            [self.stop] = most(interrupts.seen)
             while not (self.stop or ended):
                 updated = self._update(interrupts)
                 improved = updated and self._look()
-                self.stop, ended = interrupts.seen, updated and self._finished()
+                self.stop, done = most(interrupts.seen, updated and self._finished())
+                ended = bool(done)
                 due = updated and self.step % self.config.checkpoint_every == 0
                 if self.stop or ended or improved or due:
                     self._save()
@@ -85,14 +92,17 @@ class Sitting:
         """
         parts: list[Sums] = []
         while len(parts) < self.config.optimizer.accumulate:
-            if interrupts.seen and not parts:
-                return False
-            batch = next(self.training.data)
+            own = next(self.training.data)
+            [asked] = most(bool(np.any(own["weights"])))
+            batch = self.training.placement.rows(own)
             self._tokens += batch["weights"].size
-            if np.any(batch["weights"]):
+            if asked:
                 parts.append(self.learner.step(batch))
-            elif self.learner.carry is not None:
+                continue
+            if self.learner.carry is not None:
                 self.learner.evaluate(batch)
+            if not parts and any(most(interrupts.seen)):
+                return False
         self.step += 1
         self.metrics.train(self.step, _together(parts))
         self.pace.step()
@@ -108,7 +118,7 @@ class Sitting:
             return False
         self.pace.pause()
         config = self.config
-        how = (config.batch_size, config.segment, config.evaluate_rows)
+        how = (config.batch_size, config.segment, config.evaluate_rows, self.training.placement)
         values = evaluate(self._evaluated(), config.task, "validation", *how)
         times = {"seconds": self._seconds(), **self.display.throughput}
         self.metrics.check(self.step, "validation", {**values, **times})
@@ -133,7 +143,8 @@ class Sitting:
                 checked = self.best[0]
         folder, mean = self.training.folder, self.pace.mean
         steps = (self.step, checked)
-        return finish(self.config, self._evaluated(), folder, steps, seconds, mean)
+        how = (folder, steps, seconds, mean, self.training.placement)
+        return finish(self.config, self._evaluated(), *how)
 
     def _finished(self) -> bool:
         """Whether all steps are done, or the last checks were no better than the best one."""
@@ -151,7 +162,7 @@ class Sitting:
         if not self.config.optimizer.average:
             return self.learner
         if self._average is None:
-            self._average = new_learner(self.config)
+            self._average = new_learner(self.config, placement=self.training.placement)
         self._average.params = average(self.learner)
         return self._average
 

@@ -1,0 +1,1 @@
+"""On which devices and hosts a run computes."""

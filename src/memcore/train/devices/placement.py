@@ -1,0 +1,133 @@
+"""Where the arrays of a run are: on one device, or on the devices of a mesh."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+import memcore
+from memcore.cell import Model
+from memcore.tasks import Batch
+from memcore.train.devices.hosts import part
+from memcore.types import Params, State, Tree
+
+if TYPE_CHECKING:
+    from memcore.train.learners import Learner
+
+DATA = "data"
+"""The axis of a mesh over which the rows of a batch are split."""
+
+LARGE = 4_096
+"""Numbers of an array that `shard_parameters` splits, at least: a smaller one saves less than it costs."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a run is laid over the devices of a mesh; without one, everything is where JAX puts it.
+
+    Rows of a batch, and the state that is carried with them, are split over the axis `data`. Parameters and
+    optimizer state are whole on every device; with `shard_parameters` the large ones are split over the same
+    axis, along their longest side that divides. The computation is the one of a single device, laid out by
+    `jit` after its arguments: the numbers differ by the rounding of sums alone.
+
+    It is no part of a run's configuration: a run goes on with any other.
+    """
+
+    mesh: Mesh | None = None
+    shard_parameters: bool = False
+
+    @property
+    def ways(self) -> int:
+        """Into how many pieces the rows of a batch are split."""
+        return 1 if self.mesh is None else self.mesh.shape[DATA]
+
+    def rows(self, batch: Batch) -> Tree:
+        """A batch on its devices; on several hosts each gives its own rows."""
+        if self.mesh is None:
+            return batch
+        split = NamedSharding(self.mesh, PartitionSpec(DATA))
+        return {k: jax.make_array_from_process_local_data(split, v) for k, v in batch.items()}
+
+    def filled(self, rows: int) -> int:
+        """The least multiple of `ways` that is not less than `rows`."""
+        return -(-rows // self.ways) * self.ways
+
+    def own(self, batch: Batch) -> Batch:
+        """Of a batch that every host has whole, the rows that this one gives."""
+        index, count = part()
+        return batch if self.mesh is None else {k: v[index::count] for k, v in batch.items()}
+
+    def begin(self, model: Model, params: Params, rows: int) -> State:
+        """The model's state before the first step of so many rows."""
+        if self.mesh is None:
+            return memcore.initial_state(model, params, (rows,))
+        split = NamedSharding(self.mesh, PartitionSpec(DATA))
+        make = jax.jit(
+            lambda params: memcore.initial_state(model, params, (rows,)), out_shardings=split
+        )
+        return make(params)
+
+    def put(self, learner: "Learner") -> None:
+        """Lay out what a learner trains."""
+        if self.mesh is not None:
+            places = jax.tree.map(self._place, learner.state)
+            learner.state = jax.device_put(learner.state, places)
+
+    def whole(self, tree: Tree) -> Tree:
+        """Arrays that every device, and so every host, has whole."""
+        if self.mesh is None:
+            return tree
+        return jax.jit(lambda x: x, out_shardings=NamedSharding(self.mesh, PartitionSpec()))(tree)
+
+    def optimizer(self, plain: optax.GradientTransformation) -> optax.GradientTransformation:
+        """`plain`, whose updates and state stay where the parameters and the state before are."""
+        if self.mesh is None:
+            return plain
+
+        def update(gradients: Tree, state: Tree, params: Params | None = None) -> tuple[Tree, Tree]:
+            updates, after = plain.update(self._stay(gradients), state, params)
+            return self._stay(updates), self._stay(after)
+
+        return optax.GradientTransformation(plain.init, update)
+
+    def _stay(self, tree: Tree) -> Tree:
+        return jax.tree.map(lambda x: jax.lax.with_sharding_constraint(x, self._place(x)), tree)
+
+    def _place(self, leaf: jax.Array) -> NamedSharding:
+        """By the shape alone: a parameter and what the optimizer keeps of it lie alike."""
+        assert self.mesh is not None
+        shape = np.shape(leaf)
+        sides = [side for side, size in enumerate(shape) if size % self.ways == 0]
+        if not (self.shard_parameters and sides and math.prod(shape) >= LARGE):
+            return NamedSharding(self.mesh, PartitionSpec())
+        longest = max(sides, key=lambda side: shape[side])
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, DATA))
+
+
+ONE_DEVICE = Placement()
+
+
+def place(axes: Sequence[tuple[str, int]], shard_parameters: bool = False) -> Placement:
+    """A placement on a mesh of these axes, made of as many devices of each host; on all devices without axes.
+
+    Raises ValueError for more devices than there are, or a number that the hosts cannot share.
+    """
+    _, hosts = part()
+    sizes = dict(axes) or {DATA: jax.device_count()}
+    wanted, text = math.prod(sizes.values()), ",".join(f"{k}={n}" for k, n in sizes.items())
+    if wanted > jax.device_count():
+        raise ValueError(
+            f"mesh is {text}, which is {wanted} devices, expected at most the {jax.device_count()} there are"
+        )
+    if wanted % hosts:
+        raise ValueError(f"mesh is {text}, expected a multiple of the {hosts} hosts")
+    each = wanted // hosts
+    devices = [d for host in range(hosts) for d in jax.local_devices(host)[:each]]
+    kinds = (AxisType.Auto,) * len(sizes)
+    mesh = jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=kinds, devices=devices)
+    return Placement(mesh, shard_parameters)
