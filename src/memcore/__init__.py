@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from memcore import convert as convert
     from memcore import inspect as inspect
     from memcore import networks as networks
+    from memcore import parallel as parallel
     from memcore import rl as rl
     from memcore import testing as testing
     from memcore.compose import *
@@ -49,6 +50,7 @@ _LATER = {
     "convert": "memcore.convert",
     "inspect": "memcore.inspect",
     "networks": "memcore.networks",
+    "parallel": "memcore.parallel",
     "rl": "memcore.rl",
     "testing": "memcore.testing",
 }

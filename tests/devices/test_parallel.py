@@ -27,8 +27,8 @@ def runs_apart(model: memcore.Model) -> bool:
 
 APART = [name for name in ON_JAX if runs_apart(MODELS[name])]
 TOGETHER = {
-    "elman", "gru", "ind_rnn", "lstm", "memora", "mgu", "moneta", "neural_memory", "omega_net", "rtu",
-    "segment_attention", "slstm", "ttt_linear", "ttt_mlp", "yaad",
+    "atlas", "elman", "gru", "ind_rnn", "lact", "lstm", "memora", "mgu", "moneta", "neural_memory",
+    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "titans_mac", "ttt_linear", "ttt_mlp", "yaad",
     "multi_head_trunk", "residual_stack",  # of GRUs
 }  # fmt: skip
 """Models whose recurrences are not associative."""
@@ -126,6 +126,23 @@ def test_which_models_run_in_pieces(backend: Any) -> None:
         name: cls(8) for name, cls in alone().items() if cls.__module__.startswith("memcore.")
     }
     assert {name for name, model in models.items() if not runs_apart(model)} == TOGETHER
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+def test_inputs_alone_are_enough(backend: Any) -> None:
+    """No state, no starts: what stands before the first piece is the same on all devices."""
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    model = memcore.LRU(3, state_size=4)
+    params, xs = model.init(0), np.random.default_rng(0).normal(size=(2, 8, 3)).astype("float32")
+
+    def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+        return parallel.apply(model, params, xs, axis_name="time")
+
+    got = split(piece, (P(), P(None, "time")), False)(params, jnp.asarray(xs), None, None, None)
+    agree(got, model.apply(params, xs), "inputs alone", tolerance=1e-5)
 
 
 @pytest.mark.backend("jax")

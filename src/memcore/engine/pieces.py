@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from memcore.backend import fold, gathered, namespace, piece
+from memcore.backend import common_axes, fold, gathered, namespace, piece
 from memcore.engine import resets
 from memcore.engine.recurrence import Recurrence
 from memcore.types import Array, Starts, State, Tree
@@ -32,6 +32,10 @@ def check_pieces(model: Model) -> None:
                 "associative ones, as of LRU, MinGRU, S5, Mamba, GatedDeltaNet, MLSTM or Attention with a "
                 "window; on one device method='newton' runs any cell in parallel over time"
             )
+    if model.grid > 1:
+        raise ValueError(
+            f"model is {model!r}, which works on a grid of {model.grid} steps: expected one without a grid"
+        )
 
 
 def arrived(job: Recurrence) -> Recurrence:
@@ -50,7 +54,8 @@ def arrived(job: Recurrence) -> Recurrence:
         after = after if valid is None else resets.select(valid, after, base)
         return resets.select(number < index, after, state), None
 
-    state, _ = fold(enter, job.state, (numbers, every), count)
+    state, _ = common_axes((job.state, index))  # a fold carries one kind of array
+    state, _ = fold(enter, state, (numbers, every), count)
     return replace(alone, state=state)
 
 
@@ -81,5 +86,6 @@ def spoiled(bad: Array, end: Array, starts: Starts, axis_name: str) -> Array:
         number, end, started = slot
         return xp.where(number < index, end | bad & ~started, bad), None
 
+    bad, _ = common_axes((bad, index))  # a fold carries one kind of array
     bad, _ = fold(enter, bad, (xp.arange(count, dtype=xp.int32), ends, flags), count)
     return bad
