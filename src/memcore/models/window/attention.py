@@ -33,7 +33,7 @@ class Attention(RuleCell):
     ``capacity + 1``. Cost per step ``O(W * heads * (K + V))``; parallel over time.
 
     Source: Vaswani et al., arXiv:1706.03762; RoPE: arXiv:2104.09864; ALiBi: arXiv:2108.12409; sinks:
-    arXiv:2309.17453, a logit per head as in gpt-oss.
+    arXiv:2309.17453, a logit per head as in gpt-oss; persistent tokens: arXiv:2501.00663, 3.3.
 
     Args:
         in_features: width of inputs and outputs.
@@ -45,6 +45,7 @@ class Attention(RuleCell):
         capacity: places of the cache of full attention; None with a window.
         sinks: whether each head learns the logit of one more item, whose value is 0.
         bias: whether the four projections have biases.
+        persistent: number of trained tokens without a place, which every query sees beside the window.
     """
 
     heads: int = count(4)
@@ -55,6 +56,7 @@ class Attention(RuleCell):
     capacity: int | None = count(None)
     sinks: bool = flag(False)
     bias: bool = flag(False)
+    persistent: int = count(0, least=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,14 +75,21 @@ class Attention(RuleCell):
     @property
     def rule(self) -> WindowAttention:
         if self.capacity is None:
-            return WindowAttention(self.window or 0, self.position, None, self.sinks)
-        return CachedAttention(self.capacity + 1, self.position, None, self.sinks)
+            return WindowAttention(self.window or 0, self.position, None, *self._more)
+        return CachedAttention(self.capacity + 1, self.position, None, *self._more)
+
+    @property
+    def _more(self) -> tuple[bool, bool]:
+        return self.sinks, self.persistent > 0
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)
         params = init_heads(draw, self.in_features, self.heads, self.sizes, self.bias)
         if self.sinks:
             params["sinks"] = draw.zeros((self.heads,), label="bias")
+        if self.persistent:
+            shape = (self.persistent, self.in_features)
+            params["persistent"] = draw.normal("persistent", shape, 0.02, label="matrix")
         return params
 
     def initial_state(self, params: Params) -> State:
@@ -93,6 +102,15 @@ class Attention(RuleCell):
         if self.sinks:
             shape = (*(1,) * (x.ndim - 1), self.heads)
             inputs["sinks"] = namespace(x).reshape(params["sinks"], shape)
+        if self.persistent:
+            own = project_heads(
+                params, namespace(x).astype(params["persistent"], x.dtype), self.heads
+            )
+            lead = (1,) * (x.ndim - 1)
+            inputs |= {
+                f"persistent_{n}": namespace(x).reshape(own[n], (*lead, *own[n].shape))
+                for n in "kv"
+            }
         return inputs
 
     def output(self, params: Params, read: Array, inputs: Inputs) -> Array:

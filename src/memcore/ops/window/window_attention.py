@@ -37,11 +37,14 @@ class WindowAttention(Window):
         position: None, ``"rope"`` or ``"alibi"``.
         scale: factor of the scores; ``K^-0.5`` if None.
         sinks: whether the weights ``sinks (HQ,)`` are among the inputs.
+        persistent: whether the weights ``persistent_k (N, H, K)`` and ``persistent_v (N, H, V)`` are: items
+            without a place that every query sees.
     """
 
     position: str | None = None
     scale: float | None = None
     sinks: bool = False
+    persistent: bool = False
 
     names: ClassVar[tuple[str, ...]] = ("k", "v")
     item_ndim: ClassVar[int] = 2
@@ -49,7 +52,8 @@ class WindowAttention(Window):
 
     @property
     def weights(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("sinks",) if self.sinks else ()
+        persistent = ("persistent_k", "persistent_v") if self.persistent else ()
+        return (*(("sinks",) if self.sinks else ()), *persistent)
 
     def read(self, state: State, inputs: Inputs) -> Reads:
         q = wide(inputs["q"])
@@ -74,14 +78,16 @@ class WindowAttention(Window):
     ) -> Array:
         """Queries ``(..., HQ, C, K)`` at the places ``(C,)`` of keys ``(..., H, L, K)``; query head h
         reads the head ``h // (HQ / H)``: ``(..., HQ, C, V)``."""
+        plain = q
         if self.position == "rope":
             q, k = rope(q, k.shape[-2] - q.shape[-2]), rope(k, 0)
-        return self._mix(weights, q, k, v, place, allowed)
+        return self._mix(weights, q, k, v, place, allowed, plain)
 
     def _mix(
-        self, weights: dict[str, Array], q: Array, k: Array, v: Array, place: Array, allowed: Array
-    ) -> Array:
-        """`_attend` with keys and queries that have been rotated."""
+        self, weights: dict[str, Array], q: Array, k: Array, v: Array, place: Array, allowed: Array,
+        plain: Array,
+    ) -> Array:  # fmt: skip
+        """`_attend` with keys and queries that have been rotated; ``plain`` are the queries as they were."""
         xp, (heads, keys) = namespace(q), k.shape[-3:-1]
         scale = q.shape[-1] ** -0.5 if self.scale is None else self.scale
 
@@ -105,8 +111,18 @@ class WindowAttention(Window):
             scores = scores - slopes[:, None, None] * distance
         floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
         sinks = xp.astype(weights["sinks"], q.dtype)[..., None, None] if self.sinks else None
-        shares = nn.softmax(xp.where(allowed, scores, floor), sinks)
-        out = by_query(by_head(shares) @ v)
+        scores, more = xp.where(allowed, scores, floor), 0
+        if self.persistent:
+            own_k, own_v = (
+                xp.moveaxis(xp.astype(weights[f"persistent_{n}"], q.dtype), -2, -3) for n in "kv"
+            )
+            more = own_k.shape[-2]
+            asked = by_query(by_head(plain * scale) @ own_k.mT)
+            scores = xp.concat([asked, scores], axis=-1)
+        shares = nn.softmax(scores, sinks)
+        out = by_query(by_head(shares[..., more:]) @ v)
+        if more:
+            out = out + by_query(by_head(shares[..., :more]) @ own_v)
         # An item that is not finite spoils the queries that may see it: its weight of 0 would spoil all.
         seen = xp.any(allowed & xp.repeat(wrong, groups, axis=-2)[..., None, :], axis=-1)
         return poison(seen, out)
@@ -189,7 +205,7 @@ class FullAttention(WindowAttention):
         def body(carry: Tree, slot: Tree) -> Tree:
             q, own, here = slot
             allowed = (own[..., :, None] == number[..., None, :]) & (here[:, None] >= place)
-            return carry, self._mix(weights, q, k, v, here, allowed[..., None, :, :])
+            return carry, self._mix(weights, q, k, v, here, allowed[..., None, :, :], q)
 
         _, out = fold(checkpoint(body, state), (), slots, -(-length // size))
         out = xp.moveaxis(out, -2, axis + 1)

@@ -34,7 +34,7 @@ def attention(
 
     o_t = sum_i softmax_i(q_t . k_i K^-0.5 + bias) v_i  over t - window < i <= t since the start
     y_t = o_t W_output; n <= window; with sinks the softmax has one more logit, whose value is 0
-    all four projections may have biases
+    all four projections may have biases; persistent tokens (N, in) are seen by all, without a position
     position "rope": q and k turned by `rope`; "alibi": bias = -2^(-8(h+1)/H) (t - i), h from 0
     """
     p, xs = float64(params), float64(xs)
@@ -46,16 +46,25 @@ def attention(
             keys, values, steps = [], [], 0
         rows = (x @ p[n]["kernel"] + p[n].get("bias", 0.0) for n in ("query", "key", "value"))
         q, k, v = (row.reshape(heads, -1) for row in rows)
+        plain = q
         q, k = (rope(q, steps), rope(k, steps)) if position == "rope" else (q, k)
         keys, values, steps = [*keys, k][-window:], [*values, v][-window:], steps + 1
         scores = np.einsum("hk,nhk->hn", q, np.stack(keys)) * q.shape[-1] ** -0.5
         if position == "alibi":
             scores = scores - slopes[:, None] * np.arange(len(keys))[::-1]
+        held = np.stack(values)
+        if "persistent" in p:
+            own = [
+                p["persistent"] @ p[n]["kernel"] + p[n].get("bias", 0.0) for n in ("key", "value")
+            ]
+            own_k, own_v = (row.reshape(len(row), heads, -1) for row in own)
+            asked = np.einsum("hk,nhk->hn", plain, own_k) * q.shape[-1] ** -0.5
+            scores, held = np.concatenate([asked, scores], axis=1), np.concatenate([own_v, held])
         top = scores.max(axis=-1, keepdims=True)
         weights = np.exp(scores - top)
         sink = np.exp(p["sinks"][:, None] - top) if "sinks" in p else 0.0
         weights = weights / (weights.sum(axis=-1, keepdims=True) + sink)
-        o = np.einsum("hn,nhv->hv", weights, values).reshape(-1)
+        o = np.einsum("hn,nhv->hv", weights, held).reshape(-1)
         ys[t] = o @ p["output"]["kernel"] + p["output"].get("bias", 0.0)
     return (np.array(keys), np.array(values), steps), ys
 
@@ -94,6 +103,18 @@ CASES = [
         "attention_sinks",
         memcore.Attention(6, heads=3, window=3, position=None, sinks=True),
         of(3, 3, None),
+        on_jax=False,
+    ),
+    ModelCase(
+        "attention_persistent",
+        memcore.Attention(8, heads=2, window=4, persistent=3, sinks=True),
+        of(2, 4, "rope"),
+        on_jax=False,
+    ),
+    ModelCase(
+        "attention_persistent_alibi",
+        memcore.Attention(6, heads=3, window=20, position="alibi", bias=True, persistent=1),
+        of(3, 20, "alibi"),
         on_jax=False,
     ),
     ModelCase(
