@@ -82,7 +82,7 @@ def test_documentation_lists_the_public_names(pytestconfig: pytest.Config):
     listed = [re.sub(r"\.(engine|generation)\.", ".", path) for path in listed]
     public = [f"memcore.{name}" for name in memcore.__all__ if name != "__version__"]
     public += [f"memcore.ops.{name}" for name in memcore.ops.__all__]
-    for module in (memcore.inspect, memcore.rl, memcore.rl.environments):
+    for module in (memcore.inspect, memcore.parallel, memcore.rl, memcore.rl.environments):
         public += [f"{module.__name__}.{name}" for name, _ in inspect.getmembers(module, _is_made)]
     assert len(set(listed)) == len(listed)
     assert sorted(filter(_is_value, listed)) == sorted(filter(_is_value, public))
