@@ -206,7 +206,7 @@ ERRORS = {
     "pack": (["--pack", "0"], "pack is 0, expected 1 or more"),
     "ending": (["--out", "x.foo"], "out is 'x.foo', which ends in '.foo', expected one of .avif"),
     "no ending": (["--out", "x"], "out is 'x', which has no ending, expected one of .avif"),
-    "path": (["--task", "text"], "path is None, expected a text file"),
+    "path": (["--task", "text"], "data is None, expected a text file"),
 }
 
 
