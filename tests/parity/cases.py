@@ -53,6 +53,7 @@ ATTENTION = memcore.Attention(WIDTH, heads=2, window=6)
 
 S6 = memcore.S6(WIDTH, state_size=4)
 MAMBA = memcore.Mamba(WIDTH, state_size=3, expand=1)
+TITANS = memcore.TitansMAG(WIDTH, heads=2, window=4, hidden_size=4, mini_batch=4)
 TTT_LINEAR = memcore.TTTLinear(WIDTH, heads=2, mini_batch=4)
 
 CASES: dict[str, Case] = {
@@ -74,6 +75,7 @@ CASES: dict[str, Case] = {
     "parity_convolved": Case(MAMBA, tasks.Parity(length=12)),
     "parity_rotated": Case(memcore.Spherical(WIDTH, state_size=4), tasks.Parity(length=12)),
     "parity_log_sum_exp": Case(memcore.DLSE(WIDTH, heads=2), tasks.Parity(length=12)),
+    "parity_gated_by_a_memory": Case(TITANS, tasks.Parity(length=12)),
     # Segments that end inside a mini-batch: the place in the grid is carried on.
     "text_on_a_grid": Case(TTT_LINEAR, tasks.Text(str(TEXT), length=24), segment=6),
     "text_segments": Case(GATED_DELTA_NET, tasks.Text(str(TEXT), length=24), segment=8),
