@@ -8,6 +8,7 @@ import numpy as np
 
 from memcore.backend import (
     asarray_like,
+    broadcasting,
     is_floating,
     is_symbolic,
     namespace,
@@ -54,7 +55,7 @@ def memory_like(
         x = asarray_like(x, like)
         return xp.broadcast_to(x, (*batch, *x.shape))
 
-    return tree_map(leaf, model.initial_state(params))
+    return tree_map(leaf, broadcasting(model.initial_state, params)(params))
 
 
 def initial_state(

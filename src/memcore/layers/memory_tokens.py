@@ -70,9 +70,9 @@ def read_rows(
     rows = xp.reshape(memory, (*memory.shape[:-3], -1, memory.shape[-1]))
     row = xp.arange(rows.shape[-2], dtype=xp.int32)
     age = row // tokens
-    seen = age[:, None] >= age if mask_future else row[:, None] >= -row
+    seen = age[:, None] >= age[None, :] if mask_future else row[:, None] >= -row[None, :]
     if causal:
-        seen = seen & ((age[:, None] != age) | (row[:, None] >= row))
+        seen = seen & ((age[:, None] != age[None, :]) | (row[:, None] >= row[None, :]))
     own = filled_rows(carried)[..., None, :] & seen
     return run_rows(params, rows, [], own, heads)[1]
 

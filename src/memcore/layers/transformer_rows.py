@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from memcore import nn
-from memcore.backend import Draw, namespace
+from memcore.backend import Draw, namespace, placed_like
 from memcore.cell import Array, Params
 from memcore.layers.heads import init_heads, project_heads
 from memcore.layers.mlp import init_mlp, mlp
@@ -74,7 +74,7 @@ def _masks(masks: list[Array], h: Array) -> Array:
     """Masks side by side, of all rows: ``(*batch, R, N)``."""
     xp = namespace(h)
     wide = [xp.broadcast_to(m, (*h.shape[:-1], m.shape[-1])) for m in masks]
-    return xp.concat(wide, axis=-1)
+    return xp.concat(placed_like(wide, h, h.ndim - 2), axis=-1)
 
 
 def _attend(q: Array, k: Array, v: Array, mask: Array) -> Array:
