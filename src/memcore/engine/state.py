@@ -122,7 +122,7 @@ def reset(model: Model, params: Params, state: State, where: Array) -> State:
     check_model(model)
     gridded, state = model.grid > 1, as_arrays(state, "state")
     memory = state["memory"] if gridded else state
-    initial = model.initial_state(params)
+    initial = broadcasting(model.initial_state, params)(params)
     leaves = list(zip(tree_leaves(memory), tree_leaves(initial), strict=True))
     if not leaves:
         return state
