@@ -17,6 +17,10 @@ pytestmark = pytest.mark.backend("jax")
 SIZES = ((1, 1), (3, 37))
 
 
+OPEN = [name for name in ON_JAX if "sequential" in MODELS[name].methods]
+"""Those that run step by step; the others know whole segments alone."""
+
+
 def inputs(model: memcore.Model, batch: int, length: int, rng: np.random.Generator) -> np.ndarray:
     tail = (3,) * (model.input_ndim - 1) + (model.in_features,) * (model.input_ndim > 0)
     if model.input_ndim:
@@ -31,7 +35,7 @@ def outline(tree: Any) -> Any:
 
 
 @pytest.mark.parametrize(("method", "given"), [("auto", True), ("sequential", False)])
-@pytest.mark.parametrize("name", ON_JAX)
+@pytest.mark.parametrize("name", OPEN)
 def test_open_batch_and_length(name: str, method: str, given: bool, backend: Backend) -> None:
     """The numbers of NumPy, at several lengths of one program."""
     import jax
@@ -63,6 +67,19 @@ def test_open_batch_and_length(name: str, method: str, given: bool, backend: Bac
         state = memcore.initial_state(model, model.init(0), sizes[:1]) if given else None
         args = (xs, state, starts, valid)
         close(exported.call(params, *backend.asarray(args)), run(model.init(0), *args), 1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(set(ON_JAX) - set(OPEN)))
+def test_a_model_of_whole_segments_says_so(name: str, backend: Backend) -> None:
+    import jax
+    from jax import export
+
+    model = MODELS[name]
+    params = backend.asarray(model.init(0))
+    like = jax.ShapeDtypeStruct(export.symbolic_shape(f"b, t, {model.in_features}"), np.float32)
+    words = "^xs has the symbolic length t, for which RMT cannot run 'auto': expected a number of steps(?!,)"
+    with pytest.raises(ValueError, match=words):
+        export.export(jax.jit(lambda params, xs: model.apply(params, xs)))(outline(params), like)
 
 
 @pytest.mark.parametrize("method", ["associative", "chunked", "fused"])

@@ -161,9 +161,10 @@ def check_open(cell: Cell, method: str, length: int) -> None:
     allowed = open_methods(cell)
     if method not in allowed:
         name = cell.rule_name or type(cell).__name__
+        other = f", or one of the methods {allowed}" if allowed else ""
         raise ValueError(
             f"xs has the symbolic length {length}, for which {name} cannot run {method!r}: expected a number "
-            f"of steps, or one of the methods {allowed}"
+            f"of steps{other}"
         )
 
 

@@ -125,7 +125,7 @@ CASES = [
     _case("rmt_separate", separate=True, write_to_write=True, horizon=2),
     _case("rmt_past", past=2, position="rope", causal_memory=True, segment=2),
     _case("rmt_past_seen", past=2, mask_future=False, xl=True, separate=True),
-    _case("rmt_both_ways", False, BOTH_WAYS, causal=False, layers=1),
+    _case("rmt_both_ways", True, BOTH_WAYS, causal=False, layers=1),
     _case("rmt_both_ways_xl", False, BOTH_WAYS, causal=False, xl=True, position="rope", past=1),
 ]
 WRONG = {
