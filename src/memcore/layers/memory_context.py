@@ -8,8 +8,9 @@ from memcore import nn
 from memcore.backend import Draw, asarray_like, namespace
 from memcore.cell import Array, Cell, Inputs, Params, State
 from memcore.fields import count, number
-from memcore.layers.heads import head_sizes, project_heads
-from memcore.ops.inner.neural_memory import DEPTH, NeuralMemoryRule
+from memcore.layers.heads import project_heads
+from memcore.layers.neural_weights import GATES, init_neural, layer_widths
+from memcore.ops.inner.neural_memory import NeuralMemoryRule
 from memcore.ops.window.positions import check_position, rope
 
 MAPS = ("k", "v", "said_k", "said_v")
@@ -28,35 +29,24 @@ class SegmentMemory(Cell):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_position("rope", self.size)
-        if self.depth > DEPTH:
-            raise ValueError(f"depth is {self.depth}, expected at most {DEPTH}")
 
     @property
     def size(self) -> int:
         """D."""
-        return head_sizes(self.in_features, self.heads, None, None)[0]
+        return self.widths[0]
 
     @property
     def widths(self) -> list[int]:
-        """Of the memory's layers."""
-        between = self.hidden_size or 2 * self.size
-        return [self.size, *[between] * (self.depth - 1), self.size]
+        """Of the memory's layers, from D to D."""
+        return layer_widths(self.in_features, self.heads, self.depth, self.hidden_size)
 
 
 def init_memory(draw: Draw, width: int, heads: int, widths: list[int]) -> Params:
-    """A neural memory of ``widths`` per head without convolutions; theta begins at half of its largest, eta
-    at 1/2 and alpha at 1/50."""
+    """A neural memory of ``widths`` per head without convolutions."""
     maps = ("query", "key", "value", "output")
-    gates = {n: nn.dense(draw, n, width, heads, bias=True) for n in ("rate", "momentum", "forget")}
-    gates["forget"]["bias"] = gates["forget"]["bias"] - 4.0
-    weights = {
-        f"layer_{i}": draw.normal(f"layer_{i}", (heads, a, b), a**-0.5, label="memory")
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False))
-    }
     return {
         **{name: nn.dense(draw, name, width, width) for name in maps},
-        **gates,
-        "weights": weights,
+        **init_neural(draw, width, heads, widths),
         "norm": {"scale": draw.ones((widths[-1],))},
     }
 
@@ -75,7 +65,7 @@ def said(params: Params, rule: NeuralMemoryRule, weights: tuple[Array, ...], ask
 def written(params: Params, y: Array, heads: int, rate: float) -> Inputs:
     """What the memory is given to write: keys of norm 1, values and gates."""
     k, v = (nn.split_heads(nn.silu(nn.linear(params[n], y)), heads) for n in ("key", "value"))
-    gates = {n: nn.sigmoid(nn.linear(params[n], y)) for n in ("rate", "momentum", "forget")}
+    gates = {n: nn.sigmoid(nn.linear(params[n], y)) for n in GATES}
     return {"k": nn.l2_normalise(k), "v": v, **gates, "rate": rate * gates["rate"]}
 
 

@@ -42,22 +42,22 @@ class RMT(SegmentCell):
 
     Source: Bulatov et al., arXiv:2207.06881 and arXiv:2304.11062, in a pre-norm Transformer; separate
     embeddings, write to write and masks as in lucidrains' recurrent-memory-transformer-pytorch; XL memories:
-    arXiv:1901.02860.
+    arXiv:1901.02860. MLPs have a gelu (by tanh); the last norm stands before y and M'.
 
     Args:
         in_features: D, width of inputs and outputs.
         layers: number of layers.
         heads: heads of each.
         segment: tokens of a segment.
-        position: ``"learned"`` vectors, or ``"rope"``; memory tokens have none, or place 0.
+        position: ``"learned"`` vectors, none for memory tokens, or ``"rope"``, in which they stand at 0.
         causal: whether tokens see those before them alone; if not, all of their piece that is in the call.
         memory_tokens: m.
         mlp_factor: hidden width of the MLPs over D.
-        causal_memory: whether read and write rows see those before them alone, as in a plain decoder.
-        separate: whether read and write rows have embeddings of their own.
+        causal_memory: whether read rows of one memory, and write rows, see those before them alone.
+        separate: whether read and write rows have embeddings of their own; M at starts is then zero.
         write_to_write: whether the memory is added to the separate write rows, without a gradient.
-        xl: whether rows see the keys and values of the segment before, without a gradient.
-        past: how many memories before the last one have read rows as well.
+        xl: whether tokens and write rows see those of the last segment's last piece, without a gradient.
+        past: how many memories before the last have read rows too, once there are any, marked by their age.
         mask_future: whether the read rows of an older memory do not see those of a newer one.
         horizon: at every border of this number since the start no gradient passes; None: it always does.
     """

@@ -45,9 +45,9 @@ class TitansMAC(SegmentMemory):
     tokens and of h, and which are filled. Cost per step ``O(segment * in_features)`` and that of the memory;
     sequential in time. The weights at starts have the label ``"memory"``.
 
-    Source: Behrouz et al., Titans, arXiv:2501.00663, 4.1. Left open there, and chosen here: silu in the gate;
-    rotary positions of tokens and of h alike, none for p; sigmoids for the memory's gates. Attention takes
-    the place of the memory's convolutions.
+    Source: Behrouz et al., Titans, arXiv:2501.00663, 4.1. Left open there, and chosen here: silu and norms in
+    o_t; rotary positions of tokens and of h alike, none for p; sigmoids for the memory's gates. Attention
+    takes the place of the memory's convolutions.
 
     Args:
         in_features: width of inputs and outputs.

@@ -22,9 +22,9 @@ class TitansMAG(TitansWindow):
         m_t = M_t(x_t),   M the neural memory, written at every x_t
         y_t = RMSNorm(a_t) * silu(RMSNorm(m_t))
 
-    p are persistent tokens, without a place. State: ``attention``, the window's keys and values; ``memory``,
-    that of `NeuralMemory`. Cost per step: that of both; parallel inside a mini-batch. The memory's weights at
-    starts have the label ``"memory"``.
+    p are persistent tokens without a place; x_i have rotary ones. State: ``attention``, the window's
+    keys and values; ``memory``, that of `NeuralMemory`. Cost per step: that of both; parallel inside a
+    mini-batch. The memory's weights at starts have the label ``"memory"``.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, 4.2. Left open there, and chosen here: silu for the
     nonlinearity; what the memory would learn from p at every start is in its trained weights at starts.

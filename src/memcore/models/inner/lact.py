@@ -39,7 +39,8 @@ class LaCT(Model):
     a chunk.
 
     Source: Zhang et al., LaCT, arXiv:2505.23884, and the authors' code, whose chunks are of 2048; here q' and
-    k' have no positions (which that code offers too), and the last whole chunk is written as all others.
+    k' have no positions (which that code offers), q and k no norm before the attention, the rotary base is
+    10000, the last whole chunk is written too, and norms have ``nn``'s small numbers. eta is for w0, w1, w2.
 
     Args:
         in_features: width of inputs and outputs.

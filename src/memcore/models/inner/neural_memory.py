@@ -10,10 +10,10 @@ from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, flag, number
 from memcore.layers.convolved import HEADS, convolved_heads, init_convolved
-from memcore.layers.heads import head_sizes
+from memcore.layers.neural_weights import GATES, init_neural, layer_widths
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
-from memcore.ops.inner.neural_memory import DEPTH, NeuralMemoryRule
+from memcore.ops.inner.neural_memory import NeuralMemoryRule
 from memcore.registry import register
 from memcore.types import Dtype
 
@@ -60,46 +60,31 @@ class NeuralMemory(Model):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.size
-        if self.depth > DEPTH:
-            raise ValueError(f"depth is {self.depth}, expected at most {DEPTH}")
+        _ = self.widths
 
     @property
-    def size(self) -> int:
-        """D."""
-        return head_sizes(self.in_features, self.heads, None, None)[0]
+    def widths(self) -> list[int]:
+        """Of M's layers, from D to D."""
+        return layer_widths(self.in_features, self.heads, self.depth, self.hidden_size)
 
     @property
     def parts(self) -> dict[str, Model]:
-        rule = NeuralMemoryRule(self.size, self.mini_batch, self.residual)
+        rule = NeuralMemoryRule(self.widths[0], self.mini_batch, self.residual)
         return {"conv": ShortConvolution(3 * self.in_features, self.conv_size), "memory": rule}
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, width, h = as_draw(key, dtype), self.in_features, self.heads
-        between = self.hidden_size or 2 * self.size
-        widths = [self.size, *[between] * (self.depth - 1), self.size]
-        shapes = enumerate(zip(widths, widths[1:], strict=False))
-        gate = {n: nn.dense(draw, n, width, h, bias=True) for n in ("rate", "momentum", "forget")}
-        gate["forget"]["bias"] = gate["forget"]["bias"] - 4.0
+        draw, width = as_draw(key, dtype), self.in_features
         return {
             **init_convolved(draw, width, dict.fromkeys(HEADS, width), self.conv_size),
-            **gate,
-            "weights": {
-                f"layer_{i}": draw.normal(
-                    f"layer_{i}", (h, *shape), shape[0] ** -0.5, label="memory"
-                )
-                for i, shape in shapes
-            },
+            **init_neural(draw, width, self.heads, self.widths),
             "gate": nn.dense(draw, "gate", width, width),
-            "norm": {"scale": draw.ones((self.size,))},
+            "norm": {"scale": draw.ones((self.widths[0],))},
             "output": nn.dense(draw, "output", width, width),
         }
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
         q, k, v = convolved_heads(params, xs, run, self.heads)
-        rate, momentum, forget = (
-            nn.sigmoid(wide(nn.linear(params[n], xs))) for n in ("rate", "momentum", "forget")
-        )
+        rate, momentum, forget = (nn.sigmoid(wide(nn.linear(params[n], xs))) for n in GATES)
         gates = {"rate": self.rate * rate, "momentum": momentum, "forget": forget}
         weights = tuple(params["weights"][f"layer_{i}"] for i in range(self.depth))
         out = run("memory", {"weights": weights}, {"q": q, "k": k, "v": v, **gates})
