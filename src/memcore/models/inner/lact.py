@@ -68,12 +68,12 @@ class LaCT(Model):
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.size
-        if self.in_features % self.attention_heads:
+        width, heads = self.in_features, self.attention_heads
+        if width % heads:
             raise ValueError(
-                f"attention_heads is {self.attention_heads}, expected a divisor of in_features "
-                f"{self.in_features}"
+                f"attention_heads is {heads}, expected a divisor of in_features {width}"
             )
-        check_position(self.position, self.in_features // self.attention_heads)
+        check_position(self.position, width // heads)
 
     @property
     def size(self) -> int:
