@@ -68,12 +68,10 @@ class LaCT(Model):
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.size
-        width, heads = self.in_features, self.attention_heads
-        if width % heads:
-            raise ValueError(
-                f"attention_heads is {heads}, expected a divisor of in_features {width}"
-            )
-        check_position(self.position, width // heads)
+        width, h = self.in_features, self.attention_heads
+        if width % h:
+            raise ValueError(f"attention_heads is {h}, expected a divisor of in_features {width}")
+        check_position(self.position, width // h)
 
     @property
     def size(self) -> int:
