@@ -84,6 +84,16 @@ def table(name: str, results: list[dict[str, Any]], picture: str) -> list[str]:
     return [*lines, "", f"![Returns over steps, {name}]({picture})", ""]
 
 
+def deeper() -> str:
+    """Two blocks of LRU, with more steps: what a linear memory needs on repeat_first."""
+    import recurrent_ppo
+
+    options = ["--model", "lru", "--layers", "2", "--steps", "1000000"]
+    [found] = recurrent_ppo.main([*options, "--out", str(ROOT / "runs" / "rl" / "deeper")])
+    reached = f"{found['return']:.3f} on `repeat_first` after 1,000,000 steps"
+    return f"Two blocks of LRU reach {reached} (one seed)."
+
+
 def claim(results: dict[str, list[dict[str, Any]]]) -> str:
     """S5 beside GRU and LSTM, in numbers."""
     said = []
@@ -139,7 +149,7 @@ def main() -> None:
         *differences(),
     ]
     if asked.environments:
-        lines += ["", *side_by_side(asked.steps, asked.seeds, asked.environments)]
+        lines += ["", *side_by_side(asked.steps, asked.seeds, asked.environments), "", deeper()]
     text = PAGE.read_text().partition(PART)[0].rstrip("\n")
     PAGE.write_text(text + "\n\n" + "\n".join(lines) + "\n")
 

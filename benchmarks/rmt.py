@@ -3,8 +3,9 @@
     python benchmarks/rmt.py                              # all runs, two hours on two cores
     python benchmarks/rmt.py --models rmt --seeds 1       # some of them
 
-Trains on 2 and 3 segments, tests on up to 10, and streams a million tokens. Each run writes its numbers into
-``benchmarks/results/rmt``; the tables of all that lie there are printed for the page on RMT.
+Trains on 2 and 3 segments, tests on up to 10, streams a million tokens, and says what a gradient keeps. Each
+run writes its numbers into ``benchmarks/results/rmt``; the tables of all that lie there are printed for the
+page on RMT.
 """
 
 from __future__ import annotations
@@ -107,6 +108,24 @@ def stream(tokens: int, piece: int = 8192) -> dict[str, Any]:
             "tokens per second": len(peaks) * piece / seconds}  # fmt: skip
 
 
+def temporaries(width: int = 32, segment: int = 16) -> dict[str, dict[str, int]]:
+    """Kilobytes of temporaries of a compiled gradient, by method and number of segments."""
+    model = memcore.RMT(width, segment=segment)
+    params = model.init(jax.random.key(0))
+    found: dict[str, dict[str, int]] = {}
+    for method in ("fused", "sequential"):
+        for segments in (4, 16, 64):
+            xs = jnp.zeros((1, segments * segment, width))
+
+            def loss(params: Any, xs: jax.Array, method: str = method) -> jax.Array:
+                return jnp.sum(model.apply(params, xs, method=method)[1] ** 2)
+
+            program = jax.jit(jax.grad(loss)).lower(params, xs).compile()
+            size = program.memory_analysis().temp_size_in_bytes
+            found.setdefault(str(segments), {})[method] = round(size / 1000)
+    return found
+
+
 def tables() -> str:
     """All results that lie in the folder."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
@@ -122,7 +141,10 @@ def tables() -> str:
                 )
                 lines.append(f"| {name} | {shares} | {len(runs)} |")
         lines.append("")
-    return "\n".join([*lines, json.dumps(found.get("stream"))])
+    sizes = found.get("temporaries", {})
+    lines += ["| segments | `fused` | `sequential` |", "|---|---|---|"]
+    lines += [f"| {n} | {s['fused']:,} kB | {s['sequential']:,} kB |" for n, s in sizes.items()]
+    return "\n".join([*lines, "", json.dumps(found.get("stream"))])
 
 
 def slug(name: str) -> str:
@@ -144,6 +166,7 @@ def main() -> None:
 
     if asked.stream:
         write("stream", stream(asked.stream))
+        write("temporaries", temporaries())
     for seed in range(asked.seeds):
         for task in asked.tasks:
             for name in asked.models:
