@@ -83,7 +83,9 @@ def generate(
         if not is_count(value, least):
             raise ValueError(f"{name} is {value!r}, expected an int of at least {least}")
     if length + offset > MOST:
-        raise ValueError(f"offset is {offset}, expected at most {MOST - length} before {length} tokens")
+        raise ValueError(
+            f"offset is {offset}, expected at most {MOST - length} before {length} tokens"
+        )
     prompt = check_inputs(model, as_array(prompt, "prompt"), "prompt", "..., P")
     if not prompt.shape[-1]:
         raise ValueError(f"prompt has shape {tuple(prompt.shape)}, expected at least one token")

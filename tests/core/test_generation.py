@@ -153,7 +153,10 @@ def test_other_chances_compile_nothing(backend: Backend) -> None:
         ({"length": 0}, "length is 0, expected an int of at least 1"),
         ({"length": 2.0}, "length is 2.0, expected an int"),
         ({"offset": -1}, "offset is -1, expected an int of at least 0"),
-        ({"offset": 2**31 - 2}, "offset is 2147483646, expected at most 2147483645 before 2 tokens"),
+        (
+            {"offset": 2**31 - 2},
+            "offset is 2147483646, expected at most 2147483645 before 2 tokens",
+        ),
         ({"prompt": PROMPT + 1}, "prompt has the token 9, expected 0 to 8, the model's vocabulary"),
         ({"prompt": PROMPT - 2}, "prompt has the token -1, expected 0 to 8"),
         ({"prompt": PROMPT + 2**40}, "prompt has the token 1099511627779, expected 0 to 8"),
