@@ -72,7 +72,10 @@ def test_a_run_is_read_without_its_text(corpus, tmp_path, capsys, tokenizer):
     folder.rename(moved)
     capsys.readouterr()
     assert main(["evaluate", str(moved), "--validation-data", str(held_out)]) == 0
-    rows, steps, loss, bits = capsys.readouterr().out.splitlines()[-1].split()
+    *_, heads, values = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["rows", "steps", "loss", "bits_per_byte"]
+    assert len(heads) == len(values)
+    rows, steps, loss, bits = values.split()
     assert float(loss) == pytest.approx(found["test_loss"], abs=1e-4)
     assert float(bits) == pytest.approx(found["test_metric"], abs=1e-3)
     tokens = tmp_path / "tokens.csv"
