@@ -65,7 +65,7 @@ def test_a_file_without_a_text_is_named(tmp_path, size):
     path = tmp_path / "short.txt"
     path.write_text("a" * size)
     with pytest.raises(
-        ValueError, match="short.txt has 0 characters for the train split, expected"
+        ValueError, match="short.txt has no characters for the train split, expected"
     ):
         Text(data=str(path)).source("train")
 
