@@ -18,6 +18,7 @@ from memcore.types import Array, Key, Params, State, Tree
 
 COLDEST = 1e-6
 """Lower temperatures count as this one, at which all but the best tokens have no chance."""
+MOST = int(np.iinfo(np.int32).max)
 
 
 class Chances(NamedTuple):
@@ -81,10 +82,15 @@ def generate(
     for name, value, least in (("length", length, 1), ("offset", offset, 0)):
         if not is_count(value, least):
             raise ValueError(f"{name} is {value!r}, expected an int of at least {least}")
+    if length + offset > MOST:
+        raise ValueError(
+            f"offset is {offset}, expected at most {MOST - length} before {length} tokens"
+        )
     prompt = check_inputs(model, as_array(prompt, "prompt"), "prompt", "..., P")
     if not prompt.shape[-1]:
         raise ValueError(f"prompt has shape {tuple(prompt.shape)}, expected at least one token")
     valid = _valid(valid, prompt)
+    _check_tokens(model, prompt, valid)
     key = as_key(key, (params, prompt))
     drawn = temperature > 0, top_k is not None or top_p is not None
     statics = (model, signature(model), length, *drawn)
@@ -186,11 +192,10 @@ def _chances(temperature: float, top_k: int | None, top_p: float | None) -> Chan
         raise ValueError(f"top_k is {top_k!r}, expected None or a positive int")
     if top_p is not None and not (is_number(top_p) and 0 < top_p <= 1):
         raise ValueError(f"top_p is {top_p!r}, expected None or a number above 0 and of at most 1")
-    most = np.iinfo(np.int32).max
     # A share of 2 is never reached: the running sum may be 1 before the last token.
     return Chances(
         max(float(temperature), COLDEST),
-        most if top_k is None else min(int(top_k), most),
+        MOST if top_k is None else min(int(top_k), MOST),
         2.0 if top_p is None else float(top_p),
     )
 
@@ -203,3 +208,16 @@ def _valid(valid: Array, prompt: Array) -> Array:
     if values is not None and not values.any(axis=-1).all():
         raise ValueError("valid has a row without a token, expected at least one in every prompt")
     return valid
+
+
+def _check_tokens(model: Model, prompt: Array, valid: Array) -> None:
+    """Raise ValueError for a token that the model does not know, where that can be seen."""
+    tokens, used = known(prompt), True if valid is None else known(valid)
+    if tokens is None or used is None:
+        return
+    wrong = ((tokens < 0) | (tokens >= model.in_features)) & used
+    if wrong.any():
+        raise ValueError(
+            f"prompt has the token {tokens[wrong][0]}, expected 0 to {model.in_features - 1}, the model's "
+            "vocabulary (in_features)"
+        )

@@ -153,6 +153,13 @@ def test_other_chances_compile_nothing(backend: Backend) -> None:
         ({"length": 0}, "length is 0, expected an int of at least 1"),
         ({"length": 2.0}, "length is 2.0, expected an int"),
         ({"offset": -1}, "offset is -1, expected an int of at least 0"),
+        (
+            {"offset": 2**31 - 2},
+            "offset is 2147483646, expected at most 2147483645 before 2 tokens",
+        ),
+        ({"prompt": PROMPT + 1}, "prompt has the token 9, expected 0 to 8, the model's vocabulary"),
+        ({"prompt": PROMPT - 2}, "prompt has the token -1, expected 0 to 8"),
+        ({"prompt": PROMPT + 2**40}, "prompt has the token 1099511627779, expected 0 to 8"),
         ({"temperature": -0.1}, "temperature is -0.1, expected a number of at least 0"),
         ({"temperature": float("nan")}, "temperature is nan, expected a number"),
         ({"temperature": True}, "temperature is True, expected a number"),
@@ -177,6 +184,18 @@ def test_arguments_that_do_not_fit(how: Any, message: str, backend: Backend) -> 
     args = {"model": model, "params": params_of(model, backend), "prompt": PROMPT, "length": 2}
     with pytest.raises((ValueError, TypeError), match=message):
         memcore.generate(**{**args, **how})
+
+
+def test_padding_of_a_prompt_may_hold_anything(backend: Backend) -> None:
+    model = stack()
+    params, length = params_of(model, backend), 3
+    valid = backend.asarray(np.arange(5) < np.array([[5], [3]]))
+    found = []
+    for rest in (0, -100, 9):
+        prompt = backend.asarray(np.where(np.arange(5) < np.array([[5], [3]]), PROMPT, rest))
+        _, tokens = memcore.generate(model, params, prompt, length=length, valid=valid)
+        found.append(backend.to_numpy(tokens).tolist())
+    assert found[0] == found[1] == found[2]
 
 
 def test_models_that_cannot_go_on() -> None:

@@ -233,3 +233,6 @@ def test_what_does_not_run_in_pieces_is_named(backend: Any) -> None:
         parallel.apply(model, model.init(0), np.zeros((2, 4, 4)), axis_name="time")
     with pytest.raises(TypeError, match="model is 'lru', expected a memcore.Model"):
         parallel.apply("lru", {}, xs, axis_name="time")  # type: ignore[arg-type]
+    for name in (0, ["time"], None):
+        with pytest.raises(TypeError, match="axis_name is .*, expected the name of an axis of the"):
+            parallel.apply(model, {}, xs, axis_name=name)  # type: ignore[arg-type]

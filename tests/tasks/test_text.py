@@ -60,6 +60,16 @@ def test_without_a_path_or_a_file(tmp_path):
         Text(path=str(tmp_path / "nowhere.txt")).source("train")
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_file_without_a_text_is_named(tmp_path, size):
+    path = tmp_path / "short.txt"
+    path.write_text("a" * size)
+    with pytest.raises(
+        ValueError, match="short.txt has no characters for the train split, expected"
+    ):
+        Text(data=str(path)).source("train")
+
+
 def test_a_file_that_is_no_text_has_bytes(tmp_path):
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe\xfa" * 100)

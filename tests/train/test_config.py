@@ -26,6 +26,7 @@ def test_json_and_back(config):
         ({"steps": 0}, "steps is 0, expected 1 or more"),
         ({"batch_size": 0}, "batch_size is 0, expected 1 or more"),
         ({"seed": -1}, "seed is -1, expected 0 or more"),
+        ({"seed": 2**32}, "seed is 4294967296, expected 0 to 4294967295, a number of 32 bits"),
         ({"validate_every": 0}, "validate_every is 0, expected 1 or more"),
         ({"task": Digits()}, "model.in_features is 3, expected 1, as of the task digits"),
     ],

@@ -5,15 +5,18 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from shutil import copytree
 
+import jax
 import pytest
 
 from memcore.cli import main
 from memcore.tasks import RepeatFirst, batches
 from memcore.tasks.base.streams import Segments
 from memcore.train.commands.places import hosts
+from memcore.train.devices import hosts as devices
 
 pytestmark = [
     pytest.mark.backend("jax"),
@@ -158,6 +161,8 @@ def test_hosts_as_text():
         ("two", "hosts is 'two', expected auto or coordinator=HOST:PORT,count=N,index=I"),
         ("coordinator=a:1,count=2", "hosts is 'coordinator=a:1,count=2', expected auto or "),
         ("coordinator=a,count=2,index=0", "hosts has the coordinator 'a', expected HOST:PORT"),
+        ("coordinator=a:0,count=2,index=0", "hosts has the coordinator 'a:0', expected HOST:PORT"),
+        ("coordinator=a:65536,count=2,index=0", "hosts has the coordinator 'a:65536', expected"),
         ("coordinator=a:1,count=0,index=0", "hosts has the count '0', expected how many"),
         ("coordinator=a:1,count=2,index=2", "hosts has the index '2', expected 0 to 1"),
     ],
@@ -165,3 +170,24 @@ def test_hosts_as_text():
 def test_what_are_no_hosts_is_refused(capsys, text, said):
     assert main(["train", "--hosts", text]) == 2
     assert capsys.readouterr().err.startswith(f"memcore train: {said}")
+
+
+def test_a_process_that_waits_for_the_others_says_so(capsys, monkeypatch):
+    monkeypatch.setattr(devices, "SILENT", 0.01)
+    how: dict[str, object] = {}
+
+    def initialize(*given: object, **more: object) -> None:
+        how.update(more)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(jax.distributed, "initialize", initialize)
+    devices.join(("a:1", 3, 2))
+    assert how["initialization_timeout"] == devices.MEETING
+    assert capsys.readouterr().err == (
+        "memcore train: waiting as process 2 of 3 for the others, whose first is expected at a:1; "
+        "without them JAX ends this one after 300 s\n"
+    )
+    monkeypatch.setattr(devices, "SILENT", 60)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *given, **more: None)
+    devices.join(("a:1", 3, 2))
+    assert capsys.readouterr().err == ""

@@ -1,5 +1,6 @@
 """Runs on texts: their metric, and the vocabulary in their folders."""
 
+import io
 import json
 import math
 import shutil
@@ -14,7 +15,7 @@ from memcore.cli import main
 from memcore.tasks import Packed, Text
 from memcore.tasks.text.vocabulary import as_they_come, of_json
 from memcore.train import Config, OptimizerOptions, network, run
-from memcore.train.commands.generate import until
+from memcore.train.commands.generate import shown, until
 from memcore.train.runs.folder import RunFolder
 
 pytestmark = [
@@ -71,7 +72,10 @@ def test_a_run_is_read_without_its_text(corpus, tmp_path, capsys, tokenizer):
     folder.rename(moved)
     capsys.readouterr()
     assert main(["evaluate", str(moved), "--validation-data", str(held_out)]) == 0
-    rows, steps, loss, bits = capsys.readouterr().out.splitlines()[-1].split()
+    *_, heads, values = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["rows", "steps", "loss", "bits_per_byte"]
+    assert len(heads) == len(values)
+    rows, steps, loss, bits = values.split()
     assert float(loss) == pytest.approx(found["test_loss"], abs=1e-4)
     assert float(bits) == pytest.approx(found["test_metric"], abs=1e-3)
     tokens = tmp_path / "tokens.csv"
@@ -153,6 +157,8 @@ def test_a_stop_text_may_come_in_pieces():
         (["--stop", ""], "stop is '', expected some text"),
         (["--length", "0"], "length is 0, expected 1 or more"),
         (["--top-k", "0"], "top_k is 0, expected None or a positive int"),
+        (["--seed", "-1"], "seed is -1, expected 0 to 4294967295, a number of 32 bits"),
+        (["--seed", str(2**70)], f"seed is {2**70}, expected 0 to 4294967295, a number of 32 bits"),
         (["--temperature", "-1"], "temperature is -1.0, expected a number of at least 0"),
     ],
 )
@@ -182,3 +188,41 @@ def test_generate_needs_a_run_of_text(shared, tmp_path, capsys):
         "learned text, expected a run of text: there is no tokenizer.json"
         in capsys.readouterr().err
     )
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        (
+            "tokenizer.json",
+            '{"memcore": "bytes"}',
+            "tokenizer.json has 256 tokens, expected the 4 of",
+        ),
+        (
+            "tokenizer.json",
+            '{"memcore": "characters", "characters": "a"}',
+            "tokenizer.json has 2 tokens, expected the 4 of the model",
+        ),
+        ("tokenizer.json", '{"memcore": "char', "tokenizer.json holds no vocabulary: "),
+        ("config.json", "null", "config.json is not the configuration of a run: None is no object"),
+        ("config.json", "{}", "config.json is not the configuration of a run: 'task'"),
+        ("config.json", '{"task": 3}', "config.json is not the configuration of a run: "),
+    ],
+)
+def test_generate_names_a_damaged_file(shared, tmp_path, capsys, file, content, message):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(shared, damaged)
+    (damaged / file).write_text(content, encoding="utf-8")
+    assert main(["generate", str(damaged), "--prompt", "a", "--length", "2"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and len(err.splitlines()) == 1 and message in err
+
+
+@pytest.mark.parametrize(
+    ("encoding", "errors", "want"),
+    [("ascii", "strict", "a?"), ("ascii", "surrogateescape", "a?"), ("utf-8", "strict", "aü")],
+)
+def test_what_an_output_cannot_write_is_a_question_mark(encoding, errors, want):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors=errors)
+    assert shown("aü", stream) == want
+    stream.write(shown("aü\udcff", stream))

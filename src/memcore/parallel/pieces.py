@@ -46,12 +46,16 @@ def apply(
     Raises:
         ValueError: the model has a recurrence that is not associative, or attention without a window; no
             `shard_map` around has the axis; or an argument does not fit. The message names it.
-        TypeError: ``xs`` is no JAX array, or ``model`` no model.
+        TypeError: ``xs`` is no JAX array, ``model`` no model, or ``axis_name`` no name.
     """
     check_model(model)
     check_pieces(model)
     if not is_jax(xs):
         raise TypeError(f"xs is a {type(xs).__name__}, expected a JAX array inside jax.shard_map")
+    if not isinstance(axis_name, str):
+        raise TypeError(
+            f"axis_name is {axis_name!r}, expected the name of an axis of the jax.shard_map around"
+        )
     try:
         index, _ = piece(axis_name)
     except (NameError, TypeError) as error:

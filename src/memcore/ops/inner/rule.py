@@ -18,6 +18,7 @@ from memcore.backend import (
     state_dtype,
     tree_leaves,
     tree_map,
+    tree_paths,
 )
 from memcore.cell import Array, Cell, Inputs, Key, Params, Starts, State
 from memcore.engine.call import Call
@@ -105,9 +106,23 @@ def run_inner(
 ) -> tuple[State, Array]:
     """Run a rule on checked arrays: ``(state, out)``, on a grid with the phase in the state."""
     check_method(rule, call.method, call.chunk_size)
+    _check_batch(rule, params, inputs["q"])
     starts, valid = as_array(call.starts, "starts"), as_array(call.valid, "valid")
     statics = (rule, call.method, call.chunk_size)
     return compiled(_run_inner, statics, (params, inputs, state, starts, valid))
+
+
+def _check_batch(rule: InnerRule, params: Params, q: Array) -> None:
+    """Raise ValueError for weights at starts whose batch axes do not broadcast to those of ``q``."""
+    batch = tuple(q.shape[:-3])
+    for name, leaf in tree_paths(params):
+        lead = tuple(leaf.shape[: leaf.ndim - rule.matrix_ndim])
+        ends = batch[max(len(batch) - len(lead), 0) :]
+        if len(lead) > len(batch) or any(n not in (1, m) for n, m in zip(lead, ends, strict=True)):
+            raise ValueError(
+                f"{name} has shape {tuple(leaf.shape)}, expected batch axes that broadcast to "
+                f"{batch}, those of q {tuple(q.shape)}"
+            )
 
 
 def _run_inner(

@@ -20,6 +20,10 @@ KINDS: dict[Value, tuple[Value, str]] = {
 """What a value of an option may be, by the option's type, and how that is called; others: anything."""
 
 
+SEEDS = 2**32 - 1
+"""The largest seed of a run: NumPy's and JAX's generators take numbers of 32 bits."""
+
+
 def check_types(task: Value) -> None:
     """Raise ValueError where a value of an option is not of the option's type."""
     hints = get_type_hints(type(task))

@@ -121,6 +121,8 @@ class Text(TaskDefaults):
         text = _encoded(path, changed, self._parts[split], self.vocabulary)
         if len(text.tokens) <= self.length:
             unit = "characters" if isinstance(self.vocabulary, Characters) else "tokens"
+            if not len(text.tokens):
+                raise ValueError(f"{path} has no {unit} for the {split} split, expected at least 2")
             raise ValueError(
                 f"length is {self.length}, expected below {len(text.tokens)}, the {unit} of the {split} "
                 f"split of {path}"

@@ -103,7 +103,8 @@ def lines(options: Value, values: dict[str, Any]) -> Iterator[str]:
         if warning := beyond(model, example.length):
             print(f"{PROG}: {warning}", file=sys.stderr)
         value = shown(task.metric, found[task.metric])
-        yield f"{count:>8,}{task.length:>12,}{found['loss']:>12.4f}{value:>12}"
+        last = f"{value:>{_width(task.metric)}}"
+        yield f"{count:>8,}{task.length:>12,}{found['loss']:>12.4f}{last}"
 
 
 def with_lengths(options: Value) -> Iterator[Task]:
@@ -123,4 +124,9 @@ def with_lengths(options: Value) -> Iterator[Task]:
 def _head(options: Value, values: dict[str, Any]) -> str:
     metric = options.task_options.metric
     title = f"{options.run} on {options.task_options.title}, {options.split}"
-    return f"{title}\n{'rows':>8}{'steps':>12}{'loss':>12}{metric:>12}"
+    return f"{title}\n{'rows':>8}{'steps':>12}{'loss':>12}{metric:>{_width(metric)}}"
+
+
+def _width(metric: str) -> int:
+    """Of the metric's column."""
+    return max(12, len(metric) + 2)

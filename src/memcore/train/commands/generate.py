@@ -6,10 +6,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import tyro
 
+from memcore.tasks.base.checks import SEEDS, within
 from memcore.tasks.text import vocabulary as vocabularies
 from memcore.tasks.text.vocabulary import Vocabulary
 from memcore.types import Params, Value
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
         for piece in text(options):
-            sys.stdout.write(piece)
+            sys.stdout.write(shown(piece, sys.stdout))
             sys.stdout.flush()
         print()
     except BrokenPipeError:
@@ -67,14 +69,19 @@ def text(options: Options) -> Iterator[str]:
 
     if options.stop == "":
         raise ValueError("stop is '', expected some text")
+    within("seed", options.seed, 0, SEEDS, "a number of 32 bits")
     run = options.run.expanduser()
     values, path = settings(run), RunFolder(run).kept("tokenizer")
     if not path.exists():
         name = values["task"]["name"]
         raise ValueError(f"{run} learned {name}, expected a run of text: there is no {path.name}")
     vocabulary = vocabularies.read(path, path.stat().st_mtime_ns)
-    prompt = encoded(options.prompt, vocabulary)
     model, params = trained(run)
+    if len(vocabulary) != model.in_features:
+        raise ValueError(
+            f"{path} has {len(vocabulary):,} tokens, expected the {model.in_features:,} of the model"
+        )
+    prompt = encoded(options.prompt, vocabulary)
     if warning := beyond(model, len(prompt) + options.length):
         print(f"{PROG}: {warning}", file=sys.stderr)
     tokens = drawn(computing(model, values["precision"]), params, prompt, options)
@@ -118,6 +125,16 @@ def drawn(model: Value, params: Params, prompt: np.ndarray, options: Options) ->
         if token < 0:
             raise ValueError("the model's outputs are no numbers: no token can be drawn")
         yield token
+
+
+def shown(piece: str, stream: TextIO) -> str:
+    """A piece as the stream can write it: ? for a character that its encoding does not have."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        piece.encode(encoding, stream.errors or "strict")
+    except UnicodeEncodeError:
+        return piece.encode(encoding, "replace").decode(encoding)
+    return piece
 
 
 def until(stop: str | None, pieces: Iterable[str]) -> Iterator[str]:

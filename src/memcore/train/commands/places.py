@@ -62,7 +62,7 @@ def hosts(text: str) -> tuple[str, int, int] | str:
     if len(said) < text.count(",") + 1 or sorted(said) != ["coordinator", "count", "index"]:
         raise ValueError(f"hosts is {text!r}, expected {HOSTS}")
     address, count, index = said["coordinator"], said["count"], said["index"]
-    if not ADDRESS.fullmatch(address):
+    if not ADDRESS.fullmatch(address) or not 0 < int(address.rpartition(":")[2]) < 2**16:
         raise ValueError(f"hosts has the coordinator {address!r}, expected HOST:PORT")
     if not count.isdecimal() or not int(count):
         raise ValueError(f"hosts has the count {count!r}, expected how many processes there are")

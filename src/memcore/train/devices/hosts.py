@@ -5,6 +5,8 @@ files, but for the checkpoints, of which each writes what it has. They share the
 """
 
 import json
+import sys
+import threading
 from collections.abc import Callable
 
 import jax
@@ -15,6 +17,11 @@ from memcore.types import Value
 
 HEARTBEAT = 20
 """Seconds without a sign of life after which the others take a process for dead."""
+
+MEETING = 300
+"""Seconds that a process waits for the others to come."""
+SILENT = 10
+"""Seconds of them before it says so."""
 
 Hosts = tuple[str, int, int]
 """The address of the first process, how many there are, and which one this is."""
@@ -29,11 +36,15 @@ def join(hosts: Hosts | None) -> None:
 
     Raises ValueError where it finds none of these.
     """
+    waiting = threading.Timer(SILENT, _say_who_waits, [hosts])
+    waiting.daemon = True
+    waiting.start()
     # SIGTERM ends a run after the step at hand, on all hosts: see `Interrupts`.
     jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             *(hosts or ()),
+            initialization_timeout=MEETING,
             heartbeat_timeout_seconds=HEARTBEAT,
             shutdown_timeout_seconds=HEARTBEAT,
         )
@@ -42,6 +53,23 @@ def join(hosts: Hosts | None) -> None:
             "hosts is 'auto', expected coordinator=HOST:PORT,count=N,index=I where JAX finds no cluster: "
             f"{error}"
         ) from error
+    finally:
+        waiting.cancel()
+
+
+def _say_who_waits(hosts: Hosts | None) -> None:
+    """A line before JAX ends the process, which it does without a word about hosts."""
+    where = "for the others"
+    if hosts is not None:
+        address, count, index = hosts
+        where = (
+            f"as process {index} of {count} for the others, whose first is expected at {address}"
+        )
+    print(
+        f"memcore train: waiting {where}; without them JAX ends this one after {MEETING} s",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def part() -> tuple[int, int]:

@@ -8,7 +8,7 @@ import memcore
 from memcore import plugins, tasks
 from memcore.cell import Model
 from memcore.tasks import Task
-from memcore.tasks.base.checks import at_least
+from memcore.tasks.base.checks import SEEDS, at_least, within
 
 Optimizer = Literal["adamw", "lion", "muon", "sgd"]
 Schedule = Literal["constant", "cosine", "linear"]
@@ -112,6 +112,7 @@ class Config:
             at_least(name, getattr(self, name), 1)
         for name in ("seed", "segment", "patience", "evaluate_rows"):
             at_least(name, getattr(self, name), 0)
+        within("seed", self.seed, 0, SEEDS, "a number of 32 bits")
         for name, kind in (("precision", Precision), ("monitor", Monitor)):
             one_of(name, getattr(self, name), get_args(kind))
         if self._rounds_tokens and "token_dtype" not in self.model.__dataclass_fields__:

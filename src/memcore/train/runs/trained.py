@@ -10,6 +10,7 @@ import memcore
 from memcore import plugins, tasks
 from memcore.cell import Model
 from memcore.compose import ResidualStack
+from memcore.train.objective.config import completed
 from memcore.train.runs.files import read_json
 from memcore.train.runs.folder import RunFolder
 from memcore.types import Params
@@ -33,11 +34,21 @@ def settings(path: Path) -> dict[str, Any]:
             f"{path} holds no trained model yet: there is no {folder.model.name}; to go on: memcore "
             f"train --resume {path}"
         )
-    values: dict[str, Any] = read_json(folder.config)
+    values: dict[str, Any] = _settings(folder.config)
     plugins.load(values.get("imports", ()))
     for option in getattr(tasks.tasks.get(values["task"]["name"]), "keeps", ()):
         if folder.kept(option).exists():
             values["task"][option] = str(folder.kept(option).absolute())
+    return values
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """The JSON of a configuration whose task has a name; ValueError where it is none."""
+    try:
+        values = completed(read_json(path))
+        values["task"]["name"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not the configuration of a run: {error}") from error
     return values
 
 

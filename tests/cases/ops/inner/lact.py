@@ -28,6 +28,10 @@ RULE = Rule(
             lambda: call(rate=np.ones((*B.shape, 2))),
             r"^rate has shape \(2, 5, 2, 2\), expected \(2, 5, 2, 3\)",
         ),
+        "weights": (
+            lambda: call(**dict.fromkeys(("w0", "w1", "w2"), np.stack([W] * 3))),
+            r"^w0 has shape \(3, 2, .*\), expected batch axes .* broadcast to \(2,\), those of q",
+        ),
         "muon": (lambda: call(muon=1), r"^muon is 1, expected True or False"),
         "mini_batch": (lambda: call(mini_batch=0), r"^mini_batch is 0, expected a positive int"),
     },

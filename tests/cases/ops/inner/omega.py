@@ -28,6 +28,10 @@ RULE = Rule(
             lambda: call(degree=2),
             r"^weight has shape \(2, 4, 4\), expected \(.*, 2, 21, 4\)",
         ),
+        "weights": (
+            lambda: call(weight=np.stack([W] * 3)),
+            r"^weight has shape \(3, 2, 4, 4\), expected batch axes .* broadcast to \(2,\), those of q",
+        ),
         "window": (lambda: call(window=0), r"^window is 0, expected a positive int"),
     },
 )
