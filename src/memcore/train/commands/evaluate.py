@@ -12,6 +12,7 @@ import tyro
 
 from memcore import tasks
 from memcore.tasks import Packed, Split, Task
+from memcore.train.commands.reported import reported
 from memcore.types import Value
 
 PROG = "memcore evaluate"
@@ -39,19 +40,13 @@ class Options:
     """How many rows of the split, the first ones; without it as the run, 0: all."""
 
 
-def main(arguments: Sequence[str]) -> int:
+@reported(PROG)
+def main(arguments: Sequence[str]) -> None:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
-    try:
-        options, values = parse(arguments)
-        print(_head(options, values))
-        for line in lines(options, values):
-            print(line, flush=True)
-    except BrokenPipeError:
-        raise
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options, values = parse(arguments)
+    print(_head(options, values))
+    for line in lines(options, values):
+        print(line, flush=True)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Value, dict[str, Any]]:

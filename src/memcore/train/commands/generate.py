@@ -14,6 +14,7 @@ import tyro
 from memcore.tasks.base.checks import SEEDS, within
 from memcore.tasks.text import vocabulary as vocabularies
 from memcore.tasks.text.vocabulary import Vocabulary
+from memcore.train.commands.reported import reported
 from memcore.types import Params, Value
 
 PROG = "memcore generate"
@@ -45,20 +46,14 @@ class Options:
     """A text before which to end."""
 
 
-def main(arguments: Sequence[str]) -> int:
+@reported(PROG)
+def main(arguments: Sequence[str]) -> None:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
-    try:
-        options = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
-        for piece in text(options):
-            sys.stdout.write(shown(piece, sys.stdout))
-            sys.stdout.flush()
-        print()
-    except BrokenPipeError:
-        raise
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    for piece in text(options):
+        sys.stdout.write(shown(piece, sys.stdout))
+        sys.stdout.flush()
+    print()
 
 
 def text(options: Options) -> Iterator[str]:

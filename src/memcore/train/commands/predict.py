@@ -13,6 +13,7 @@ import tyro
 
 from memcore import tasks
 from memcore.cell import Model
+from memcore.train.commands.reported import reported
 from memcore.types import Params, Value
 
 PROG = "memcore predict"
@@ -36,22 +37,16 @@ class Options:
     """File of the outputs, .npy or .csv; without it they are printed as CSV."""
 
 
-def main(arguments: Sequence[str]) -> int:
+@reported(PROG)
+def main(arguments: Sequence[str]) -> None:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
-    try:
-        given = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
-        output = given.output and given.output.expanduser()
-        options = Options(given.run.expanduser(), given.input.expanduser(), output)
-        _ending("input", options.input)
-        if options.output is not None:
-            _ending("output", options.output)
-        predict(options)
-    except BrokenPipeError:
-        raise
-    except (ValueError, TypeError, KeyError, OSError, ImportError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    given = tyro.cli(Options, args=arguments, prog=PROG, description=inspect.getdoc(Options))
+    output = given.output and given.output.expanduser()
+    options = Options(given.run.expanduser(), given.input.expanduser(), output)
+    _ending("input", options.input)
+    if options.output is not None:
+        _ending("output", options.output)
+    predict(options)
 
 
 def predict(options: Options) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import tyro
 
 from memcore import tasks
 from memcore.tasks import Split
+from memcore.train.commands.reported import reported
 from memcore.types import Value
 
 PROG = "memcore show"
@@ -47,19 +47,13 @@ class Options:
     """The picture, whose ending says its format, as .png, .pdf or .svg; without it, TASK.png."""
 
 
-def main(arguments: Sequence[str]) -> int:
+@reported(PROG)
+def main(arguments: Sequence[str]) -> None:
     """Run the command; returns its exit code: 2 where arguments or data are not as they should be."""
-    try:
-        options = parse(arguments)
-        path = (options.out or Path(f"{options.task}.png")).expanduser()
-        write(options, path)
-    except BrokenPipeError:
-        raise
-    except (ValueError, IndexError, OSError, ImportError) as error:
-        print(f"{PROG}: {error}", file=sys.stderr)
-        return 2
+    options = parse(arguments)
+    path = (options.out or Path(f"{options.task}.png")).expanduser()
+    write(options, path)
     print(path)
-    return 0
 
 
 def parse(arguments: Sequence[str]) -> Value:
