@@ -10,6 +10,17 @@ from memcore.cell import Array, Model, Params
 from memcore.fields import count
 
 
+def head_size(in_features: int, heads: int) -> int:
+    """``in_features / heads``.
+
+    Raises:
+        ValueError: ``heads`` does not divide ``in_features``.
+    """
+    if in_features % heads:
+        raise ValueError(f"heads is {heads}, expected a divisor of in_features {in_features}")
+    return in_features // heads
+
+
 def head_sizes(
     in_features: int, heads: int, key_size: int | None, value_size: int | None
 ) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, number
 from memcore.layers.convolved import HEADS, convolved_heads, init_convolved
-from memcore.layers.heads import head_sizes
+from memcore.layers.heads import head_size
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.nn import wide
 from memcore.ops.inner.rule import InnerRule
@@ -36,7 +36,7 @@ class InnerBlock(Model):
     @property
     def size(self) -> int:
         """D."""
-        return head_sizes(self.in_features, self.heads, None, None)[0]
+        return head_size(self.in_features, self.heads)
 
     @property
     def rule(self) -> InnerRule:

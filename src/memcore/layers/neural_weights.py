@@ -5,7 +5,7 @@ from __future__ import annotations
 from memcore import nn
 from memcore.backend import Draw
 from memcore.cell import Params
-from memcore.layers.heads import head_sizes
+from memcore.layers.heads import head_size
 from memcore.ops.inner.neural_memory import DEPTH
 
 GATES = ("rate", "momentum", "forget")
@@ -17,7 +17,7 @@ def layer_widths(in_features: int, heads: int, depth: int, hidden_size: int | No
     Raises:
         ValueError: ``heads`` does not divide ``in_features``, or ``depth`` is more than there can be.
     """
-    size = head_sizes(in_features, heads, None, None)[0]
+    size = head_size(in_features, heads)
     if depth > DEPTH:
         raise ValueError(f"depth is {depth}, expected at most {DEPTH}")
     return [size, *[hidden_size or 2 * size] * (depth - 1), size]

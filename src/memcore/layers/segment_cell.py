@@ -9,7 +9,7 @@ from memcore import nn
 from memcore.backend import broadcast_like, namespace
 from memcore.cell import Array, Cell, Inputs, Params, Reads, Starts, State
 from memcore.fields import choice, count, flag
-from memcore.layers.heads import head_sizes
+from memcore.layers.heads import head_size
 from memcore.layers.memory_tokens import CARRIED
 from memcore.layers.segment_fold import fold_segments
 from memcore.layers.segment_tokens import run_tokens
@@ -33,7 +33,7 @@ class SegmentCell(Cell):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        size = head_sizes(self.in_features, self.heads, None, None)[0]
+        size = head_size(self.in_features, self.heads)
         check_position(self.position if self.position == "rope" else None, size)
 
     @property

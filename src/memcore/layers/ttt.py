@@ -10,7 +10,7 @@ from memcore import nn
 from memcore.backend import Draw, broadcast_like
 from memcore.cell import Cell
 from memcore.fields import count, number
-from memcore.layers.heads import head_sizes, init_heads
+from memcore.layers.heads import head_size, init_heads
 from memcore.types import Array, Inputs, Params, Reads, Starts, State
 
 
@@ -36,7 +36,7 @@ class TTTCell(Cell):
     @property
     def size(self) -> int:
         """D."""
-        return head_sizes(self.in_features, self.heads, None, None)[0]
+        return head_size(self.in_features, self.heads)
 
     @property
     def grid(self) -> int:

@@ -10,7 +10,7 @@ from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count, flag, number
-from memcore.layers.heads import head_sizes
+from memcore.layers.heads import head_size
 from memcore.nn import wide
 from memcore.ops.inner.lact import LaCTRule
 from memcore.ops.window.positions import check_position
@@ -76,7 +76,7 @@ class LaCT(Model):
     @property
     def size(self) -> int:
         """D."""
-        return head_sizes(self.in_features, self.heads, None, None)[0]
+        return head_size(self.in_features, self.heads)
 
     @property
     def parts(self) -> dict[str, Model]:
