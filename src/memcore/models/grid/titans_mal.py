@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from memcore.cell import Array, Params
 from memcore.engine import Parts
-from memcore.models.grid.titans_window import TitansWindow
+from memcore.models.grid.titans_mag import TitansWindow
 from memcore.registry import register
 
 
