@@ -8,47 +8,24 @@ from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
-from memcore.fields import count, number
+from memcore.layers.window_memory import WindowMemory
 from memcore.models.inner.neural_memory import NeuralMemory
 from memcore.models.window.attention import Attention
 from memcore.registry import register
 from memcore.types import Dtype
 
 
-@dataclass(frozen=True)
-class TitansWindow(Model):
-    """Attention over a window, with persistent tokens, and a neural memory, with the same heads."""
-
-    heads: int = count(4)
-    window: int = count(64)
-    persistent: int = count(4)
-    depth: int = count(2)
-    hidden_size: int | None = count(None)
-    mini_batch: int = count(8)
-    conv_size: int = count(4, least=2)
-    rate: float = number(0.1, above=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.parts
-
-    @property
-    def parts(self) -> dict[str, Model]:
-        width, heads = self.in_features, self.heads
-        memory = NeuralMemory(
-            width, heads, self.depth, self.hidden_size, self.mini_batch, self.conv_size, self.rate
-        )
-        attention = Attention(width, heads, self.window, persistent=self.persistent)
-        return {"attention": attention, "memory": memory}
-
-    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw = as_draw(key, dtype)
-        return {name: part.init(draw.child(name)) for name, part in self.parts.items()}
+def attention_and_memory(model: WindowMemory) -> dict[str, Model]:
+    """The parts of `TitansMAG` and `TitansMAL`."""
+    width, heads = model.in_features, model.heads
+    inner = (model.depth, model.hidden_size, model.mini_batch, model.conv_size, model.rate)
+    attention = Attention(width, heads, model.window, persistent=model.persistent)
+    return {"attention": attention, "memory": NeuralMemory(width, heads, *inner)}
 
 
 @register("titans_mag")
 @dataclass(frozen=True)
-class TitansMAG(TitansWindow):
+class TitansMAG(WindowMemory):
     """Attention over a window, gated by a memory of all that came before.
 
         a_t = attention of x_t to [p ; x_i],  t - window < i <= t
@@ -73,6 +50,10 @@ class TitansMAG(TitansWindow):
         conv_size: length of the memory's convolutions, at least 2.
         rate: the largest inner learning rate.
     """
+
+    @property
+    def parts(self) -> dict[str, Model]:
+        return attention_and_memory(self)
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw = as_draw(key, dtype)

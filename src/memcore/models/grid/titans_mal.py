@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memcore.cell import Array, Params
+from memcore.cell import Array, Model, Params
 from memcore.engine import Parts
-from memcore.models.grid.titans_mag import TitansWindow
+from memcore.layers.window_memory import WindowMemory
+from memcore.models.grid.titans_mag import attention_and_memory
 from memcore.registry import register
 
 
 @register("titans_mal")
 @dataclass(frozen=True)
-class TitansMAL(TitansWindow):
+class TitansMAL(WindowMemory):
     """A memory of all that came before, and attention over a window of what it says.
 
         m_t = M_t(x_t),   M the neural memory, written at every x_t
@@ -36,6 +37,10 @@ class TitansMAL(TitansWindow):
         conv_size: length of the memory's convolutions, at least 2.
         rate: the largest inner learning rate.
     """
+
+    @property
+    def parts(self) -> dict[str, Model]:
+        return attention_and_memory(self)
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
         m = run("memory", params["memory"], xs)
