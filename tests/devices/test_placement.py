@@ -43,7 +43,8 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
     return loss
 
 
-RUNS = [(name, "auto", given) for name in ON_JAX for given in (False, True)]
+RUNS = [(name, "auto", True) for name in ON_JAX]
+RUNS += [(name, "auto", False) for name in ONE_PER_RULE]
 RUNS += [(name, method, True) for name in ONE_PER_RULE for method in MODELS[name].methods]
 WHOLE = [
     (name, method, given, starts)
