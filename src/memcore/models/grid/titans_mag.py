@@ -33,7 +33,8 @@ class TitansMAG(WindowMemory):
         y_t = RMSNorm(a_t) * silu(RMSNorm(m_t))
 
     p are persistent tokens without a place; x_i have rotary ones. State: ``attention``, the window's
-    keys and values; ``memory``, that of `NeuralMemory`. Cost per step: that of both; parallel inside a
+    keys and values; ``memory``, that of `NeuralMemory`. Cost per step
+    ``O(in_features * (window + in_features) + heads * D * hidden_size * depth)``; parallel inside a
     mini-batch. The memory's weights at starts have the label ``"memory"``.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, 4.2. Left open there, and chosen here: silu for the
