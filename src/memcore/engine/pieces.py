@@ -86,6 +86,6 @@ def spoiled(bad: Array, end: Array, starts: Starts, axis_name: str) -> Array:
         number, end, started = slot
         return xp.where(number < index, end | bad & ~started, bad), None
 
-    bad, _ = common_axes((bad, index))  # a fold carries one kind of array
+    bad, *_ = common_axes((bad, index, ends))  # a fold carries one kind of array
     bad, _ = fold(enter, bad, (xp.arange(count, dtype=xp.int32), ends, flags), count)
     return bad
