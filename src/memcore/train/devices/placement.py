@@ -66,12 +66,13 @@ class Placement:
         """Raise ValueError where `model`, or a batch of so many rows and steps, cannot be laid out so."""
         if rows % self.ways:
             raise ValueError(
-                f"batch_size is {rows}, expected a multiple of the {self.ways} devices of the mesh's axis data"
+                f"batch_size is {rows}, expected a multiple of the {self.ways} devices of the mesh's axis "
+                "data"
             )
         if steps % self.pieces:
             raise ValueError(
-                f"mesh has {self.pieces} devices on its axis time, expected a number that divides the {steps} "
-                "steps of a sequence"
+                f"mesh has {self.pieces} devices on its axis time, expected a number that divides the "
+                f"{steps} steps of a sequence"
             )
         if self.pieces > 1:
             check_pieces(model)

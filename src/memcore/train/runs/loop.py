@@ -45,8 +45,8 @@ class Training:
     """A run about to start, or to go on.
 
     Raises FileExistsError where `out` holds another run, ValueError or FileNotFoundError where
-    the task's data is not as it should be or `placement` cannot hold it, ImportError naming the extra of a missing framework,
-    BlockingIOError where another process trains in `out`.
+    the task's data is not as it should be, or `placement` not for this task and model, ImportError naming
+    the extra of a missing framework, BlockingIOError where another process trains in `out`.
     """
 
     def __init__(
