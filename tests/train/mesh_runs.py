@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from contextlib import redirect_stderr
 from dataclasses import replace
@@ -132,6 +133,16 @@ def refused(folder: Path) -> dict[str, tuple[int, str, bool]]:
     return found
 
 
+def page() -> list[float]:
+    """The losses of the block on training with time over devices, on all eight."""
+    text = (Path(__file__).parents[2] / "docs" / "parallel.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    [block] = [block for block in blocks if '"time", jax.device_count()' in block]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return list(names["losses"])
+
+
 def compiled(config: Config, placement: Placement) -> int:
     """How many programs are made for the training step of segments on a mesh."""
     from memcore.train.learners.core import _step
@@ -170,6 +181,7 @@ if __name__ == "__main__":
         },
         "resumed": resumed(Path(sys.argv[1])),
         "resumed_in_time": resumed_in_time(Path(sys.argv[1])),
+        "page": page(),
         "refused": refused(Path(sys.argv[1])),
         "compiled": {
             "sharded": compiled(config(segment=4), PLACEMENTS["sharded"]),

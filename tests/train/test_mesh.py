@@ -36,7 +36,7 @@ def found(tmp_path_factory):
         cwd=Path(__file__).parents[1],
         check=True,
         capture_output=True,
-        timeout=400,
+        timeout=600,
     )
     return json.loads((folder / "found.json").read_text())
 
@@ -110,6 +110,11 @@ def test_what_cannot_be_in_pieces_is_refused_before_training(found, name, said):
     code, words, made = found["refused"][name]
     assert code == 2 and not made
     assert words.startswith(f"memcore train: {said}")
+
+
+def test_the_block_of_the_page_on_eight_devices(found):
+    one, eight = found["page"]
+    assert eight == pytest.approx(one, abs=EQUAL)
 
 
 def test_hosts_share_rows_and_not_time(monkeypatch):
