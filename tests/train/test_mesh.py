@@ -101,7 +101,7 @@ def test_a_run_goes_on_with_time_over_devices(found):
     {
         "steps": "mesh has 4 devices on its axis time, expected a number that divides the 18 steps",
         "segment": "mesh has 4 devices on its axis time, expected a number that divides the 6 steps",
-        "rows": "batch_size is 64, expected a multiple of the 3 devices of the mesh's axis data",
+        "rows": "batch_size is 32, expected a multiple of the 3 devices of the mesh's axis data",
         "devices": "mesh is time=4,data=4, which is 16 devices, expected at most the 8 there are",
         "gru": "model has the recurrence 'layer_0/gated_cell', whose pieces do not run side by side",
     }.items(),
