@@ -171,6 +171,7 @@ class FullAttention(WindowAttention):
     """
 
     rule_name: ClassVar[str] = "full_attention"
+    in_pieces: ClassVar[bool] = False
 
     @property
     def methods(self) -> tuple[str, ...]:
