@@ -43,8 +43,8 @@ class TransitionRule(Rule):
         return element[0] @ state + element[1]
 
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
-        """One run of the rule on S and, beside it, the identity, to which no values are written: it becomes the
-        transition. No product of matrices for each step."""
+        """One run of the rule on S and, beside it, the identity, to which no values are written: it becomes
+        the transition. No product of matrices for each step."""
         k, (rows, columns) = job.inputs["k"], job.state.shape[-2:]
         v = in_time(job.inputs["v"], k, job.axis + 1)
         xp = namespace(v)
