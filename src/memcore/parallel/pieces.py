@@ -36,7 +36,7 @@ def apply(
         axis_name: the axis of the mesh along which time is split.
         starts: ``(..., T / devices)`` bool, this device's piece.
         valid: ``(..., T / devices)`` bool, this device's piece.
-        method: ``"auto"`` or one of ``model.methods``, for both passes.
+        method: ``"auto"`` or one of ``model.methods``, for the second pass.
         chunk_size: as in ``model.apply``.
         key: for dropout and noise; each device draws its own.
 
