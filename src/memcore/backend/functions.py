@@ -89,6 +89,13 @@ def of_last(tree: Tree, axis_name: str) -> Tree:
     return jax_collectives.of_last(tree, axis_name)
 
 
+def of_one_before(tree: Tree, axis_name: str) -> Tree:
+    """The leaves of the device before this one; zeros on the first."""
+    from memcore.backend import jax_collectives
+
+    return jax_collectives.of_one_before(tree, axis_name)
+
+
 def rows(table: Array, index: Array) -> Array:
     """``table[index]``: ``(N, D)`` and ints ``(...)`` to ``(..., D)``."""
     if is_jax(table, index):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -101,6 +101,19 @@ def split(inputs: Inputs, axis: int, length: int) -> tuple[list[Tree], list[Tree
     moving = [leaf if m else None for leaf, m in zip(leaves, moves, strict=True)]
     still = [None if m else leaf for leaf, m in zip(leaves, moves, strict=True)]
     return moving, still, structure
+
+
+def part(job: Recurrence, begin: int, end: int) -> Recurrence:
+    """The steps from ``begin`` to before ``end``, with the state of the whole."""
+    index = (slice(None),) * job.axis + (slice(begin, end), ...)
+
+    def cut(x: Array) -> Array:
+        return x[index] if x.shape[job.axis] == job.length else x
+
+    call = job.call
+    inputs, starts, valid = tree_map(cut, (job.inputs, call.starts, call.valid))
+    call = replace(call, starts=starts, valid=valid)
+    return replace(job, inputs=inputs, call=call, shape=(*job.shape[:-1], end - begin))
 
 
 def join(moving: list[Tree], still: list[Tree], structure: Tree) -> Tree:
