@@ -100,7 +100,8 @@ def _one_step(job: Recurrence) -> tuple[Tree, ...]:
     flags = (None if starts is None else starts[..., 0], None, None if turns is None else turns[0])
     before, after, turned, read = moved_by(cell, job.params, inputs, job.state, initial, flags)
     reads = read(before if cell.reads_previous else after)
-    return turned, tree_map(lambda r: namespace(r).expand_dims(r, axis=axis), reads)
+    behind = (slice(None),) * axis + (None, ...)
+    return turned, tree_map(lambda r: r[behind], reads)
 
 
 def _keeps_much(job: Recurrence) -> bool:

@@ -64,12 +64,13 @@ class Plan:
             memory, (phase, _) = state["memory"], common_phase(state["phase"], self.grid)
         if self.grid > 1 or start is not None:
             call = Call(starts, phase=phase, one_step=True)
-        xs = np.expand_dims(x if x.flags.forc else np.array(x), axis)
+        front = (slice(None),) * axis
+        xs = (x if x.flags.forc else np.array(x))[(*front, None, ...)]
         memory, ys = model._apply(params, xs, memory, initial, call)[:2]
         after = memory
         if self.grid > 1:
             after = with_phase(memory, (state["phase"] + 1) % self.grid, self.batch, x)
-        return _own(after), np.array(ys[(slice(None),) * axis + (0, ...)])
+        return _own(after), np.array(ys[(*front, 0, ...)])
 
     def knows(self, params: Params) -> bool:
         """Whether these are the parameters that were looked at last, or fit as they do."""
@@ -139,7 +140,7 @@ def plan(model: Model, params: Params, x: Array) -> None:
     _PLANS[key] = Plan(model, model.grid, batch, (structure, kinds), dtypes, seen)
 
 
-def _same(seen: Tree, params: Params) -> bool:
+def _same(seen: dict[str, Any], params: Tree) -> bool:
     """Whether these are the very arrays, under the same names."""
     if type(params) is not dict or len(params) != len(seen):
         return False
