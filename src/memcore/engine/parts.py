@@ -146,7 +146,8 @@ def initial_states(model: Model, params: Params) -> dict[str, Any]:
     """
     try:
         return {
-            name: part.initial_state(cast("Params", UNKNOWN)) for name, part in declared(model).items()
+            name: part.initial_state(cast("Params", UNKNOWN))
+            for name, part in declared(model).items()
         }
     except NeedsParams:
         pass
@@ -155,6 +156,14 @@ def initial_states(model: Model, params: Params) -> dict[str, Any]:
     run = _Survey(model, None, None, Call(method="sequential"))
     broadcasting(model.run_parts, params)(params, one_step(model, params), run)
     return run.finish()
+
+
+def constant_initial(model: Model) -> State:
+    """The initial state of a composite whose parameters do not matter for it; None of any other model."""
+    try:
+        return None if model.single else model.initial_state(cast("Params", UNKNOWN))
+    except NeedsParams:
+        return None
 
 
 def one_step(model: Model, params: Params) -> Tree:

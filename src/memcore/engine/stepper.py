@@ -19,6 +19,7 @@ from memcore.engine.call import Call
 from memcore.engine.checks import as_booleans, check_flags
 from memcore.engine.grid import common_phase, with_phase
 from memcore.engine.parameters import fits
+from memcore.engine.parts import constant_initial
 from memcore.engine.state import compute_dtype, memory_like
 from memcore.types import Array, Dtype, Params, State, Tree
 
@@ -42,6 +43,7 @@ class Plan:
         batch: the batch axes.
         state: the structure of the state, and shape and dtype of its leaves.
         dtypes: of the parameters.
+        initial: the memory at starts; None where the parameters decide it.
         seen: the parameters that were looked at last, by weak references, nested as they are.
     """
 
@@ -50,6 +52,7 @@ class Plan:
     batch: tuple[int, ...]
     state: tuple[Tree, list[tuple[Any, ...]]]
     dtypes: list[Dtype]
+    initial: State
     seen: dict[str, Any]
 
     def run(self, params: Params, state: State, x: Array, start: Array) -> Tree:
@@ -59,7 +62,8 @@ class Plan:
         model, axis = self.model, len(self.batch)
         memory, phase, starts, initial, call = state, None, None, None, ONE_STEP
         if start is not None:
-            starts, initial = self._start(start, x)[..., None], model.initial_state(params)
+            starts = self._start(start, x)[..., None]
+            initial = model.initial_state(params) if self.initial is None else self.initial
         if self.grid > 1:
             memory, (phase, _) = state["memory"], common_phase(state["phase"], self.grid)
         if self.grid > 1 or start is not None:
@@ -134,10 +138,10 @@ def plan(model: Model, params: Params, x: Array) -> None:
     state = with_phase(state, 0, batch, x) if model.grid > 1 else state
     leaves, structure = tree_flatten(state)
     kinds = [(leaf.shape, leaf.dtype) for leaf in leaves]
-    seen = tree_map(weakref.ref, params)
+    initial, seen = constant_initial(model), tree_map(weakref.ref, params)
     if len(_PLANS) >= MOST:
         _PLANS.clear()
-    _PLANS[key] = Plan(model, model.grid, batch, (structure, kinds), dtypes, seen)
+    _PLANS[key] = Plan(model, model.grid, batch, (structure, kinds), dtypes, initial, seen)
 
 
 def _same(seen: dict[str, Any], params: Tree) -> bool:
