@@ -16,7 +16,7 @@ from memcore.engine.checks import (
 from memcore.engine.parameters import check_params
 from memcore.engine.parts import signature
 from memcore.engine.run import run_checked
-from memcore.engine.stepper import plan, planned
+from memcore.engine.stepper import leave_plan, run_planned
 from memcore.types import Array, Params, State, Tree
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def step(
         ValueError, TypeError: an argument does not fit, or the model is not causal.
     """
     check_model(model)
-    found = planned(model, params, state, x, start)
+    found = run_planned(model, params, state, x, start)
     if found is not None:
         return found
     if not model.causal:
@@ -51,7 +51,7 @@ def step(
     state = as_arrays(state, "state")
     check_params(model, params)
     result = compiled(_step, (model, signature(model)), (params, state, x, start))
-    plan(model, params, x)
+    leave_plan(model, params, x)
     return result
 
 

@@ -90,7 +90,7 @@ class Plan:
         structure, kinds = self.state
         leaves, given = tree_flatten(state)
         return given == structure and all(
-            type(leaf) is np.ndarray
+            (type(leaf) is np.ndarray or isinstance(leaf, np.generic))
             and leaf.shape == shape
             and leaf.dtype == dtype
             and leaf.flags.forc
@@ -114,20 +114,21 @@ class Plan:
 _PLANS: dict[tuple[Model, tuple[int, ...], Dtype], Plan] = {}
 
 
-def planned(model: Model, params: Params, state: State, x: Array, start: Array) -> Tree:
+def run_planned(model: Model, params: Params, state: State, x: Array, start: Array) -> Tree:
     """``(state, y)`` of a step of a kind that was seen before; None of any other."""
-    if type(x) is not np.ndarray:
+    if type(x) is not np.ndarray and not isinstance(x, np.generic):
         return None
     plan = _PLANS.get((model, x.shape, x.dtype))
     return None if plan is None else plan.run(params, state, x, start)
 
 
-def plan(model: Model, params: Params, x: Array) -> None:
-    """Leave a plan of a step on NumPy that fitted."""
+def leave_plan(model: Model, params: Params, x: Array) -> None:
+    """Remember a step that fitted, if it was one on NumPy."""
     if type(x) is not np.ndarray or not x.size or x.dtype.kind not in "fiu":
         return
     key = (model, x.shape, x.dtype)
-    if key in _PLANS and _PLANS[key].knows(params):
+    left = _PLANS.get(key)
+    if left is not None and left.knows(params):
         return
     dtypes = _dtypes(params)
     folds = all("sequential" in cell.methods for _, cell in model.recurrences())
