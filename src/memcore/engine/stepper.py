@@ -50,7 +50,7 @@ class Plan:
     model: Model
     grid: int
     batch: tuple[int, ...]
-    state: tuple[Tree, list[tuple[Any, ...]]]
+    state: tuple[Tree, list[tuple[tuple[int, ...], Dtype]]]
     dtypes: list[Dtype]
     initial: State
     seen: dict[str, Any]
