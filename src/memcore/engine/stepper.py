@@ -131,8 +131,9 @@ def leave_plan(model: Model, params: Params, x: Array) -> None:
     if left is not None and left.knows(params):
         return
     dtypes = _dtypes(params)
-    folds = all("sequential" in cell.methods for _, cell in model.recurrences())
-    if dtypes is None or not fits(model, params) or not folds:
+    if dtypes is None or not fits(model, params):
+        return
+    if not all("sequential" in cell.methods for _, cell in model.recurrences()):
         return
     batch = x.shape[: x.ndim - model.input_ndim]
     state = memory_like(model, params, x, batch, compute_dtype(model, params, x))
