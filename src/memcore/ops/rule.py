@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map, tree_paths
+from memcore.backend import broadcast_like, cast, namespace, tree_leaves, tree_map, tree_paths
 from memcore.backend.namespace import is_bfloat16
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
@@ -290,11 +290,10 @@ class RulePart(RuleCell):
 
 def narrow(rule: Rule, read: Array, like: Array) -> Array:
     """What was read in the dtype of ``like``; a floor that this cannot hold is its lowest number."""
-    xp = namespace(read)
     # bfloat16 holds the floor, and NumPy does not know its limits.
     if rule.saturates and read.dtype != like.dtype and not is_bfloat16(like.dtype):
-        read = at_least(float(xp.finfo(like.dtype).min), read)
-    return xp.astype(read, like.dtype, copy=False)
+        read = at_least(float(namespace(read).finfo(like.dtype).min), read)
+    return cast(read, like.dtype)
 
 
 def at_least(lowest: float, x: Array) -> Array:
