@@ -51,12 +51,13 @@ class SLSTM(HeadWiseCell):
         return {
             "input": {
                 "kernel": draw.child("input").normal("kernel", (width, 4 * n), std),
-                "bias": self._bias(draw),
+                "bias": self.initial_bias(draw),
             },
             "hidden": {"kernel": draw.zeros(kernel_shape(n, 4, self.heads))},
         }
 
-    def _bias(self, draw: Draw) -> Array:
+    def initial_bias(self, draw: Draw) -> Array:
+        """The biases of i, f, z, o: those of f a power law within each head."""
         own = self.hidden_size // self.heads
         forget = 5.0 - 12.0 * (np.arange(own) / max(own - 1, 1)) ** 0.3
         bias = np.zeros((4, self.hidden_size))
