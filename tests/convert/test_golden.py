@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from golden_vectors import index, load
+from memcore.backend import tree_paths
 from memcore.convert import SOURCES, from_weights
 
 GOLDEN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -109,3 +110,29 @@ def test_every_source_of_theirs_has_a_vector() -> None:
         if found.build and name.split(".")[0] in ("memax", "memorax", "transformers")
     }
     assert {source for source, _ in GOLDEN.values()} == theirs
+
+
+@pytest.mark.backend("numpy")
+def test_names_of_the_release_before() -> None:
+    """memorax 1.0.1 has the same sLSTM under other names."""
+    rooms = {
+        "input_projection": "in_proj",
+        "output_projection": "out_proj",
+        "causal_conv": "CausalConv1d_0",
+        "norm": "MultiHeadLayerNorm_0",
+        **{f"{gate}_gate": gate for gate in "ifzo"},
+    }
+    found = weights(load("memorax_slstm")[1])
+    split = {name: name.partition("/") for name in found}
+    renamed = {
+        rooms.get(room, room) + dot + leaf: found[name] for name, (room, dot, leaf) in split.items()
+    }
+    assert set(renamed) & set(found) == {f"{g}_bias" for g in "ifzo"} | {
+        f"r{g}/kernel" for g in "ifzo"
+    }
+    (model, params), (same, again) = (
+        from_weights("memorax.sLSTMCell", w) for w in (found, renamed)
+    )
+    assert model == same
+    for path, leaf in tree_paths(params):
+        np.testing.assert_array_equal(leaf, dict(tree_paths(again))[path])

@@ -177,7 +177,17 @@ def mlstm(w: Weights) -> tuple[Model, Table]:
     }
 
 
-@source("memorax.sLSTMCell", **FLAX)
+@source(
+    "memorax.sLSTMCell",
+    **FLAX,
+    also={
+        "in_proj": "input_projection",
+        "out_proj": "output_projection",
+        "CausalConv1d_0": "causal_conv",
+        "MultiHeadLayerNorm_0": "norm",
+        **{gate: f"{gate}_gate" for gate in "ifzo"},
+    },
+)
 def slstm(w: Weights) -> tuple[Model, Table]:
     """Its gates have a kernel each, memcore's recurrent kernel holds them side by side in every head."""
     (width, inner), (conv, _) = w.shape("input_projection/kernel"), w.shape("causal_conv/kernel")

@@ -7,27 +7,17 @@ from dataclasses import dataclass
 
 from memcore import nn
 from memcore.backend import as_draw, namespace
-from memcore.cell import Array, Inputs, Key, Model, Params
+from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
 from memcore.fields import count
 from memcore.layers.block_linear import block_linear, init_block_linear
+from memcore.layers.exponential_gates import GivenGates
 from memcore.layers.head_wise import check_heads, kernel_shape
 from memcore.layers.short_convolution import ShortConvolution
-from memcore.models.gated.slstm import SLSTM
-from memcore.nn import wide
 from memcore.registry import register
 from memcore.types import Dtype
 
 GATES = ("input_gate", "forget_gate", "candidate", "output_gate")
-
-
-@dataclass(frozen=True)
-class GatesGiven(SLSTM):
-    """An sLSTM whose inputs are its gates, but for their biases."""
-
-    def embed(self, params: Params, x: Array) -> Inputs:
-        x = wide(x)
-        return x + namespace(x).astype(params["bias"], x.dtype, copy=False)
 
 
 @register("slstm_layer")
@@ -70,9 +60,9 @@ class SLSTMLayer(Model):
         return self.inner or self.in_features
 
     @property
-    def memory(self) -> GatesGiven:
+    def memory(self) -> GivenGates:
         """The sLSTM."""
-        return GatesGiven(4 * self.size, self.size, self.heads)
+        return GivenGates(4 * self.size, self.size, self.heads)
 
     @property
     def parts(self) -> dict[str, Model]:
