@@ -29,7 +29,7 @@ def runs_apart(model: memcore.Model) -> bool:
 APART = [name for name in ON_JAX if runs_apart(MODELS[name])]
 TOGETHER = {
     "atlas", "elman", "gru", "ind_rnn", "lact", "lstm", "memora", "mgu", "moneta", "neural_memory",
-    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "titans_mac", "titans_mag",
+    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "slstm_layer", "titans_mac", "titans_mag",
     "titans_mal", "ttt_linear", "ttt_mlp", "yaad",
     "multi_head_trunk", "residual_stack",  # of GRUs
 }  # fmt: skip

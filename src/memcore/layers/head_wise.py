@@ -7,10 +7,10 @@ from memcore.cell import Array, Params
 from memcore.layers.block_linear import by_blocks
 
 
-def check_heads(heads: int, hidden_size: int) -> None:
-    """Raise ValueError unless ``heads`` divides ``hidden_size``."""
-    if hidden_size % heads:
-        raise ValueError(f"heads is {heads}, expected a divisor of hidden_size {hidden_size}")
+def check_heads(heads: int, size: int, name: str = "hidden_size") -> None:
+    """Raise ValueError unless ``heads`` divides ``size``, which is called ``name``."""
+    if size % heads:
+        raise ValueError(f"heads is {heads}, expected a divisor of {name} {size}")
 
 
 def kernel_shape(size: int, gates: int, heads: int) -> tuple[int, ...]:
