@@ -1,6 +1,6 @@
-"""Time on four devices: the numbers, states and gradients of one, and what is sent.
+"""Time on four devices, and on eight: the numbers, states and gradients of one, and what is sent.
 
-Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=4``; left out where there are fewer devices.
+Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=8``; left out where there are fewer devices.
 """
 
 from __future__ import annotations
@@ -55,18 +55,18 @@ def problem(name: str, length: int, valid: bool) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def split(run: Callable[..., Any], outs: Any, valid: bool) -> Any:
-    """``run(params, xs, state, starts, valid)`` with time over four devices."""
+def split(run: Callable[..., Any], outs: Any, valid: bool, devices: int = DEVICES) -> Any:
+    """``run(params, xs, state, starts, valid)`` with time over the devices."""
     import jax
     from jax.sharding import PartitionSpec as P
 
-    mesh = jax.make_mesh((DEVICES,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((devices,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
     time = P(None, "time")
     specs = (P(), time, P(), time, time if valid else P())
     return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=outs))
 
 
-def losses(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def losses(name: str, method: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """On one device, and on one piece: ``(loss, (state, ys))``."""
     import jax
     import jax.numpy as jnp
@@ -74,28 +74,30 @@ def losses(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     model = MODELS[name]
 
     def whole(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        after, ys = model.apply(params, xs, state, starts=starts, valid=valid)
+        after, ys = model.apply(params, xs, state, starts=starts, valid=valid, method=method)
         return jnp.sum(jnp.sin(ys)), (after, ys)
 
     def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        how = {"starts": starts, "valid": valid, "axis_name": "time"}
+        how = {"starts": starts, "valid": valid, "method": method, "axis_name": "time"}
         after, ys = parallel.apply(model, params, xs, state, **how)
         return jax.lax.psum(jnp.sum(jnp.sin(ys)), "time"), (after, ys)
 
     return whole, piece
 
 
-def check(name: str, length: int, valid: bool) -> None:
+def check(
+    name: str, length: int, valid: bool, devices: int = DEVICES, method: str = "auto"
+) -> None:
     import jax
     from jax.sharding import PartitionSpec as P
 
     floats = (0, 1) if MODELS[name].input_ndim else (0,)
-    whole, piece = losses(name)
+    whole, piece = losses(name, method)
     args = problem(name, length, valid)
     want = jax.jit(jax.value_and_grad(whole, floats, has_aux=True))(*args)
     time = P(None, "time")
     outs = ((P(), (P(), time)), (P(), time)[: len(floats)])
-    got = split(jax.value_and_grad(piece, floats, has_aux=True), outs, valid)(*args)
+    got = split(jax.value_and_grad(piece, floats, has_aux=True), outs, valid, devices)(*args)
     agree(got, want, f"{name} {length} {valid}", tolerance=1e-8)
 
 
@@ -112,6 +114,13 @@ def test_time_on_four_devices_is_time_on_one(name: str, backend: Any, x64: None)
 def test_pieces_of_one_step(name: str, backend: Any, x64: None) -> None:
     """Windows and convolutions reach over several of them."""
     check(name, 4, valid=False)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(8)
+@pytest.mark.parametrize("name", ["lru", "gated_delta_net", "attention", "mamba"])
+def test_time_on_eight_devices_is_time_on_one(name: str, backend: Any, x64: None) -> None:
+    check(name, 8 * 3, valid=True, devices=8)
 
 
 @pytest.mark.backend("jax")
@@ -246,7 +255,10 @@ def test_what_does_not_run_in_pieces_is_named(backend: Any) -> None:
     xs = jnp.zeros((2, 4, 4))
     wrong = {
         "'gated_cell', whose pieces do not run side by side: expected associative": memcore.GRU(4),
-        "'window_attention', whose pieces": memcore.Attention(8, window=None, capacity=8),
+        "window; memcore.parallel.apply runs it with method='newton' as well": memcore.LSTM(4),
+        "'window_attention', whose pieces .* window$": memcore.Attention(
+            8, window=None, capacity=8
+        ),
         "which is not causal": memcore.Bidirectional(memcore.LRU(4)),
         "'layer_1/gated_cell'": memcore.ResidualStack(
             4, model=(memcore.LRU(4), memcore.GRU(4)), layers=2

@@ -30,18 +30,20 @@ if TYPE_CHECKING:
     from memcore.cell import Model
 
 
-def check_pieces(model: Model) -> None:
-    """Raise ValueError for a model that does not run in pieces."""
+def check_pieces(model: Model, method: str = "auto") -> None:
+    """Raise ValueError for a model that does not run in pieces by ``method``."""
     if not model.causal:
         raise ValueError(
             f"model is {model!r}, which is not causal: expected one that reads from the first step on"
         )
     for path, cell in model.recurrences():
-        if not cell.in_pieces:
+        by_newton = "newton" in cell.methods
+        if not (cell.in_pieces or by_newton and method == "newton"):
+            also = "; memcore.parallel.apply runs it with method='newton' as well" * by_newton
             raise ValueError(
                 f"model has the recurrence {path!r}, whose pieces do not run side by side: expected "
                 "associative ones, as of LRU, MinGRU, S5, Mamba, GatedDeltaNet, MLSTM or Attention with a "
-                "window; on one device method='newton' runs any cell in parallel over time"
+                f"window{also}"
             )
     if model.grid > 1:
         raise ValueError(
@@ -126,6 +128,6 @@ def spoiled(bad: Array, end: Array, starts: Starts, axis_name: str) -> Array:
         number, end, started = slot
         return xp.where(number < index, end | bad & ~started, bad), None
 
-    bad, _ = common_axes((bad, index))  # a fold carries one kind of array
+    bad, *_ = common_axes((bad, index, ends))  # a fold carries one kind of array
     bad, _ = fold(enter, bad, (xp.arange(count, dtype=xp.int32), ends, flags), count)
     return bad
