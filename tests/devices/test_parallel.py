@@ -5,6 +5,7 @@ Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=8``; left out where 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ def runs_apart(model: memcore.Model) -> bool:
 APART = [name for name in ON_JAX if runs_apart(MODELS[name])]
 TOGETHER = {
     "atlas", "elman", "gru", "ind_rnn", "lact", "lstm", "memora", "mgu", "moneta", "neural_memory",
-    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "titans_mac", "titans_mag",
+    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "slstm_layer", "titans_mac", "titans_mag",
     "titans_mal", "ttt_linear", "ttt_mlp", "yaad",
     "multi_head_trunk", "residual_stack",  # of GRUs
 }  # fmt: skip
@@ -124,6 +125,16 @@ def test_time_on_eight_devices_is_time_on_one(name: str, backend: Any, x64: None
 
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
+@pytest.mark.parametrize("steps", [4, 7])
+@pytest.mark.parametrize("name", ["attention", "frame_stack", "mamba"])
+def test_windows_are_handed_on(name: str, steps: int, backend: Any, x64: None) -> None:
+    """Pieces that are as long as a window, and longer."""
+    assert max(cell.reach or 0 for _, cell in MODELS[name].recurrences()) <= 4
+    check(name, 4 * steps, valid=False)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
 def test_long_pieces_are_elements_by_chunks(backend: Any, x64: None) -> None:
     for name in ("lru", "linear_attention"):
         check(name, 4 * 150, valid=True)
@@ -182,8 +193,8 @@ def test_what_is_not_finite_stays_in_its_segment(backend: Any) -> None:
     agree(got_state, want_state, "state", tolerance=1e-5)
 
 
-def sent(model: memcore.Model, length: int) -> list[str]:
-    """The collectives of the compiled program, each with its shapes."""
+def sent(model: memcore.Model, length: int) -> dict[str, list[int]]:
+    """The collectives of the compiled program: of each kind the numbers that each brings."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
@@ -193,28 +204,46 @@ def sent(model: memcore.Model, length: int) -> list[str]:
 
     params = jax.tree.map(jnp.asarray, model.init(0))
     xs = jnp.zeros((BATCH, length, model.in_features))
-    args = (
-        params,
-        xs,
-        memcore.initial_state(model, params, (BATCH,)),
-        jnp.ones(xs.shape[:2], bool),
-        None,
-    )
+    state = memcore.initial_state(model, params, (BATCH,))
+    args = (params, xs, state, jnp.ones(xs.shape[:2], bool), None)
     text = split(piece, (P(), P(None, "time")), False).lower(*args).compile().as_text()
     kinds = "all-gather|all-reduce|collective-permute|reduce-scatter|all-to-all"
-    return sorted(re.findall(rf"= (\S.*?) (?:{kinds})(?:-start)?\(", text))
+    found: dict[str, list[int]] = {}
+    for shapes, kind in re.findall(rf"= (\S.*?) ({kinds})(?:-start)?\(", text):
+        axes = re.findall(r"\w+\[([\d,]*)\]", shapes)
+        found.setdefault(kind, []).extend(math.prod(map(int, a.split(","))) for a in axes)
+    return {kind: sorted(numbers) for kind, numbers in found.items()}
+
+
+FLAGS = 2 * BATCH * DEVICES
+"""Of every run: whether a piece is spoiled by what is not finite, and whether it has a start."""
+SENT = {
+    "lru": (memcore.LRU(4, state_size=3), [1 + 4 * 3], [], 2 * 3),
+    "gated_delta_net": (
+        memcore.GatedDeltaNet(4, heads=2), [1 + 2 * 2 * (2 + 2)], [3 * 12 + 3], 2 * 2 * 2 + 3 * 12 + 3,
+    ),
+    "mamba": (memcore.Mamba(4, state_size=3), [1 + 2 * 8 * 3], [3 * 8 + 3], 8 * 3 + 3 * 8 + 3),
+    "attention": (
+        memcore.Attention(8, heads=2, window=5), [], [5 * (2 * 8 + 1)], 5 * (2 * 8 + 1),
+    ),
+}  # fmt: skip
+"""Models, and for each sequence what an element of each of their recurrences has, what a window is, and the
+state."""
 
 
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
-@pytest.mark.parametrize(
-    "model",
-    [memcore.LRU(4), memcore.GatedDeltaNet(4, heads=2), memcore.Attention(8, heads=2, window=8)],
-    ids=["lru", "gated_delta_net", "attention"],
-)
-def test_what_is_sent_does_not_grow_with_the_length(model: memcore.Model, backend: Any) -> None:
-    short, long = sent(model, 4 * 16), sent(model, 4 * 160)
-    assert short and short == long
+@pytest.mark.parametrize("name", SENT)
+def test_what_is_sent(name: str, backend: Any) -> None:
+    """One `all_gather` for each recurrence and one `ppermute` for each window, whatever the length."""
+    model, elements, windows, state = SENT[name]
+    want = {
+        "all-gather": sorted([FLAGS, *(DEVICES * BATCH * n for n in elements)]),
+        "collective-permute": sorted(BATCH * n for n in windows),
+        "all-reduce": [BATCH * state],
+    }
+    want = {kind: numbers for kind, numbers in want.items() if numbers}
+    assert sent(model, 4 * 16) == sent(model, 4 * 80) == want
 
 
 @pytest.mark.backend("jax")

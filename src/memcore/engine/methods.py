@@ -28,6 +28,7 @@ from memcore.engine.recurrence import (
     advance,
     drop_time,
     join,
+    moved_by,
     slots_of,
     split,
     time_back,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 def recur(job: Recurrence) -> tuple[Tree, ...]:
     """The recurrence alone: ``(state, reads)``, and the states if the call asks for them."""
+    if job.call.one_step and job.length == 1:
+        return _one_step(job)
     kind = device_kind(job.leaf)
     method = job.call.resolve(job.cell.methods)
     if job.call.axis_name is not None:
@@ -88,6 +91,19 @@ def sequential(job: Recurrence) -> tuple[Tree, ...]:
     state, (reads, states) = fold(body, job.state, slots, job.length)
     reads = time_back(reads, job.axis)
     return (state, reads, time_back(states, job.axis)) if wants else (state, reads)
+
+
+def _one_step(job: Recurrence) -> tuple[Tree, ...]:
+    """The fold of one step: nothing is moved, cut or stacked."""
+    cell, starts, turns, axis = job.cell, job.call.starts, job.turns, job.axis
+    here = (slice(None),) * axis + (0, ...)
+    inputs = tree_map(lambda u: u[here], job.inputs)
+    initial = None if starts is None else job.fresh
+    flags = (None if starts is None else starts[..., 0], None, None if turns is None else turns[0])
+    before, after, turned, read = moved_by(cell, job.params, inputs, job.state, initial, flags)
+    reads = read(before if cell.reads_previous else after)
+    behind = (slice(None),) * axis + (None, ...)
+    return turned, tree_map(lambda r: r[behind], reads)
 
 
 def _keeps_much(job: Recurrence) -> bool:
