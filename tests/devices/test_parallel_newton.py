@@ -147,4 +147,5 @@ def test_what_newton_cannot_do_is_named(backend: Any) -> None:
     with pytest.raises(ValueError, match="method is 'newton', expected one of"):
         run(memcore.LRU(4))
     with pytest.raises(ValueError, match="'window_attention', whose pieces .* window$"):
-        run(memcore.Stack((memcore.GRU(4), memcore.Attention(4, heads=1, window=None, capacity=8))))
+        full = memcore.Attention(4, heads=1, window=None, capacity=8)
+        run(memcore.Stack((memcore.GRU(4, hidden_size=4), full)))

@@ -117,7 +117,7 @@ def resumed_in_time(folder: Path) -> dict[str, Any]:
 
 def refused(folder: Path) -> dict[str, tuple[int, str, bool]]:
     """What the command line says of what cannot be: its code, its words, and whether it made a folder."""
-    task = ["train", "--task", "repeat_first", "--task-options.length", "9"]
+    task = ["train", "--task", "repeat_first", "--task-options.length", "18"]
     task += ["--task-options.episodes", "2"]
     found = {}
     for name, options in {
