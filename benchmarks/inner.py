@@ -1,6 +1,6 @@
 """What memories trained while they read are worth: recall far back, outliers, split pairs, and parts.
 
-    python benchmarks/inner.py                            # all of it, half an hour on one core
+    python benchmarks/inner.py                            # all of it, a quarter of an hour on one core
     python benchmarks/inner.py --only recall              # one part
     python benchmarks/inner.py --only                     # no run: the page from what there is
 
