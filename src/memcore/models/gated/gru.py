@@ -62,8 +62,8 @@ class GRU(HeadWiseCell):
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         xp, n = namespace(state), self.hidden_size
-        z = nn.sigmoid(inputs[..., n : 2 * n] + hidden[..., n : 2 * n])
-        new = hidden[..., 2 * n :]
+        gates = nn.sigmoid(inputs[..., : 2 * n] + hidden[..., : 2 * n])
+        z, new = gates[..., n:], hidden[..., 2 * n :]
         if self.reset == "after":
-            new = nn.sigmoid(inputs[..., :n] + hidden[..., :n]) * new
+            new = gates[..., :n] * new
         return (1.0 - z) * xp.tanh(inputs[..., 2 * n :] + new) + z * state
