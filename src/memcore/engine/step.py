@@ -28,8 +28,8 @@ def step(
 ) -> tuple[State, Array]:
     """One time step.
 
-    On NumPy what fitted in a step before, parameters among it, is not looked at in full again: the same arrays
-    in the same places.
+    On NumPy what fitted in a step before, parameters among it, is not looked at in full again: the same
+    arrays in the same places.
 
     Args:
         model: any `Model`.
