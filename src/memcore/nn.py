@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import math
 
-from memcore.backend import Draw, as_draw, asarray_like, namespace, rows, state_dtype, stop_gradient
+from memcore.backend import (
+    Draw,
+    as_draw,
+    asarray_like,
+    namespace,
+    product,
+    rows,
+    state_dtype,
+    stop_gradient,
+)
 from memcore.backend import sigmoid as sigmoid
 from memcore.types import Array, Dtype, Key, Params
 
@@ -41,7 +50,7 @@ def uniform_dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool =
 def linear(params: Params, x: Array) -> Array:
     """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
     xp = namespace(x)
-    y = x @ xp.astype(params["kernel"], x.dtype, copy=False)
+    y = product(x, xp.astype(params["kernel"], x.dtype, copy=False))
     return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
 
 

@@ -31,6 +31,15 @@ def stop_gradient(x: Tree) -> Tree:
     return x
 
 
+def product(x: Array, kernel: Array) -> Array:
+    """``x @ kernel``, ``(..., in)`` by ``(in, out)``."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.product(x, kernel)
+    return x @ kernel
+
+
 def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
     if is_jax(args):

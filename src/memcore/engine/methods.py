@@ -26,12 +26,11 @@ from memcore.engine.chunking import CHUNK_SIZE, WIDENED, into_chunks, out_of_chu
 from memcore.engine.recurrence import (
     Recurrence,
     advance,
-    drop_time,
+    either,
     join,
     slots_of,
     split,
     time_back,
-    time_first,
 )
 from memcore.types import Array, Element, Params, State, Tree
 
@@ -115,25 +114,28 @@ def _newton(job: Recurrence) -> tuple[Tree, ...]:
 
 def gated(job: Recurrence) -> tuple[Tree, ...]:
     """The fused form of a `GatedCell`: ``(state, reads)``."""
-    cell, axis = cast("GatedCell", job.cell), job.axis
-    moving, still, structure = split(job.inputs, axis, job.length)
-    rest = (job.fresh, [drop_time(leaf, axis) for leaf in still])
+    if not is_jax(job.leaf):
+        return sequential(job)  # no gradient, and so nothing to gain
+    cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
+    leaves, still, structure = split(job.inputs, axis, job.length)
+    moving = [leaf if leaf is not None and is_floating(leaf) else None for leaf in leaves]
+    others = [leaf if f is None else None for leaf, f in zip(leaves, moving, strict=True)]
 
-    def enter(rest: Tree, h: Array, slot: Tree) -> Tree:
-        return resets.select(slot[1], rest[0], h)
+    def inputs(still: Tree, moving: Tree, rest: Tree) -> Tree:
+        return join(either(moving, rest[0]), still, structure)
 
-    def project(rest: Tree, params: Params, h: Array, slot: Tree) -> Tree:
-        return cell.project(params, h, join(slot[0], rest[1], structure))
+    def project(still: Tree, moving: Tree, rest: Tree, params: Params, h: State) -> Tree:
+        return cell.project(params, h, inputs(still, moving, rest))
 
-    def update(rest: Tree, h: Array, slot: Tree, projected: Tree) -> Tree:
-        moved, _, valid = slot
-        after = cell.update(h, join(moved, rest[1], structure), projected)
-        return after if valid is None else resets.select(valid, after, h)
+    def update(still: Tree, moving: Tree, rest: Tree, h: State, projected: Tree) -> Tree:
+        after = cell.update(h, inputs(still, moving, rest), projected)
+        return after if rest[1] is None else resets.select(rest[1], after, h)
 
-    slots = time_first((moving, job.call.starts, job.call.valid), axis)
-    functions = (enter, project, update)
-    states = states_of_fold(functions, job.length, job.params, rest, job.state, slots)
-    return _results(job, time_back(states, axis))
+    states = states_of_fold(
+        (project, update), axis, job.params, job.state, still, moving, (others, call.valid),
+        call.starts, None if call.starts is None else job.fresh,
+    )  # fmt: skip
+    return _results(job, states)
 
 
 def _results(job: Recurrence, states: State) -> tuple[Tree, ...]:

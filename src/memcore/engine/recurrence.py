@@ -103,10 +103,14 @@ def split(inputs: Inputs, axis: int, length: int) -> tuple[list[Tree], list[Tree
     return moving, still, structure
 
 
+def either(leaves: list[Tree], others: list[Tree]) -> list[Tree]:
+    """Leaves of which each stands in one of two lists."""
+    return [b if a is None else a for a, b in zip(leaves, others, strict=True)]
+
+
 def join(moving: list[Tree], still: list[Tree], structure: Tree) -> Tree:
     """The inverse of `split`."""
-    both = [s if m is None else m for m, s in zip(moving, still, strict=True)]
-    return tree_unflatten(structure, both)
+    return tree_unflatten(structure, either(moving, still))
 
 
 def time_first(tree: Tree, axis: int) -> Tree:

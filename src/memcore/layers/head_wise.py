@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memcore.backend import Draw, namespace
+from memcore.backend import Draw, namespace, product
 from memcore.cell import Array, Params
 from memcore.layers.block_linear import by_blocks
 
@@ -35,7 +35,7 @@ def head_wise(params: Params, h: Array) -> Array:
     """``h @ kernel (+ bias)``, head by head: ``(..., size)`` to ``(..., gates * size)``, gate by gate."""
     xp = namespace(h)
     kernel = xp.astype(params["kernel"], h.dtype, copy=False)
-    y = h @ kernel if kernel.ndim == 2 else _by_heads(kernel, h)
+    y = product(h, kernel) if kernel.ndim == 2 else _by_heads(kernel, h)
     return y + xp.astype(params["bias"], h.dtype, copy=False) if "bias" in params else y
 
 
