@@ -17,6 +17,7 @@ from memcore.backend.functions import common_axes as common_axes
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import gathered as gathered
 from memcore.backend.functions import of_last as of_last
+from memcore.backend.functions import parts as parts
 from memcore.backend.functions import piece as piece
 from memcore.backend.functions import placed_like as placed_like
 from memcore.backend.functions import product as product

@@ -92,13 +92,12 @@ def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree
     carry = (zeros, None if starts is None else zeros)
     slots = (cotangents, (moving, rest, given), pulls, starts)
     (dstate, dinitial), dafter = fold_in_place(body, (params, one), carry, slots, axis, reverse=True)
-    dstill, dmoving, _, dz = jax.vmap(lambda pull, dh: pull(dh), axis, axis)(pulls, dafter)
-    dstill = jax.tree.map(lambda d: jnp.sum(d, axis=axis, keepdims=True), dstill)
-    _, unproject = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
-    again_still, again_moving, dparams = unproject(dz)
-    dstill, dmoving = (
-        jax.tree.map(jnp.add, a, b) for a, b in ((dstill, again_still), (dmoving, again_moving))
-    )
+    # What vmap makes of the steps' own derivatives would move time; these come out as they stand.
+    _, pull = jax.vjp(lambda s, u, z: update(s, u, rest, given, z), still, moving, z)
+    *direct, dz = pull(dafter)
+    _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
+    *projected, dparams = pull(dz)
+    dstill, dmoving = jax.tree.map(jnp.add, direct, projected)
     return dparams, dstate, dstill, dmoving, None, None, dinitial
 
 

@@ -7,6 +7,7 @@ from functools import partial, wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from memcore.types import Array, Element, Tree
 
@@ -28,6 +29,11 @@ def product(x: Array, kernel: Array) -> Array:
     """``x @ kernel`` of rows: a gradient that adds over several axes is several times slower on CPUs."""
     y = x.reshape(-1, x.shape[-1]) @ kernel if x.ndim > 2 else x @ kernel
     return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def parts(x: Array, count: int) -> list[Array]:
+    # A gradient of slices is a sum of padded arrays, of split parts it is one array of them all.
+    return list(jnp.split(x, count, axis=-1))
 
 
 def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import Draw, as_draw, namespace
+from memcore.backend import Draw, as_draw, namespace, parts
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count
 from memcore.layers.head_wise import kernel_shape
@@ -71,8 +71,8 @@ class SLSTM(HeadWiseCell):
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         _, c, n, m = state
-        xp, size, gates = namespace(c), self.hidden_size, inputs + hidden
-        i, f, z, o = (gates[..., k * size : (k + 1) * size] for k in range(4))
+        xp = namespace(c)
+        i, f, z, o = parts(inputs + hidden, 4)
         empty, kept = n == 0, m - nn.softplus(-f)
         top = xp.where(empty, i, xp.maximum(kept, i))
         # Of an empty memory nothing is kept, and its exponent may be anything.
