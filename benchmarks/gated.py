@@ -1,7 +1,9 @@
 """Gated cells beside Equinox's and Flax's over a table of shapes, with and without starts.
 
-    python benchmarks/gated.py                     all, about twenty minutes on two cores
+    python benchmarks/gated.py
     python benchmarks/gated.py --kinds GRU --peers equinox --shapes 4x128x64
+
+What is measured replaces its rows in ``benchmarks/results/gated.json``; the table beside it holds them all.
 """
 
 from __future__ import annotations
@@ -9,9 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import statistics
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,22 @@ import jax.numpy as jnp
 from flax import linen
 from harness import Effort, agree, compiled, forward_and_gradient, measure
 from peers import equinox, flax
+from results import commit, this_device, versions, write
+from tables import number, table
 
 import memcore
 
-SHAPES = ("4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256")
+SHAPES = (
+    "4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256",
+)  # fmt: skip
 """B x T x H; the inputs are as wide as the state."""
 KINDS = ("GRU", "LSTM")
-EFFORT = Effort(blocks=5, seconds=0.15, least=3, most=200)
+EFFORT = Effort(blocks=5, seconds=0.12, least=3, most=60)
 A_START = 0.02
 """The share of steps at which a sequence begins."""
-
-
-def carried(state: Any, x: Any) -> tuple[Any, Any]:
-    """What ``lax.scan`` wants: the state, and its h."""
-    return state, jax.tree.leaves(state)[0]
+PATH = Path(__file__).parent / "results" / "gated.json"
+WORK = {(False, False): "forward", (False, True): "forward, starts",
+        (True, False): "gradient", (True, True): "gradient, starts"}  # fmt: skip
 
 
 def of_equinox(kind: str, width: int) -> tuple[Any, Any, Callable[..., Any]]:
@@ -94,8 +97,8 @@ def of_flax(kind: str, width: int) -> tuple[Any, Any, Callable[..., Any]]:
 PEERS = {"equinox": of_equinox, "flax": of_flax}
 
 
-def row(kind: str, peer: str, shape: str, starting: bool, gradient: bool) -> dict[str, Any]:
-    """One comparison: the same numbers, then the time."""
+def compare(kind: str, peer: str, shape: str, gradient: bool, starting: bool) -> dict[str, Any]:
+    """One row: the same numbers, then the time in turns."""
     batch, length, width = map(int, shape.split("x"))
     theirs, ours, run = PEERS[peer](kind, width)
     model = getattr(memcore, kind)(width, hidden_size=width)
@@ -110,37 +113,68 @@ def row(kind: str, peer: str, shape: str, starting: bool, gradient: bool) -> dic
 
     if gradient:
         mine, other = forward_and_gradient(mine), forward_and_gradient(other)
-    programs = [compiled(mine, (ours, x)), compiled(other, (theirs, x))]
+    programs = [compiled(mine, (ours, x), once=True), compiled(other, (theirs, x), once=True)]
     a, b = (program.run() for program in programs)
     agree(shape, (a[0], a[1][1]) if gradient else a, (b[0], b[1][1]) if gradient else b)
-    sides = measure(programs, EFFORT)
-    return {
-        "kind": kind, "peer": peer, "shape": shape, "starts": starting, "gradient": gradient,
-        "ours": vars(sides[0]), "theirs": vars(sides[1]),
-        "ratio": sides[1].seconds / sides[0].seconds,
-    }  # fmt: skip
+    one, two = (vars(side) for side in measure(programs, EFFORT))
+    name = [kind, peer, shape, gradient, starting]
+    return {"name": name, "ours": one, "theirs": two}
+
+
+def ratio(row: dict[str, Any]) -> float:
+    """How many times faster memcore is."""
+    return float(row["theirs"]["seconds"] / row["ours"]["seconds"])
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """A table for each cell and peer, and its range."""
+    device, rows = found["device"], {tuple(row["name"]): row for row in found["rows"]}
+    text = [
+        "# Gated cells by shape",
+        "How many times faster memcore is; in brackets its milliseconds and theirs. B x T x H, float32. "
+        f"{device['processor']}, {device['cores']} cores; commit {found['commit']}; "
+        + ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + ".",
+    ]  # fmt: skip
+    for kind, peer in product(KINDS, PEERS):
+        ratios = [ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)]
+        if not ratios:
+            continue
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        lines = [
+            [shape, *(cell(rows.get((kind, peer, shape, *work))) for work in WORK)]
+            for shape in SHAPES
+        ]
+        text += [
+            f"## {kind}, beside {peer}",
+            f"{min(ratios):.2f} to {max(ratios):.2f} times, {mean:.2f} in the geometric mean.",
+            table(["shape", *WORK.values()], lines),
+        ]
+    return "\n\n".join(text) + "\n"
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    ours, theirs = (number(row[side]["seconds"], 1e-3) for side in ("ours", "theirs"))
+    return f"{ratio(row):.2f} ({ours}, {theirs})"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
     parser.add_argument("--peers", nargs="+", default=tuple(PEERS), choices=tuple(PEERS))
-    parser.add_argument("--shapes", nargs="+", default=SHAPES)
-    parser.add_argument("--starts", nargs="+", type=int, default=(0, 1))
-    parser.add_argument("--gradients", nargs="+", type=int, default=(0, 1))
-    parser.add_argument("--out")
-    o = parser.parse_args()
+    parser.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
+    options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
-    for peer in o.peers:
-        for kind in o.kinds:
-            for shape in o.shapes:
-                for s in o.starts:
-                    for g in o.gradients:
-                        r = row(kind, peer, shape, bool(s), bool(g))
-                        a, b = r["ours"], r["theirs"]
-                        print(f"{peer:8} {kind:5} {shape:12} starts={s} grad={g} ours {a['seconds']*1e3:8.2f} theirs {b['seconds']*1e3:8.2f} ratio {r['ratio']:.2f}  MB {a['temporaries']/1e6:.0f} {b['temporaries']/1e6:.0f} compile {a['compile_seconds']:.2f} {b['compile_seconds']:.2f}", flush=True)
-                        if o.out:
-                            with open(o.out, "a") as f: f.write(json.dumps(r) + "\n")
+    found = json.loads(PATH.read_text()) if PATH.exists() else {"rows": []}
+    found |= {"device": this_device(), "commit": commit(),
+              "versions": versions(("memcore", "jax", "equinox", "flax"))}  # fmt: skip
+    for peer, kind, shape, work in product(options.peers, options.kinds, options.shapes, WORK):
+        row = compare(kind, peer, shape, *work)
+        found["rows"] = [old for old in found["rows"] if old["name"] != row["name"]] + [row]
+        write(PATH, json.dumps(found, indent=1) + "\n")
+        write(PATH.with_suffix(".md"), markdown(found))
+        print(kind, peer, shape, WORK[work], cell(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from memcore.backend.jax_folds import before, fold_in_place, where
 from memcore.backend.jax_functions import broadcasting
-from memcore.types import Array, Params, Starts, State, Tree
+from memcore.types import Params, Starts, State, Tree
 
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any]]
 """``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``."""
@@ -91,7 +91,9 @@ def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree
     zeros = jax.tree.map(jnp.zeros_like, state)
     carry = (zeros, None if starts is None else zeros)
     slots = (cotangents, (moving, rest, given), pulls, starts)
-    (dstate, dinitial), dafter = fold_in_place(body, (params, one), carry, slots, axis, reverse=True)
+    (dstate, dinitial), dafter = fold_in_place(
+        body, (params, one), carry, slots, axis, reverse=True
+    )
     # What vmap makes of the steps' own derivatives would move time; these come out as they stand.
     _, pull = jax.vjp(lambda s, u, z: update(s, u, rest, given, z), still, moving, z)
     *direct, dz = pull(dafter)
