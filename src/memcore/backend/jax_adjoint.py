@@ -24,19 +24,19 @@ Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any]]
 """``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 @broadcasting
 def states(
-    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
-    starts: Starts, initial: State,
+    functions: Functions, axis: int, ahead: bool, params: Params, state: State, still: Tree,
+    moving: Tree, rest: Tree, starts: Starts, initial: State,
 ) -> Tree:  # fmt: skip
     """The state after each step; time at ``axis``, behind the batch."""
-    return _states(functions, axis, params, state, still, moving, rest, starts, initial)[0]
+    return _states(functions, axis, ahead, params, state, still, moving, rest, starts, initial)[0]
 
 
 def _states(
-    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
-    starts: Starts, initial: State,
+    functions: Functions, axis: int, ahead: bool, params: Params, state: State, still: Tree,
+    moving: Tree, rest: Tree, starts: Starts, initial: State,
 ) -> Tree:  # fmt: skip
     project, update = functions
 
@@ -48,7 +48,7 @@ def _states(
         return h, (h, z)
 
     constants, slots = (params, _drop(still, axis), initial), (moving, rest, starts)
-    return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
+    return fold_in_place(body, constants, state, slots, axis, ahead=ahead)[1]
 
 
 def _drop(still: Tree, axis: int) -> Tree:
@@ -57,13 +57,15 @@ def _drop(still: Tree, axis: int) -> Tree:
 
 
 @broadcasting
-def _forward(functions: Functions, axis: int, *args: Tree) -> Tree:
-    after, z = _states(functions, axis, *args)
+def _forward(functions: Functions, axis: int, ahead: bool, *args: Tree) -> Tree:
+    after, z = _states(functions, axis, ahead, *args)
     return after, (args, after, z)
 
 
 @broadcasting
-def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree) -> Tree:
+def _backward(
+    functions: Functions, axis: int, ahead: bool, residuals: Tree, cotangents: Tree
+) -> Tree:
     project, update = functions
     (params, state, still, moving, rest, starts, initial), after, z = residuals
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)

@@ -37,6 +37,7 @@ class Recurrence:
         initial: the state at starts, with or without batch axes.
         call: how to run.
         shape: ``(*batch, T)``.
+        xs: what was embedded, where a fold may do that itself at every step.
     """
 
     cell: Cell
@@ -46,6 +47,7 @@ class Recurrence:
     initial: State
     call: Call
     shape: tuple[int, ...]
+    xs: Array = None
 
     @property
     def memoroid(self) -> Memoroid:
