@@ -18,27 +18,37 @@ import jax.numpy as jnp
 
 from memcore.backend.jax_folds import before, fold_in_place, where
 from memcore.backend.jax_functions import broadcasting
-from memcore.types import Params, Starts, State, Tree
+from memcore.types import Array, Params, Starts, State, Tree
 
-Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any]]
-"""``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``."""
+Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+"""``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``; the same
+step from what was not embedded, ``h = late(rest, params, h, x)``."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 @broadcasting
 def states(
-    functions: Functions, axis: int, ahead: bool, params: Params, state: State, still: Tree,
-    moving: Tree, rest: Tree, starts: Starts, initial: State,
+    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
+    starts: Starts, initial: State, xs: Array,
 ) -> Tree:  # fmt: skip
-    """The state after each step; time at ``axis``, behind the batch."""
-    return _states(functions, axis, ahead, params, state, still, moving, rest, starts, initial)[0]
+    """The state after each step; time at ``axis``, behind the batch. Given ``xs``, a run without a gradient
+    takes these in place of ``still`` and ``moving``."""
+    if xs is None:
+        return _states(functions, axis, params, state, still, moving, rest, starts, initial)[0]
+
+    def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
+        (params, initial), (x, rest, start) = constants, slot
+        h = functions[2](rest, params, where(start, initial, h), x)
+        return h, h
+
+    return fold_in_place(body, (params, initial), state, (xs, rest, starts), axis)[1]
 
 
 def _states(
-    functions: Functions, axis: int, ahead: bool, params: Params, state: State, still: Tree,
-    moving: Tree, rest: Tree, starts: Starts, initial: State,
+    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
+    starts: Starts, initial: State,
 ) -> Tree:  # fmt: skip
-    project, update = functions
+    project, update, _ = functions
 
     def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
         (params, still, initial), (moving, rest, start) = constants, slot
@@ -48,7 +58,7 @@ def _states(
         return h, (h, z)
 
     constants, slots = (params, _drop(still, axis), initial), (moving, rest, starts)
-    return fold_in_place(body, constants, state, slots, axis, ahead=ahead)[1]
+    return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
 
 
 def _drop(still: Tree, axis: int) -> Tree:
@@ -57,16 +67,15 @@ def _drop(still: Tree, axis: int) -> Tree:
 
 
 @broadcasting
-def _forward(functions: Functions, axis: int, ahead: bool, *args: Tree) -> Tree:
-    after, z = _states(functions, axis, ahead, *args)
+def _forward(functions: Functions, axis: int, *args: Tree) -> Tree:
+    *args, _ = args  # the gradient by what was embedded is that by moving and still
+    after, z = _states(functions, axis, *args)
     return after, (args, after, z)
 
 
 @broadcasting
-def _backward(
-    functions: Functions, axis: int, ahead: bool, residuals: Tree, cotangents: Tree
-) -> Tree:
-    project, update = functions
+def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree) -> Tree:
+    project, update, _ = functions
     (params, state, still, moving, rest, starts, initial), after, z = residuals
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)
     given = where(starts, fresh, before(state, after, axis))
@@ -102,7 +111,7 @@ def _backward(
     _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
     *projected, dparams = pull(dz)
     dstill, dmoving = jax.tree.map(jnp.add, direct, projected)
-    return dparams, dstate, dstill, dmoving, None, None, dinitial
+    return dparams, dstate, dstill, dmoving, None, None, dinitial, None
 
 
 states.defvjp(_forward, _backward)

@@ -120,36 +120,36 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     if not is_jax(job.leaf):
         return sequential(job)  # no gradient, and so nothing to gain
     cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
-    late = job.xs is not None and _are_many(job)
-    leaves, still, structure = split(job.xs if late else job.inputs, axis, job.length)
+    leaves, still, structure = split(job.inputs, axis, job.length)
     moving = [leaf if leaf is not None and is_floating(leaf) else None for leaf in leaves]
     others = [leaf if f is None else None for leaf, f in zip(leaves, moving, strict=True)]
 
-    def given(still: Tree, moving: Tree, rest: Tree) -> Tree:
+    def inputs(still: Tree, moving: Tree, rest: Tree) -> Tree:
         return join(either(moving, rest[0]), still, structure)
 
     def project(still: Tree, moving: Tree, rest: Tree, params: Params, h: State) -> Tree:
-        inputs = given(still, moving, rest)
-        inputs = cell.embed(params, inputs) if late else inputs
-        return inputs if late else None, cell.project(params, h, inputs)
+        return cell.project(params, h, inputs(still, moving, rest))
 
     def update(still: Tree, moving: Tree, rest: Tree, h: State, projected: Tree) -> Tree:
-        embedded, hidden = projected
-        inputs = embedded if late else given(still, moving, rest)
-        after = cell.update(h, inputs, hidden)
+        after = cell.update(h, inputs(still, moving, rest), projected)
         return after if rest[1] is None else resets.select(rest[1], after, h)
 
+    def late(rest: Tree, params: Params, h: State, x: Array) -> Tree:
+        after = cell.step(params, h, cell.embed(params, x))
+        return after if rest[1] is None else resets.select(rest[1], after, h)
+
+    xs = job.xs if job.xs is not None and _are_many(job) else None
     states = states_of_fold(
-        (project, update), axis, not late, job.params, job.state, still, moving, (others, call.valid),
-        call.starts, None if call.starts is None else job.fresh,
+        (project, update, late), axis, job.params, job.state, still, moving, (others, call.valid),
+        call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return _results(job, states)
 
 
 EMBEDDED_LATE = 16
-"""Sequences from which on a fold embeds its inputs itself, measured on a 2-core CPU: of few sequences that
-would be a product of few rows at every step, of many the embedded inputs of all steps would not fit the
-cache."""
+"""Sequences from which on a fold without a gradient embeds its inputs itself, measured on a 2-core CPU: of
+few sequences that would be a product of few rows at every step, of many the embedded inputs of all steps
+would not fit the cache."""
 
 
 def _are_many(job: Recurrence) -> bool:
