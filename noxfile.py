@@ -188,9 +188,9 @@ def adapters(session: nox.Session, framework: str) -> None:
 
 @nox.session
 def devices(session: nox.Session) -> None:
-    """Models and rules on four simulated devices: shard_map, explicit and automatic meshes."""
+    """Models and rules on simulated devices: shard_map, explicit and automatic meshes."""
     install(session, "jax", ["test"])
-    quick_compiles(session, "--xla_force_host_platform_device_count=4")
+    quick_compiles(session, "--xla_force_host_platform_device_count=8")
     pytest(session, "--backend", "jax", paths=["tests/devices"])
 
 
@@ -198,7 +198,7 @@ def devices(session: nox.Session) -> None:
 def devices_whole(session: nox.Session) -> None:
     """Every method of every model and rule on four simulated devices, and lowered for others."""
     install(session, "jax", ["test"])
-    quick_compiles(session, "--xla_force_host_platform_device_count=4")
+    quick_compiles(session, "--xla_force_host_platform_device_count=8")
     paths = ["tests/devices", "tests/core/test_export.py"]
     pytest(session, "--backend", "jax", "--whole", paths=paths)
 

@@ -58,7 +58,11 @@ def rows_of(name: str, model: Any) -> dict[str, float]:
     runs: dict[str, Callable[[np.ndarray], Any]] = {
         name: lambda xs: memcore.scan(model, params, xs)
     }
-    rows = {f"{name}, a step": seconds(lambda: memcore.step(model, params, state, xs[0]), 100)}
+    step, begins = functools.partial(memcore.step, model, params, state, xs[0]), np.array(False)
+    rows = {
+        f"{name}, a step": seconds(step, 100),
+        f"{name}, a step with `start`": seconds(lambda: step(start=begins), 100),
+    }
     if isinstance(model, memcore.GRU):
         runs["a plain GRU"] = lambda xs: plain_gru(params, state, xs)
         np.testing.assert_allclose(runs["a plain GRU"](xs), runs[name](xs)[0], rtol=0, atol=1e-5)

@@ -12,15 +12,26 @@ import equinox as eqx
 import jax
 from harness import Pair
 from memax.equinox.semigroups.attn import Attention
+from memax.equinox.semigroups.delta import DeltaNet
+from memax.equinox.semigroups.deltap import DeltaProduct
 from memax.equinox.semigroups.fart import FART
+from memax.equinox.semigroups.ffm import FFM
+from memax.equinox.semigroups.fwp import FWP
 from memax.equinox.semigroups.gdn import GDN
 from memax.equinox.semigroups.lru import LRU
+from memax.equinox.semigroups.nmax import NMax
+from memax.equinox.semigroups.s6 import S6
+from memax.equinox.semigroups.spherical import PSpherical
+from memax.equinox.set_actions.elman import Elman
 from memax.equinox.set_actions.gru import GRU
 from memax.equinox.set_actions.lstm import LSTM
+from memax.equinox.set_actions.mgu import MGU
+from memax.equinox.set_actions.spherical import Spherical
 from sizes import Sizes
 
 import memcore
 from memcore import nn
+from memcore.convert import from_weights
 from peers import problems
 
 PACKAGES = ("memax", "equinox")
@@ -100,5 +111,53 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         note = "time only: it reads the cell state without its tanh"
         return time_only("LSTM", LSTM(n.width, key), ours(model), model.init(key), note)
 
-    builders = (attention, linear_attention, gated_delta_rule, lru, gru, lstm)
+    def converted(name: str, module: Any) -> Callable[[], Pair]:
+        """The layer's weights in the model that `from_weights` makes of them."""
+
+        def pair() -> Pair:
+            run, arrays = theirs(module)
+            model, params = from_weights(f"memax.{name}", module)
+            params = jax.tree.map(jax.numpy.asarray, params)
+            return Pair(name, ours(model), run, (params, x), (arrays, x))
+
+        pair.__name__ = name
+        return pair
+
+    def other(name: str, module: Any, model: Any, note: str) -> Callable[[], Pair]:
+        def pair() -> Pair:
+            return time_only(name, module, ours(model), model.init(key), f"time only: {note}")
+
+        pair.__name__ = name
+        return pair
+
+    side, d, k = "its transition acts on the values' side", n.width, n.size
+    heads: dict[str, Any] = {"heads": 1, "key_size": k, "value_size": k}
+    builders = (
+        attention,
+        linear_attention,
+        gated_delta_rule,
+        lru,
+        gru,
+        lstm,
+        converted("Elman", Elman(d, d, key=key)),
+        converted("MGU", MGU(d, key)),
+        converted("FFM", FFM(d, 32, 4, key=key)),
+        converted("NMax", NMax(d, key)),
+        converted("Spherical", Spherical(n.dense, n.dense, key)),
+        converted("PSpherical", PSpherical(n.dense, n.dense, key)),
+        other("DeltaNet", DeltaNet(d, k, key), memcore.DeltaNet(d, **heads), side),
+        other(
+            "DeltaProduct",
+            DeltaProduct(d, k, 2, key),
+            memcore.DeltaProduct(d, **heads),
+            "its transition is an elementwise product",
+        ),
+        other(
+            "FWP",
+            FWP(d, k, key),
+            memcore.FastWeightProgrammer(d, **heads),
+            "it contracts the values",
+        ),
+        other("S6", S6(d, d, key), memcore.S6(d), "one state per channel, where memcore has 16"),
+    )
     return {build.__name__: build for build in builders}

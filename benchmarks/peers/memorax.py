@@ -9,11 +9,22 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from harness import Pair
-from memorax.networks.sequence_models import LinearAttentionCell, LRUCell, Memoroid, SelfAttention
+from memorax.networks.sequence_models import (
+    RNN,
+    FFMCell,
+    LinearAttentionCell,
+    LRUCell,
+    Memoroid,
+    MinGRUCell,
+    S5Cell,
+    SelfAttention,
+    sLSTMCell,
+)
 from sizes import Sizes
 
 import memcore
 from memcore import nn
+from memcore.convert import from_weights
 from peers import problems
 
 PACKAGES = ("memorax", "flax")
@@ -80,5 +91,31 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         layer = SelfAttention(n.width, n.heads, n.length, "float32", "float32", *initializers)
         return pair(layer, ours)
 
-    builders = (linear_attention, lru, self_attention)
+    def converted(layer: Any) -> Callable[[], Pair]:
+        """The layer's weights in the model that `from_weights` makes of them."""
+        name = type(layer.cell).__name__
+
+        def build() -> Pair:
+            variables = layer.init(jax.random.key(0), x, mask)
+            model, params = from_weights(f"memorax.{name}", variables)
+            params = jax.tree.map(jnp.asarray, params)
+
+            def ours(params: Any, x: Any) -> Any:
+                return model.apply(params, x, starts=starts)[1]
+
+            def theirs(variables: Any, x: Any) -> Any:
+                return layer.apply(variables, x, mask)[1]
+
+            return Pair(name, ours, theirs, (params, x), (variables, x))
+
+        build.__name__ = name
+        return build
+
+    layers = (
+        Memoroid(MinGRUCell(n.width)),
+        Memoroid(S5Cell(n.width, n.size)),
+        Memoroid(FFMCell(n.width, memory_size=32, context_size=4)),
+        RNN(sLSTMCell(n.width, n.width, n.heads)),
+    )
+    builders = (linear_attention, lru, self_attention, *map(converted, layers))
     return {build.__name__: build for build in builders}

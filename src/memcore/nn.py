@@ -8,11 +8,13 @@ from memcore.backend import (
     Draw,
     as_draw,
     asarray_like,
+    cast,
     namespace,
     product,
     rows,
     state_dtype,
     stop_gradient,
+    sum_last,
 )
 from memcore.backend import sigmoid as sigmoid
 from memcore.types import Array, Dtype, Key, Params
@@ -20,8 +22,7 @@ from memcore.types import Array, Dtype, Key, Params
 
 def wide(x: Array) -> Array:
     """``x`` in the dtype of states: half precision as float32."""
-    xp = namespace(x)
-    return xp.astype(x, state_dtype(xp, x.dtype), copy=False)
+    return cast(x, state_dtype(namespace(x), x.dtype))
 
 
 def dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool = False) -> Params:
@@ -49,9 +50,8 @@ def uniform_dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool =
 
 def linear(params: Params, x: Array) -> Array:
     """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
-    xp = namespace(x)
-    y = product(x, xp.astype(params["kernel"], x.dtype, copy=False))
-    return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
+    y = product(x, cast(params["kernel"], x.dtype))
+    return y + cast(params["bias"], x.dtype) if "bias" in params else y
 
 
 def split_heads(x: Array, heads: int) -> Array:
@@ -102,12 +102,12 @@ def softmax(x: Array, sink: Array = None) -> Array:
     # The result does not depend on what is subtracted, and neither does the gradient.
     top = stop_gradient(top if sink is None else xp.maximum(top, sink))
     e = xp.exp(x - top)
-    total = xp.sum(e, axis=-1, keepdims=True)
+    total = sum_last(e)
     return e / (total if sink is None else total + xp.exp(sink - top))
 
 
 def _mean_square(x: Array) -> Array:
-    return namespace(x).mean(x * x, axis=-1, keepdims=True)
+    return sum_last(x * x) / x.shape[-1]
 
 
 def rms_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
@@ -115,41 +115,38 @@ def rms_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
     xp = namespace(x)
     y = wide(x)
     y = y / xp.sqrt(_mean_square(y) + eps)
-    return xp.astype(y, x.dtype, copy=False) * xp.astype(params["scale"], x.dtype, copy=False)
+    return cast(y, x.dtype) * cast(params["scale"], x.dtype)
 
 
 def standardise(x: Array, eps: float = 1e-6) -> Array:
     """``(x - mean) / sqrt(var + eps)`` over the last axis, computed in at least float32."""
     xp = namespace(x)
     y = wide(x)
-    y = y - xp.mean(y, axis=-1, keepdims=True)
-    return xp.astype(y / xp.sqrt(_mean_square(y) + eps), x.dtype, copy=False)
+    y = y - sum_last(y) / x.shape[-1]
+    return cast(y / xp.sqrt(_mean_square(y) + eps), x.dtype)
 
 
 def layer_norm(params: Params, x: Array, eps: float = 1e-6) -> Array:
     """`standardise`, times ``scale`` (and plus ``bias``) (arXiv:1607.06450)."""
-    xp = namespace(x)
-    y = standardise(x, eps) * xp.astype(params["scale"], x.dtype, copy=False)
-    return y + xp.astype(params["bias"], x.dtype, copy=False) if "bias" in params else y
+    y = standardise(x, eps) * cast(params["scale"], x.dtype)
+    return y + cast(params["bias"], x.dtype) if "bias" in params else y
 
 
 def affine(params: Params, x: Array) -> Array:
     """``x * scale + bias``, channel by channel."""
-    xp = namespace(x)
-    scale, bias = (xp.astype(params[n], x.dtype, copy=False) for n in ("scale", "bias"))
+    scale, bias = (cast(params[n], x.dtype) for n in ("scale", "bias"))
     return x * scale + bias
 
 
 def l2_normalise(x: Array, eps: float = 1e-6) -> Array:
     """``x / sqrt(sum x^2 + eps)`` over the last axis."""
-    xp = namespace(x)
-    return x / xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True) + eps)
+    return x / namespace(x).sqrt(sum_last(x * x) + eps)
 
 
 def embed(params: Params, index: Array, dtype: Dtype) -> Array:
     """Rows of ``embedding (N, D)`` in ``dtype``: ints ``(...)`` to ``(..., D)``."""
     # The rows are cast, not the table: its gradient adds up in the table's dtype.
-    return namespace(index).astype(rows(params["embedding"], index), dtype, copy=False)
+    return cast(rows(params["embedding"], index), dtype)
 
 
 def dropout(x: Array, rate: float, key: Key, name: str) -> Array:

@@ -75,6 +75,7 @@ def golden(name: str) -> dict[str, np.ndarray]:
         ("memorax.SelfAttention", "memorax_self_attention_rope", "query/bias", (4, 2)),
         ("memorax.SelfAttention", "memorax_self_attention_rope", "value/kernel", (2, 4, 8)),
         ("memorax.mLSTMCell", "memorax_mlstm", "causal_conv/kernel", (2, 2, 6)),
+        ("memorax.sLSTMCell", "memorax_slstm", "rz/kernel", (3, 3, 2)),
     ],
 )
 def test_as_many_numbers_in_another_shape_are_named(

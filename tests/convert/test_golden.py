@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from golden_vectors import index, load
+from memcore.backend import tree_paths
 from memcore.convert import SOURCES, from_weights
 
 GOLDEN: dict[str, tuple[str, dict[str, Any]]] = {
@@ -34,13 +35,12 @@ GOLDEN: dict[str, tuple[str, dict[str, Any]]] = {
     "memorax_linear_attention": ("memorax.LinearAttentionCell", {}),
     "memorax_lru": ("memorax.LRUCell", {}),
     "memorax_mlstm": ("memorax.mLSTMCell", {}),
+    "memorax_slstm": ("memorax.sLSTMCell", {}),
     "memorax_shm": ("memorax.SHMCell", {}),
     "memorax_self_attention_alibi": ("memorax.SelfAttention", {"position": "alibi"}),
     "memorax_self_attention_rope": ("memorax.SelfAttention", {"position": "rope"}),
 }
 """The entry, the source, and the settings."""
-NO_MODEL = {"memorax_slstm"}
-"""Its sLSTM has a projection and a convolution in front, and a norm behind."""
 GOES_ON = {"memorax_mlstm"}
 """Its convolution reads across starts: behind them it is another model's."""
 
@@ -99,7 +99,7 @@ def test_step_by_step_as_well(name: str) -> None:
 @pytest.mark.backend("numpy")
 def test_every_vector_of_these_libraries_is_converted() -> None:
     theirs = {name for name in index() if name.startswith(("memax_", "memorax_", "hf_mamba_"))}
-    assert set(GOLDEN) == theirs - NO_MODEL
+    assert set(GOLDEN) == theirs
 
 
 @pytest.mark.backend("numpy")
@@ -110,3 +110,29 @@ def test_every_source_of_theirs_has_a_vector() -> None:
         if found.build and name.split(".")[0] in ("memax", "memorax", "transformers")
     }
     assert {source for source, _ in GOLDEN.values()} == theirs
+
+
+@pytest.mark.backend("numpy")
+def test_names_of_the_release_before() -> None:
+    """memorax 1.0.1 has the same sLSTM under other names."""
+    rooms = {
+        "input_projection": "in_proj",
+        "output_projection": "out_proj",
+        "causal_conv": "CausalConv1d_0",
+        "norm": "MultiHeadLayerNorm_0",
+        **{f"{gate}_gate": gate for gate in "ifzo"},
+    }
+    found = weights(load("memorax_slstm")[1])
+    split = {name: name.partition("/") for name in found}
+    renamed = {
+        rooms.get(room, room) + dot + leaf: found[name] for name, (room, dot, leaf) in split.items()
+    }
+    assert set(renamed) & set(found) == {f"{g}_bias" for g in "ifzo"} | {
+        f"r{g}/kernel" for g in "ifzo"
+    }
+    (model, params), (same, again) = (
+        from_weights("memorax.sLSTMCell", w) for w in (found, renamed)
+    )
+    assert model == same
+    for path, leaf in tree_paths(params):
+        np.testing.assert_array_equal(leaf, dict(tree_paths(again))[path])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import memcore
+from memcore.registry import alone
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ["coming_from_memax.md", "coming_from_memorax.md", "api/convert.md"]
@@ -29,3 +30,10 @@ def test_models_exist(page: str) -> None:
     cells = [re.split(r" ?\| ?", row)[column] for row in rows]
     named = {name for cell in cells for name in re.findall(r"`([A-Z]\w+)[`(]", cell)}
     assert len(named) > 5 and [name for name in named if not hasattr(memcore, name)] == []
+
+
+def test_which_model_has_a_row_of_every_memory() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (DOCS / "which_model.md").read_text(), re.M)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    memories = {cls for cls in alone().values() if cls.__module__.startswith("memcore.models.")}
+    assert {cls.__name__ for cls in memories} - named == set() and len(memories) > 40

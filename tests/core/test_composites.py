@@ -179,6 +179,27 @@ def test_models_of_pictures(model: memcore.Model, backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("with_starts", [False, True])
+def test_a_piece_of_many_chunks_is_one_element(with_starts: bool, backend: Backend) -> None:
+    """Of cells that widen their inputs chunk by chunk, with padding."""
+    rng = np.random.default_rng(0)
+    for cell in (memcore.S6(3, state_size=2), memcore.SHM(3, state_size=2)):
+        params = backend.asarray(cell.init(0))
+        xs = backend.asarray(rng.standard_normal((2, 37, 3)).astype(np.float32))
+        starts = backend.asarray(np.isin(np.arange(37), [3, 20]) & np.asarray([[True], [False]]))
+        starts, valid = starts if with_starts else None, backend.asarray(rng.random((2, 37)) < 0.7)
+        state, _ = cell.apply(params, xs)
+        want, _ = cell.apply(params, xs, state, starts=starts, valid=valid)
+        start, used, element = cell.total(params, cell.embed(params, xs), starts, valid)
+        fresh = memcore.initial_state(cell, params, (2,))
+        before = (
+            state if start is None else namespace(start).where(start[:, None, None], fresh, state)
+        )
+        got = cell.act(params, before, element)
+        assert np.asarray(used).all()
+        np.testing.assert_allclose(np.asarray(got), np.asarray(want), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("with_starts", [False, True])
 def test_a_piece_as_one_element(with_starts: bool, backend: Backend) -> None:
     rng = np.random.default_rng(0)
     for cell in (memcore.LRU(3, state_size=4), memcore.LinearAttention(4, heads=2), memcore.S6(3)):

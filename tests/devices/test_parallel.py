@@ -1,10 +1,11 @@
-"""Time on four devices: the numbers, states and gradients of one, and what is sent.
+"""Time on four devices, and on eight: the numbers, states and gradients of one, and what is sent.
 
-Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=4``; left out where there are fewer devices.
+Run with ``XLA_FLAGS=--xla_force_host_platform_device_count=8``; left out where there are fewer devices.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +29,7 @@ def runs_apart(model: memcore.Model) -> bool:
 APART = [name for name in ON_JAX if runs_apart(MODELS[name])]
 TOGETHER = {
     "atlas", "elman", "gru", "ind_rnn", "lact", "lstm", "memora", "mgu", "moneta", "neural_memory",
-    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "titans_mac", "titans_mag",
+    "omega_net", "rmt", "rtu", "segment_attention", "slstm", "slstm_layer", "titans_mac", "titans_mag",
     "titans_mal", "ttt_linear", "ttt_mlp", "yaad",
     "multi_head_trunk", "residual_stack",  # of GRUs
 }  # fmt: skip
@@ -54,18 +55,18 @@ def problem(name: str, length: int, valid: bool) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def split(run: Callable[..., Any], outs: Any, valid: bool) -> Any:
-    """``run(params, xs, state, starts, valid)`` with time over four devices."""
+def split(run: Callable[..., Any], outs: Any, valid: bool, devices: int = DEVICES) -> Any:
+    """``run(params, xs, state, starts, valid)`` with time over the devices."""
     import jax
     from jax.sharding import PartitionSpec as P
 
-    mesh = jax.make_mesh((DEVICES,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
+    mesh = jax.make_mesh((devices,), ("time",), axis_types=(jax.sharding.AxisType.Auto,))
     time = P(None, "time")
     specs = (P(), time, P(), time, time if valid else P())
     return jax.jit(jax.shard_map(run, mesh=mesh, in_specs=specs, out_specs=outs))
 
 
-def losses(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def losses(name: str, method: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """On one device, and on one piece: ``(loss, (state, ys))``."""
     import jax
     import jax.numpy as jnp
@@ -73,28 +74,30 @@ def losses(name: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     model = MODELS[name]
 
     def whole(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        after, ys = model.apply(params, xs, state, starts=starts, valid=valid)
+        after, ys = model.apply(params, xs, state, starts=starts, valid=valid, method=method)
         return jnp.sum(jnp.sin(ys)), (after, ys)
 
     def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        how = {"starts": starts, "valid": valid, "axis_name": "time"}
+        how = {"starts": starts, "valid": valid, "method": method, "axis_name": "time"}
         after, ys = parallel.apply(model, params, xs, state, **how)
         return jax.lax.psum(jnp.sum(jnp.sin(ys)), "time"), (after, ys)
 
     return whole, piece
 
 
-def check(name: str, length: int, valid: bool) -> None:
+def check(
+    name: str, length: int, valid: bool, devices: int = DEVICES, method: str = "auto"
+) -> None:
     import jax
     from jax.sharding import PartitionSpec as P
 
     floats = (0, 1) if MODELS[name].input_ndim else (0,)
-    whole, piece = losses(name)
+    whole, piece = losses(name, method)
     args = problem(name, length, valid)
     want = jax.jit(jax.value_and_grad(whole, floats, has_aux=True))(*args)
     time = P(None, "time")
     outs = ((P(), (P(), time)), (P(), time)[: len(floats)])
-    got = split(jax.value_and_grad(piece, floats, has_aux=True), outs, valid)(*args)
+    got = split(jax.value_and_grad(piece, floats, has_aux=True), outs, valid, devices)(*args)
     agree(got, want, f"{name} {length} {valid}", tolerance=1e-8)
 
 
@@ -111,6 +114,23 @@ def test_time_on_four_devices_is_time_on_one(name: str, backend: Any, x64: None)
 def test_pieces_of_one_step(name: str, backend: Any, x64: None) -> None:
     """Windows and convolutions reach over several of them."""
     check(name, 4, valid=False)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(8)
+@pytest.mark.parametrize("name", ["lru", "gated_delta_net", "attention", "mamba"])
+def test_time_on_eight_devices_is_time_on_one(name: str, backend: Any, x64: None) -> None:
+    check(name, 8 * 3, valid=True, devices=8)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+@pytest.mark.parametrize("steps", [4, 7])
+@pytest.mark.parametrize("name", ["attention", "frame_stack", "mamba"])
+def test_windows_are_handed_on(name: str, steps: int, backend: Any, x64: None) -> None:
+    """Pieces that are as long as a window, and longer."""
+    assert max(cell.reach or 0 for _, cell in MODELS[name].recurrences()) <= 4
+    check(name, 4 * steps, valid=False)
 
 
 @pytest.mark.backend("jax")
@@ -173,8 +193,8 @@ def test_what_is_not_finite_stays_in_its_segment(backend: Any) -> None:
     agree(got_state, want_state, "state", tolerance=1e-5)
 
 
-def sent(model: memcore.Model, length: int) -> list[str]:
-    """The collectives of the compiled program, each with its shapes."""
+def sent(model: memcore.Model, length: int) -> dict[str, list[int]]:
+    """The collectives of the compiled program: of each kind the numbers that each brings."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
@@ -184,28 +204,46 @@ def sent(model: memcore.Model, length: int) -> list[str]:
 
     params = jax.tree.map(jnp.asarray, model.init(0))
     xs = jnp.zeros((BATCH, length, model.in_features))
-    args = (
-        params,
-        xs,
-        memcore.initial_state(model, params, (BATCH,)),
-        jnp.ones(xs.shape[:2], bool),
-        None,
-    )
+    state = memcore.initial_state(model, params, (BATCH,))
+    args = (params, xs, state, jnp.ones(xs.shape[:2], bool), None)
     text = split(piece, (P(), P(None, "time")), False).lower(*args).compile().as_text()
     kinds = "all-gather|all-reduce|collective-permute|reduce-scatter|all-to-all"
-    return sorted(re.findall(rf"= (\S.*?) (?:{kinds})(?:-start)?\(", text))
+    found: dict[str, list[int]] = {}
+    for shapes, kind in re.findall(rf"= (\S.*?) ({kinds})(?:-start)?\(", text):
+        axes = re.findall(r"\w+\[([\d,]*)\]", shapes)
+        found.setdefault(kind, []).extend(math.prod(map(int, a.split(","))) for a in axes)
+    return {kind: sorted(numbers) for kind, numbers in found.items()}
+
+
+FLAGS = 2 * BATCH * DEVICES
+"""Of every run: whether a piece is spoiled by what is not finite, and whether it has a start."""
+SENT = {
+    "lru": (memcore.LRU(4, state_size=3), [1 + 4 * 3], [], 2 * 3),
+    "gated_delta_net": (
+        memcore.GatedDeltaNet(4, heads=2), [1 + 2 * 2 * (2 + 2)], [3 * 12 + 3], 2 * 2 * 2 + 3 * 12 + 3,
+    ),
+    "mamba": (memcore.Mamba(4, state_size=3), [1 + 2 * 8 * 3], [3 * 8 + 3], 8 * 3 + 3 * 8 + 3),
+    "attention": (
+        memcore.Attention(8, heads=2, window=5), [], [5 * (2 * 8 + 1)], 5 * (2 * 8 + 1),
+    ),
+}  # fmt: skip
+"""Models, and for each sequence what an element of each of their recurrences has, what a window is, and the
+state."""
 
 
 @pytest.mark.backend("jax")
 @pytest.mark.devices(4)
-@pytest.mark.parametrize(
-    "model",
-    [memcore.LRU(4), memcore.GatedDeltaNet(4, heads=2), memcore.Attention(8, heads=2, window=8)],
-    ids=["lru", "gated_delta_net", "attention"],
-)
-def test_what_is_sent_does_not_grow_with_the_length(model: memcore.Model, backend: Any) -> None:
-    short, long = sent(model, 4 * 16), sent(model, 4 * 160)
-    assert short and short == long
+@pytest.mark.parametrize("name", SENT)
+def test_what_is_sent(name: str, backend: Any) -> None:
+    """One `all_gather` for each recurrence and one `ppermute` for each window, whatever the length."""
+    model, elements, windows, state = SENT[name]
+    want = {
+        "all-gather": sorted([FLAGS, *(DEVICES * BATCH * n for n in elements)]),
+        "collective-permute": sorted(BATCH * n for n in windows),
+        "all-reduce": [BATCH * state],
+    }
+    want = {kind: numbers for kind, numbers in want.items() if numbers}
+    assert sent(model, 4 * 16) == sent(model, 4 * 80) == want
 
 
 @pytest.mark.backend("jax")
@@ -217,7 +255,10 @@ def test_what_does_not_run_in_pieces_is_named(backend: Any) -> None:
     xs = jnp.zeros((2, 4, 4))
     wrong = {
         "'gated_cell', whose pieces do not run side by side: expected associative": memcore.GRU(4),
-        "'window_attention', whose pieces": memcore.Attention(8, window=None, capacity=8),
+        "window; memcore.parallel.apply runs it with method='newton' as well": memcore.LSTM(4),
+        "'window_attention', whose pieces .* window$": memcore.Attention(
+            8, window=None, capacity=8
+        ),
         "which is not causal": memcore.Bidirectional(memcore.LRU(4)),
         "'layer_1/gated_cell'": memcore.ResidualStack(
             4, model=(memcore.LRU(4), memcore.GRU(4)), layers=2

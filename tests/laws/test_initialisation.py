@@ -33,6 +33,7 @@ def test_the_seed_decides(name: str) -> None:
         assert not random or not np.array_equal(a, b)
     seen = [a.ravel()[:3].tobytes() for a, random in zip(leaves(3), drawn, strict=True) if random]
     assert len(set(seen)) == len(seen)  # no two parameters share their draws
+    assert len({id(a) for a in leaves(3)}) == len(drawn)  # nor an array: JAX donates each but once
     assert all(a.dtype == np.float32 for a in leaves(3))
     assert all(a.dtype == np.float64 for a in optree.tree_leaves(model.init(3, "float64")))
 

@@ -1,9 +1,12 @@
-"""The same training on one device and on meshes of four, to be run where there are four; prints JSON."""
+"""The same training on one device and on meshes of up to eight, where there are so many; prints JSON."""
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import sys
+from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
 from shutil import copytree
@@ -13,7 +16,7 @@ import jax
 
 from memcore.cli import main
 from memcore.registry import lookup
-from memcore.tasks import RepeatFirst, batches
+from memcore.tasks import ListOps, RepeatFirst, batches
 from memcore.tasks.base.streams import Segments
 from memcore.train import Config, OptimizerOptions, evaluate, network, new_learner, run
 from memcore.train.devices.placement import Placement, place
@@ -26,6 +29,8 @@ PLACEMENTS = {
     "one": Placement(),
     "data": place([("data", 4)]),
     "sharded": place([("data", 4)], shard_parameters=True),
+    "time": place([("time", 4)]),
+    "both": place([("time", 4), ("data", 2)], shard_parameters=True),
 }
 
 
@@ -35,6 +40,19 @@ def config(**changes: Any) -> Config:
     model = network(task, lookup("gru")(32, hidden_size=48), layers=1)
     plain = Config(task=task, model=model, steps=STEPS, batch_size=ROWS, evaluate_rows=10)
     return replace(plain, **changes)
+
+
+def apart(**changes: Any) -> Config:
+    """The same with a model that runs in pieces."""
+    model = network(config().task, lookup("lru")(32, state_size=128), layers=1)
+    return config(**{"model": model, **changes})
+
+
+def last() -> Config:
+    """A hybrid on rows of which only the last step is asked."""
+    task = ListOps(length=16, depth=2)
+    hybrid = (lookup("lru")(32), lookup("attention")(32, heads=2, window=6))
+    return apart(task=task, model=network(task, hybrid))
 
 
 def trained(config: Config, placement: Placement) -> dict[str, Any]:
@@ -84,12 +102,54 @@ def resumed(folder: Path) -> dict[str, Any]:
     return found
 
 
-def compiled() -> int:
+def resumed_in_time(folder: Path) -> dict[str, Any]:
+    """A run of one device that goes on with time over four, and one device alone."""
+    every = {"checkpoint_every": 4, "validate_every": 4}
+    run(apart(steps=4, **every), folder / "whole")
+    copytree(folder / "whole", folder / "pieces")
+    found = {}
+    for name, options in {"whole": [], "pieces": ["--mesh", "data=2,time=4"]}.items():
+        assert main(["train", "--resume", str(folder / name), "--steps", "8", *options]) == 0
+        lines = map(json.loads, (folder / name / "metrics.jsonl").read_text().splitlines())
+        found[name] = [line["loss"] for line in lines]
+    return found
+
+
+def refused(folder: Path) -> dict[str, tuple[int, str, bool]]:
+    """What the command line says of what cannot be: its code, its words, and whether it made a folder."""
+    task = ["train", "--task", "repeat_first", "--task-options.length", "9"]
+    task += ["--task-options.episodes", "2"]
+    found = {}
+    for name, options in {
+        "steps": ["--model", "lru", "--mesh", "time=4"],
+        "segment": ["--model", "lru", "--mesh", "time=4", "--segment", "6"],
+        "rows": ["--model", "lru", "--mesh", "time=2,data=3"],
+        "devices": ["--model", "lru", "--mesh", "time=4,data=4"],
+        "gru": ["--model", "gru", "--mesh", "time=2"],
+    }.items():
+        out, said = folder / f"refused_{name}", io.StringIO()
+        with redirect_stderr(said):
+            code = main([*task, "--out", str(out), *options])
+        found[name] = (code, said.getvalue(), out.exists())
+    return found
+
+
+def page() -> list[float]:
+    """The losses of the block on training with time over devices, on all eight."""
+    text = (Path(__file__).parents[2] / "docs" / "parallel.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    [block] = [block for block in blocks if '"time", jax.device_count()' in block]
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return list(names["losses"])
+
+
+def compiled(config: Config, placement: Placement) -> int:
     """How many programs are made for the training step of segments on a mesh."""
     from memcore.train.learners.core import _step
 
     _step.clear_cache()
-    trained(config(segment=4), PLACEMENTS["sharded"])
+    trained(config, placement)
     return int(_step._cache_size())
 
 
@@ -100,17 +160,33 @@ if __name__ == "__main__":
         "segments": {"segment": 4},
         "averaged": {"optimizer": options},
     }
+    in_time = {
+        "core": (apart(), ("one", "time", "both")),
+        **{f: (apart(framework=f), ("both",)) for f in FRAMEWORKS[1:]},
+        "segments": (apart(segment=4), ("one", "time")),
+        "last": (last(), ("one", "both")),
+    }
     everything = {
         "trained": {
             kind: {
-                name: trained(config(**changes), placement)
-                for name, placement in PLACEMENTS.items()
+                name: trained(config(**changes), PLACEMENTS[name])
+                for name in ("one", "data", "sharded")
                 # On one device the frameworks do the same, which other tests show.
                 if name != "one" or kind not in FRAMEWORKS[1:]
             }
             for kind, changes in kinds.items()
         },
+        "in_time": {
+            name: {where: trained(made, PLACEMENTS[where]) for where in placements}
+            for name, (made, placements) in in_time.items()
+        },
         "resumed": resumed(Path(sys.argv[1])),
-        "compiled": compiled(),
+        "resumed_in_time": resumed_in_time(Path(sys.argv[1])),
+        "page": page(),
+        "refused": refused(Path(sys.argv[1])),
+        "compiled": {
+            "sharded": compiled(config(segment=4), PLACEMENTS["sharded"]),
+            "both": compiled(apart(segment=4), PLACEMENTS["both"]),
+        },
     }
     (Path(sys.argv[1]) / "found.json").write_text(json.dumps(everything))

@@ -17,6 +17,7 @@ from memcore.backend.functions import common_axes as common_axes
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import gathered as gathered
 from memcore.backend.functions import of_last as of_last
+from memcore.backend.functions import of_one_before as of_one_before
 from memcore.backend.functions import parts as parts
 from memcore.backend.functions import piece as piece
 from memcore.backend.functions import placed_like as placed_like
@@ -24,6 +25,7 @@ from memcore.backend.functions import product as product
 from memcore.backend.functions import rows as rows
 from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import stop_gradient as stop_gradient
+from memcore.backend.functions import sum_last as sum_last
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import fold as fold
 from memcore.backend.loops import newton as newton
@@ -31,6 +33,7 @@ from memcore.backend.loops import running_max as running_max
 from memcore.backend.loops import states_of_fold as states_of_fold
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like
+from memcore.backend.namespace import cast as cast
 from memcore.backend.namespace import device_kind as device_kind
 from memcore.backend.namespace import is_bool as is_bool
 from memcore.backend.namespace import is_floating as is_floating

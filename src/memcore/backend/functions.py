@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_map
 from memcore.types import Array, Tree
@@ -108,6 +110,13 @@ def of_last(tree: Tree, axis_name: str) -> Tree:
     return jax_collectives.of_last(tree, axis_name)
 
 
+def of_one_before(tree: Tree, axis_name: str) -> Tree:
+    """The leaves of the device before this one; zeros on the first."""
+    from memcore.backend import jax_collectives
+
+    return jax_collectives.of_one_before(tree, axis_name)
+
+
 def rows(table: Array, index: Array) -> Array:
     """``table[index]``: ``(N, D)`` and ints ``(...)`` to ``(..., D)``."""
     if is_jax(table, index):
@@ -126,5 +135,12 @@ def sigmoid(x: Array) -> Array:
 
         return jax_functions.sigmoid(x)
     xp = namespace(x)
-    e = xp.exp(-xp.abs(x))
-    return xp.where(x >= 0, 1.0 / (1.0 + e), e / (1.0 + e))
+    # 1 / (1 + exp(-x)) above 0 and exp(x) / (1 + exp(x)) below it, in one quotient.
+    return xp.exp(xp.minimum(x, xp.zeros((), dtype=x.dtype))) / (1.0 + xp.exp(-xp.abs(x)))
+
+
+def sum_last(x: Array) -> Array:
+    """The sum of numbers over the last axis, which stays with length 1."""
+    if type(x) is np.ndarray:  # what NumPy's own sum ends in, without the questions before
+        return np.add.reduce(x, axis=-1, keepdims=True)
+    return namespace(x).sum(x, axis=-1, keepdims=True)

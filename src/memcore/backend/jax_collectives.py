@@ -1,6 +1,9 @@
-"""What the devices of a `shard_map` tell each other."""
+"""What the devices of a `shard_map` tell each other: a tree is one message for each of its dtypes."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ from memcore.types import Array, Tree
 
 
 def gathered(tree: Tree, axis_name: str) -> Tree:
-    return jax.tree.map(lambda x: jax.lax.all_gather(x, axis_name), tree)
+    return _together(lambda line: jax.lax.all_gather(line, axis_name), tree)
 
 
 def piece(axis_name: str) -> tuple[Array, int]:
@@ -19,11 +22,28 @@ def piece(axis_name: str) -> tuple[Array, int]:
 def of_last(tree: Tree, axis_name: str) -> Tree:
     index, count = piece(axis_name)
 
-    def leaf(x: Array) -> Array:
-        number = x.astype(jnp.int8) if x.dtype == bool else x
-        told = jax.lax.psum(
-            jnp.where(index == count - 1, number, jnp.zeros_like(number)), axis_name
-        )
-        return told.astype(x.dtype)
+    def told(line: Array) -> Array:
+        return jax.lax.psum(jnp.where(index == count - 1, line, jnp.zeros_like(line)), axis_name)
 
-    return jax.tree.map(leaf, tree)
+    return _together(told, tree)
+
+
+def of_one_before(tree: Tree, axis_name: str) -> Tree:
+    pairs = [(i, i + 1) for i in range(piece(axis_name)[1] - 1)]
+    return _together(lambda line: jax.lax.ppermute(line, axis_name, pairs), tree)
+
+
+def _together(send: Callable[[Array], Array], tree: Tree) -> Tree:
+    """``send`` of the leaves, side by side in one array of each dtype; flags go with the numbers."""
+    leaves, structure = jax.tree.flatten(tree)
+    number = next((x.dtype for x in leaves if x.dtype != bool), jnp.dtype(jnp.int8))
+    kinds = [number if x.dtype == bool else x.dtype for x in leaves]
+    told = list(leaves)
+    for kind in dict.fromkeys(kinds):
+        places = [i for i, own in enumerate(kinds) if own == kind]
+        line = send(jnp.concat([leaves[i].astype(kind).reshape(-1) for i in places]))
+        ends = list(accumulate(leaves[i].size for i in places))
+        for i, part in zip(places, jnp.split(line, ends[:-1], axis=-1), strict=True):
+            shape = (*line.shape[:-1], *leaves[i].shape)
+            told[i] = part.reshape(shape).astype(leaves[i].dtype)
+    return jax.tree.unflatten(structure, told)

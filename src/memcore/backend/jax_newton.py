@@ -14,6 +14,9 @@ observation of precision w, and a Kalman filter with unit process noise gives
 
 Any of them has the sequential states as its only fixed point, and undamped makes one more of them exact
 in each iteration, so T iterations suffice; where the recurrence forgets, a few do.
+
+Where the devices of an axis hold consecutive pieces of the sequence (`Chain`), each iteration tells a piece
+the last state of the one before it, and gathers an element of each for the prefix, and whether it is solved.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_chain import Chain
 from memcore.backend.jax_functions import broadcasting
 from memcore.backend.jax_placement import common
 from memcore.types import Array, Element, State, Tree
@@ -41,43 +45,48 @@ TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 """Of the residual and the last correction, relative to the state and the one before."""
 BLOCK = 32
 """Columns of a Jacobian that are formed at a time where its diagonal is all that is kept."""
+WHOLE = Chain()
+"""A sequence on one device."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 @broadcasting
-def newton(step: Step, length: int, constants: Tree, state: State, slots: Tree) -> Tree:
+def newton(
+    step: Step, length: int, chain: Chain, constants: Tree, state: State, slots: Tree
+) -> Tree:
     """``(T, *batch, N)``: the states of the fold, which runs where Newton has not converged."""
-    states, _, converged = solve(step, length, constants, state, slots)
+    states, _, converged = solve(step, length, constants, state, slots, chain)
 
-    def sequential() -> Tree:
+    def fold(state: State) -> Tree:
         def body(h: Array, slot: Tree) -> Tree:
             h = step(constants, h, slot)
             return h, h
 
         return jax.lax.scan(body, state, slots, length=length)[1]
 
-    return jax.lax.cond(converged, lambda: states, sequential)
+    return jax.lax.cond(converged, lambda: states, lambda: chain.in_turn(fold, state))
 
 
 @broadcasting
-def _forward(step: Step, length: int, constants: Tree, state: State, slots: Tree) -> Tree:
-    states = newton(step, length, constants, state, slots)
+def _forward(
+    step: Step, length: int, chain: Chain, constants: Tree, state: State, slots: Tree
+) -> Tree:
+    states = newton(step, length, chain, constants, state, slots)
     return states, (constants, state, slots, states)
 
 
 @broadcasting
-def _backward(step: Step, length: int, residuals: Tree, cotangent: Tree) -> Tree:
+def _backward(step: Step, length: int, chain: Chain, residuals: Tree, cotangent: Tree) -> Tree:
     """The cotangents of the states are a recurrence too, backwards in time: solved as the states are."""
     constants, state, slots, states = residuals
-    previous = _shift(state, states)
+    previous, back = chain.shift(state, states), chain.reversed
     # The last step has none behind it; its own stands there, and meets the zeros of the beginning.
-    following = jax.tree.map(lambda x: jnp.concat([x[1:], x[-1:]]), (previous, slots))
-    backwards = jax.tree.map(partial(jnp.flip, axis=0), (cotangent, *following))
-    zeros = jnp.zeros_like(state)
-    adjoint = jnp.flip(newton(Adjoint(step), length, constants, zeros, backwards), axis=0)
+    following = jax.tree.map(lambda x: back.shift(x[-1], jnp.flip(x, axis=0)), (previous, slots))
+    backwards, zeros = (jnp.flip(cotangent, axis=0), *following), jnp.zeros_like(state)
+    adjoint = jnp.flip(newton(Adjoint(step), length, back, constants, zeros, backwards), axis=0)
     _, pull = jax.vjp(jax.vmap(step, (None, 0, 0)), constants, previous, slots)
     constants, previous, slots = pull(adjoint)
-    return constants, previous[0], slots
+    return constants, jnp.where(chain.index == 0, previous[0], zeros), slots
 
 
 newton.defvjp(_forward, _backward)
@@ -96,7 +105,7 @@ class Adjoint:
 
 
 def solve(
-    step: Step, length: int, constants: Tree, state: State, slots: Tree
+    step: Step, length: int, constants: Tree, state: State, slots: Tree, chain: Chain = WHOLE
 ) -> tuple[Tree, Tree, Tree]:
     """The iteration alone: ``(states, iterations, converged)``."""
     trial = jnp.broadcast_to(state, (length, *state.shape))
@@ -106,7 +115,7 @@ def solve(
 
     def linearise(states: State) -> tuple[Tree, Tree, Tree]:
         after, jvp = jax.linearize(
-            lambda h: jax.vmap(step, (None, 0, 0))(constants, h, slots), _shift(state, states)
+            lambda h: jax.vmap(step, (None, 0, 0))(constants, h, slots), chain.shift(state, states)
         )
         residual = after - states
         return states, residual, (_jacobian if dense else _diagonal)(jvp, residual)
@@ -115,25 +124,28 @@ def solve(
         trial, best, size, damping, count, _ = carry
         point = linearise(trial)
         # As Levenberg and Marquardt do: a step that makes the residual larger is taken back and damped.
-        size_here = jnp.mean(jnp.abs(point[1]))  # no squares: small cotangents would vanish
+        size_here = chain.mean(
+            jnp.mean(jnp.abs(point[1]))
+        )  # no squares: small cotangents would vanish
         better = size_here < size
         damping = jnp.where(better, _less(damping), _more(damping))
         best = jax.tree.map(lambda a, b: jnp.where(better | (count == 0), a, b), point, best)
         states, residual, jacobian = best
-        change = jax.lax.cond(damping > 0, _damped, _undamped, jacobian, residual, damping)
+        solvers = (partial(_damped, chain=chain), partial(_undamped, chain=chain))
+        change = jax.lax.cond(damping > 0, *solvers, jacobian, residual, damping)
         trial = states + change
         # Of the two states that a step is between, not of all: neither a part that ran away nor another
         # sequence of the row, however large, may excuse what is not solved.
         largest = jnp.max(jnp.abs(trial), axis=-1)
-        scale = jnp.maximum(largest, _shift(jnp.max(jnp.abs(state), axis=-1), largest))
+        scale = jnp.maximum(largest, chain.shift(jnp.max(jnp.abs(state), axis=-1), largest))
         error = jnp.max(jnp.maximum(jnp.abs(change), jnp.abs(residual)), axis=-1)
         # Never so for a NaN; and a damped change may be small far from the solution.
-        converged = jnp.all(error <= tolerance * scale) & (damping == 0)
+        converged = chain.all(jnp.all(error <= tolerance * scale)) & (damping == 0)
         trial = jnp.where(jnp.isfinite(trial), trial, states)
         return trial, best, jnp.where(better, size_here, size), damping, count + 1, converged
 
     def unfinished(carry: Tree) -> Tree:
-        return (carry[4] < min(length + 1, ITERATIONS)) & ~carry[5]
+        return (carry[4] < min(length * chain.count + 1, ITERATIONS)) & ~carry[5]
 
     best = jax.tree.map(jnp.zeros_like, jax.eval_shape(linearise, trial))
     start = common((trial, best, zero + jnp.inf, zero, jnp.int32(0), jnp.bool(False)))
@@ -147,10 +159,6 @@ def _more(damping: Tree) -> Tree:
 
 def _less(damping: Tree) -> Tree:
     return jnp.where(damping < 0.1, jnp.zeros_like(damping), damping / 10)
-
-
-def _shift(state: State, states: State) -> Tree:
-    return jnp.concat([state[None], states[:-1]])
 
 
 def _jacobian(jvp: Callable[[Tree], Tree], like: Array) -> Tree:
@@ -171,24 +179,29 @@ def _diagonal(jvp: Callable[[Tree], Tree], like: Array) -> Tree:
     return jnp.moveaxis(jax.lax.map(entry, jnp.arange(size), batch_size=BLOCK), 0, -1)
 
 
-def _undamped(jacobian: Tree, residual: Tree, damping: Tree) -> Tree:
+def _undamped(jacobian: Tree, residual: Tree, damping: Tree, chain: Chain = WHOLE) -> Tree:
     """DEER, or quasi-DEER where ``jacobian`` is a diagonal."""
+    zero = jnp.zeros_like(residual[0])
     if jacobian.ndim == residual.ndim:
-        return jax.lax.associative_scan(_diagonals, (jacobian, residual))[1]
+        prefixes = jax.lax.associative_scan(_diagonals, (jacobian, residual))
+        return chain.follow(_diagonals, prefixes, (zero + 1, zero))[1]
 
     def compose(a: Array, b: Array) -> Tree:
         (first, d), (then, e) = a, b
         return then @ first, (then @ d[..., None])[..., 0] + e
 
-    return jax.lax.associative_scan(compose, (jacobian, residual))[1]
+    prefixes = jax.lax.associative_scan(compose, (jacobian, residual))
+    identity = jnp.zeros_like(jacobian[0]) + jnp.eye(jacobian.shape[-1], dtype=jacobian.dtype)
+    return chain.follow(compose, prefixes, (identity, zero))[1]
 
 
-def _damped(jacobian: Tree, residual: Tree, damping: Tree) -> Tree:
+def _damped(jacobian: Tree, residual: Tree, damping: Tree, chain: Chain = WHOLE) -> Tree:
     """Quasi-ELK."""
     if jacobian.ndim > residual.ndim:
         jacobian = jnp.diagonal(jacobian, axis1=-2, axis2=-1)
-    gain = _gain(jacobian**2, damping)
-    return _doubling(_diagonals, (gain * jacobian, gain * residual))[1]
+    gain, zero = _gain(jacobian**2, damping, chain), jnp.zeros_like(residual[0])
+    prefixes = _doubling(_diagonals, (gain * jacobian, gain * residual))
+    return chain.follow(_diagonals, prefixes, (zero + 1, zero))[1]
 
 
 def _diagonals(first: Array, then: Tree) -> Tree:
@@ -213,7 +226,7 @@ def _doubling(compose: Callable[[Tree, Tree], Tree], elements: Element) -> Tree:
     return jax.lax.fori_loop(0, (length - 1).bit_length(), double, elements)
 
 
-def _gain(square: Array, damping: Tree) -> Tree:
+def _gain(square: Array, damping: Tree, chain: Chain) -> Tree:
     """``g`` of the Kalman filter by a parallel prefix: ``p_t`` is a Moebius map of ``p_{t-1}``.
 
     ``p_t = (J^2 p + 1) / (w J^2 p + 1 + w)``; maps ``(a p + b) / (c p + 1)`` compose to the same form.
@@ -226,5 +239,7 @@ def _gain(square: Array, damping: Tree) -> Tree:
 
     scale = 1 / (1 + damping)
     maps = (scale * square, jnp.zeros_like(square) + scale, scale * damping * square)
-    _, variance, _ = _doubling(compose, maps)  # of the beginning, which is known: p = 0
-    return 1 / (1 + damping * (square * _shift(jnp.zeros_like(square[0]), variance) + 1))
+    zero = jnp.zeros_like(square[0])
+    prefixes = chain.follow(compose, _doubling(compose, maps), (zero + 1, zero, zero))
+    _, variance, _ = prefixes  # of the beginning, which is known: p = 0
+    return 1 / (1 + damping * (square * chain.shift(zero, variance) + 1))

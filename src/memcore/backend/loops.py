@@ -101,12 +101,17 @@ def states_of_fold(functions: Tree, axis: int, *args: Tree) -> Tree:
 
 
 def newton(
-    step: Callable[..., Any], length: int, constants: Tree, state: State, slots: Tree
-) -> Tree:
-    """All states ``(T, *batch, N)`` of ``h = step(constants, h, slot)`` at once, by Newton's method.
+    step: Callable[..., Any], length: int, constants: Tree, state: State, slots: Tree,
+    axis_name: str | None = None,
+) -> tuple[Tree, Tree]:  # fmt: skip
+    """All states ``(T, *batch, N)`` of ``h = step(constants, h, slot)`` at once, by Newton's method, and the
+    one before them.
 
-    ``state (*batch, N)``, slots with the time leading. JAX alone has the derivatives that it needs.
+    ``state (*batch, N)``, slots with the time leading. Where the devices of an axis hold consecutive pieces,
+    ``state`` is that before the first one. JAX alone has the derivatives that it needs.
     """
     from memcore.backend import jax_newton
 
-    return jax_newton.newton(step, length, constants, state, slots)
+    chain = jax_newton.Chain(axis_name)
+    states = jax_newton.newton(step, length, chain, constants, state, slots)
+    return states, chain.before(state, states[-1])

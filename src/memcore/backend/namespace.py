@@ -46,8 +46,7 @@ def is_bool(x: Array) -> bool:
 
 
 def _has_kind(x: Array, kind: str) -> bool:
-    dtype = x.dtype
-    return _dtype_has_kind(namespace(x), dtype, kind)
+    return _dtype_has_kind(namespace(x), x.dtype, kind)
 
 
 @functools.lru_cache(maxsize=256)
@@ -63,9 +62,15 @@ def is_bfloat16(dtype: Dtype) -> bool:
     return getattr(dtype, "kind", "V") == "V" and str(dtype) == "bfloat16"
 
 
+@functools.lru_cache(maxsize=256)
 def state_dtype(xp: Namespace, dtype: Dtype) -> Dtype:
     """The dtype of states and gates for inputs of ``dtype``: half precision is kept in float32."""
     return xp.float32 if is_bfloat16(dtype) or xp.finfo(dtype).bits < 32 else dtype
+
+
+def cast(x: Array, dtype: Dtype) -> Array:
+    """``x`` in a dtype of its library; itself where that is its own."""
+    return x if x.dtype == dtype else namespace(x).astype(x, dtype)
 
 
 def asarray_like(x: Array, like: Array) -> Array:

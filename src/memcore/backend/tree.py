@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import optree
 
 from memcore.types import Tree
@@ -18,6 +19,8 @@ def _jax_tree() -> Tree:
 
 def tree_map(f: Callable[..., Any], tree: Tree, *rest: Tree) -> Tree:
     """Apply ``f`` to the leaves of ``tree`` (and of ``rest``, which have the same structure)."""
+    if type(tree) is np.ndarray:
+        return f(tree, *rest)
     jax_tree = _jax_tree()
     return jax_tree.map(f, tree, *rest) if jax_tree else optree.tree_map(f, tree, *rest)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memcore.backend import tree_leaves
+from memcore.backend import is_floating, namespace, tree_leaves
 from memcore.cell.cell import Cell
 from memcore.cell.embedded import embedded
 from memcore.engine import Call
 from memcore.engine.methods import total
 from memcore.engine.recurrence import Recurrence
+from memcore.engine.state import memory_like
 from memcore.types import Array, Element, Inputs, Params, Starts, State
 
 
@@ -23,6 +24,8 @@ class Memoroid(Cell):
     """
 
     in_pieces: ClassVar[bool] = True
+    reach: ClassVar[int | None] = None
+    """After how many valid steps nothing is left of the state before them; None where something may be."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -56,7 +59,12 @@ class Memoroid(Cell):
         owns = self.ranks(inputs)
         leads = [u.shape[: u.ndim - own] for u, own in zip(tree_leaves(inputs), owns, strict=True)]
         shape = tuple(max(sizes) for sizes in zip(*leads, strict=True))
-        return total(Recurrence(self, params, inputs, None, None, Call(starts, valid), shape))
+        floats = [leaf for leaf in tree_leaves(inputs) if is_floating(leaf)]
+        like = (floats or tree_leaves(inputs))[0]
+        dtype = like.dtype if floats else namespace(like).float32
+        state = memory_like(self, params, like, shape[:-1], dtype)
+        job = Recurrence(self, params, inputs, state, None, Call(starts, valid), shape)
+        return self.element(job)
 
     def ranks(self, inputs: Inputs) -> list[int]:
         """The axes of one step of every leaf of the embedded inputs."""

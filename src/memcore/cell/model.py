@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 from memcore import engine
 from memcore.engine import METHODS, Call, Parts
 from memcore.engine.parameters import label_of
-from memcore.engine.parts import initial_states
+from memcore.engine.parts import declared, initial_states
 from memcore.fields import check_fields, count
 from memcore.types import Array, Dtype, Key, Params, Starts, State, Tree
 
@@ -65,12 +65,12 @@ class Model:
     @property
     def causal(self) -> bool:
         """Whether ``y_t`` depends on ``x_s`` for ``s <= t`` alone."""
-        return all(part.causal for part in self.parts.values())
+        return all(part.causal for part in declared(self).values())
 
     @property
     def grid(self) -> int:
         """The length of the segments that the model works on; 1 where there are none."""
-        return math.lcm(*(part.grid for part in self.parts.values()))
+        return math.lcm(*(part.grid for part in declared(self).values()))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ class Model:
 
     def recurrences(self, prefix: str = "") -> Iterator[tuple[str, Cell]]:
         """Every recurrence inside, by path."""
-        for name, part in self.parts.items():
+        for name, part in declared(self).items():
             yield from part.recurrences(f"{prefix}{name}/")
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:

@@ -26,8 +26,8 @@ class Block(Wrapper):
 
     The pre-norm block of Transformers. With ``join="gru"`` it is that of GTrXL (of relu's, as in its
     figure 1), with ``"gate"`` the gated residual of memorax; ``Block(MLSTM(d), mlp=None)`` is the xLSTM's
-    block with projections before the memory, ``Block(SLSTM(d), mlp="glu", mlp_factor=4 / 3)`` the one with
-    projections behind it.
+    block with projections before the memory, ``Block(SLSTMLayer(d), mlp="glu", mlp_factor=4 / 3)`` the one
+    with projections behind it.
 
     State: that of the model. Cost: the model's, and that of a few products per step.
 

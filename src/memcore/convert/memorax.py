@@ -6,12 +6,14 @@ import numpy as np
 
 from memcore.cell import Model
 from memcore.convert.sources import Table, refuse, source
-from memcore.convert.weights import Take, Weights, reshaped, same, turned, zeros
+from memcore.convert.weights import Take, Weights, beside, reshaped, same, turned, zeros
+from memcore.layers.head_wise import kernel_shape
 from memcore.models.diagonal.ffm import FFM
 from memcore.models.diagonal.lru import LRU
 from memcore.models.diagonal.min_gru import MinGRU
 from memcore.models.diagonal.s5 import S5
 from memcore.models.gated.rtu import RTU
+from memcore.models.gated.slstm_layer import GATES, SLSTMLayer
 from memcore.models.matrix.linear_attention import LinearAttention
 from memcore.models.matrix.mlstm import MLSTM
 from memcore.models.matrix.shm import SHM
@@ -175,6 +177,40 @@ def mlstm(w: Weights) -> tuple[Model, Table]:
     }
 
 
+@source(
+    "memorax.sLSTMCell",
+    **FLAX,
+    also={
+        "in_proj": "input_projection",
+        "out_proj": "output_projection",
+        "CausalConv1d_0": "causal_conv",
+        "MultiHeadLayerNorm_0": "norm",
+        **{gate: f"{gate}_gate" for gate in "ifzo"},
+    },
+)
+def slstm(w: Weights) -> tuple[Model, Table]:
+    """Its gates have a kernel each, memcore's recurrent kernel holds them side by side in every head."""
+    (width, inner), (conv, _) = w.shape("input_projection/kernel"), w.shape("causal_conv/kernel")
+    heads, own, _ = w.shape("i_gate/kernel", 3)
+    model, gates = SLSTMLayer(width, heads, conv, inner), dict(zip("ifzo", GATES, strict=True))
+
+    def recurrent(w: Weights) -> np.ndarray:
+        each = [w.exactly(f"r{gate}/kernel", heads, own, own) for gate in gates]
+        kernel = np.concatenate([np.swapaxes(block, -1, -2) for block in each], axis=-1)
+        return np.reshape(kernel, kernel_shape(inner, 4, heads))
+
+    return model, {
+        "up/kernel": same("input_projection/kernel"),
+        "conv/kernel": same("causal_conv/kernel"),
+        "conv/bias": same("causal_conv/bias"),
+        **{f"{ours}/kernel": blocks(f"{gate}_gate/kernel") for gate, ours in gates.items()},
+        "memory/bias": beside(*(same(f"{gate}_bias") for gate in gates)),
+        "memory/hidden/kernel": recurrent,
+        "norm/scale": lambda w: 1 + w["norm/weight"],
+        "down/kernel": same("output_projection/kernel"),
+    }
+
+
 def blocks(name: str) -> Take:
     """Blocks that were multiplied from the left."""
     return lambda w: np.swapaxes(w[name], -1, -2)
@@ -184,9 +220,4 @@ refuse(
     "memorax.MambaCell",
     "its RMSNorm adds the width to the mean square, where an epsilon belongs, and is applied before the "
     "gate; and its convolution forgets its window between two calls",
-)
-refuse(
-    "memorax.sLSTMCell",
-    "its input and forget gates read a convolution of a projection of the inputs, the others the projection, "
-    "and a norm and a projection follow; the SLSTM here is the recurrence inside, whose gates read inputs",
 )

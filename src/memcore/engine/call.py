@@ -26,6 +26,7 @@ class Call:
         phase: int32 scalar, the place of the first step in the grid; None where the model has no grid.
         axis_name: the axis of devices along which each holds a consecutive piece of every sequence; None
             where a device holds all of it.
+        one_step: whether this is one step of a model whose recurrences all have the fold.
         watch: called with ``(cell, params, inputs)`` of every recurrence that runs; for the laws' tests.
     """
 
@@ -37,6 +38,7 @@ class Call:
     return_states: bool = False
     phase: Array = None
     axis_name: str | None = None
+    one_step: bool = False
     watch: Callable[[Tree, Tree, Tree], None] | None = None
 
     def child(self, name: str) -> Call:

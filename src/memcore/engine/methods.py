@@ -29,6 +29,7 @@ from memcore.engine.recurrence import (
     advance,
     either,
     join,
+    moved_by,
     slots_of,
     split,
     time_back,
@@ -41,10 +42,14 @@ if TYPE_CHECKING:
 
 def recur(job: Recurrence) -> tuple[Tree, ...]:
     """The recurrence alone: ``(state, reads)``, and the states if the call asks for them."""
-    if job.call.axis_name is not None:
-        job = pieces.arrived(job)
+    if job.call.one_step and job.length == 1:
+        return _one_step(job)
     kind = device_kind(job.leaf)
     method = job.call.resolve(job.cell.methods)
+    if job.call.axis_name is not None:
+        if method == "newton":
+            return _newton(job)
+        job = pieces.arrived(job)
     if method == "auto":
         method = auto.choose(job.cell, job.length, kind, job.call.return_states).method
     if is_symbolic(job.length):
@@ -90,6 +95,19 @@ def sequential(job: Recurrence) -> tuple[Tree, ...]:
     return (state, reads, time_back(states, job.axis)) if wants else (state, reads)
 
 
+def _one_step(job: Recurrence) -> tuple[Tree, ...]:
+    """The fold of one step: nothing is moved, cut or stacked."""
+    cell, starts, turns, axis = job.cell, job.call.starts, job.turns, job.axis
+    here = (slice(None),) * axis + (0, ...)
+    inputs = tree_map(lambda u: u[here], job.inputs)
+    initial = None if starts is None else job.fresh
+    flags = (None if starts is None else starts[..., 0], None, None if turns is None else turns[0])
+    before, after, turned, read = moved_by(cell, job.params, inputs, job.state, initial, flags)
+    reads = read(before if cell.reads_previous else after)
+    behind = (slice(None),) * axis + (None, ...)
+    return turned, tree_map(lambda r: r[behind], reads)
+
+
 def _keeps_much(job: Recurrence) -> bool:
     """Whether a plain fold would keep what is wide, for the gradient, at every step."""
     cell = job.cell
@@ -104,15 +122,20 @@ def _sequential_in_chunks(job: Recurrence) -> tuple[Tree, ...]:
 
 
 def _newton(job: Recurrence) -> tuple[Tree, ...]:
-    leaves = tree_leaves(job.state)
-    if not leaves or not all(is_floating(leaf) for leaf in leaves):
-        return sequential(job)  # a count has no derivative
+    leaves, axis_name = tree_leaves(job.state), job.call.axis_name
+    if not leaves or not all(is_floating(leaf) for leaf in leaves):  # a count has no derivative
+        if axis_name is not None:
+            raise ValueError(
+                "method is 'newton', which finds the states of pieces by derivatives: expected a state of "
+                f"floating point numbers, which that of {job.cell!r} is not"
+            )
+        return sequential(job)
     slots, (constants, structure) = slots_of(job)
     one = advance(job.cell, structure)
-    states = newton.all_states(
-        lambda *args: one(*args)[2], constants, job.state, slots, job.axis, job.length
+    states, before = newton.all_states(
+        lambda *args: one(*args)[2], constants, job.state, slots, job.axis, job.length, axis_name
     )
-    return _results(job, time_back(states, job.axis))
+    return _results(replace(job, state=before), time_back(states, job.axis))
 
 
 def gated(job: Recurrence) -> tuple[Tree, ...]:

@@ -11,9 +11,11 @@ from memcore.types import Array, State, Tree
 
 def all_states(
     step: Callable[[Tree, Tree, Tree], Tree], constants: Tree, state: State, slots: Tree, ndim: int,
-    length: int,
-) -> Tree:  # fmt: skip
-    """The state after each step, time leading; the same numbers as a fold of ``step``, to a tolerance.
+    length: int, axis_name: str | None = None,
+) -> tuple[Tree, State]:  # fmt: skip
+    """The state after each step, time leading, and the one before them; the same numbers as a fold of
+    ``step``, to a tolerance. With an axis these are the steps of a piece, and ``state`` stands before the
+    first one.
 
     ``step(constants, state, slot)`` is the next state. Leaves of ``state``, all floating point, have
     ``ndim`` batch axes in front, leaves of ``slots`` the time before them. JAX.
@@ -40,4 +42,5 @@ def all_states(
     def flat_step(constants: Tree, flat: Array, slot: Tree) -> Tree:
         return flatten(step(constants, unflatten(flat), slot))
 
-    return unflatten(newton(flat_step, length, constants, flatten(state), slots))
+    states, before = newton(flat_step, length, constants, flatten(state), slots, axis_name)
+    return unflatten(states), unflatten(before)

@@ -61,7 +61,7 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
         ValueError: a leaf is missing, too many, or of another shape.
         TypeError: ``params`` is no dict, or a leaf holds no floating point numbers.
     """
-    if _fits(_nested(model), params):
+    if fits(model, params):
         return
     if not isinstance(params, Mapping):
         raise TypeError(
@@ -92,6 +92,12 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
         raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
 
 
+def fits(model: Model, params: Params) -> bool:
+    """Whether the leaves are the model's, as quickly as that can be seen; false where it needs a closer
+    look."""
+    return _fits(_nested(model), params)
+
+
 @functools.lru_cache(maxsize=1024)
 def _nested(model: Model) -> dict[str, Any]:
     """The shapes as a nested dict, like the parameters."""
@@ -106,7 +112,6 @@ def _nested(model: Model) -> dict[str, Any]:
 
 
 def _fits(shapes: dict[str, Any], params: Tree) -> bool:
-    """Whether all is well, as quickly as that can be seen; false where it needs a closer look."""
     if type(params) is not dict or len(params) != len(shapes):
         return False
     for name, shape in shapes.items():

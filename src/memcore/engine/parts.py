@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -36,6 +37,16 @@ class Unknown:
 UNKNOWN = Unknown()
 
 
+def declared(model: Model) -> dict[str, Model]:
+    """The parts of a model, made once for all that are equal to it."""
+    return _declared(model, type(model).parts)
+
+
+@functools.lru_cache(maxsize=1024)
+def _declared(model: Model, code: Tree) -> dict[str, Model]:
+    return model.parts
+
+
 class Parts:
     """Runs the declared parts of a model, each once, and collects their states.
 
@@ -45,7 +56,7 @@ class Parts:
 
     def __init__(self, model: Model, state: State, initial: State, call: Call) -> None:
         self.call = call
-        self._model, self._parts = model, model.parts
+        self._model, self._parts = model, declared(model)
         self._state, self._initial = state, initial
         self._ran, self._after = set[str](), dict[str, Any]()
 
@@ -64,7 +75,8 @@ class Parts:
             ValueError: the part is not declared, or ran already.
         """
         part = self._check(name)
-        args = (self._state[name], self._initial[name], self.call.child(name))
+        initial = None if self._initial is None else self._initial[name]
+        args = (self._state[name], initial, self.call.child(name))
         self._after[name], ys = part._apply(params, xs, *args)[:2]
         return ys
 
@@ -134,7 +146,8 @@ def initial_states(model: Model, params: Params) -> dict[str, Any]:
     """
     try:
         return {
-            name: part.initial_state(cast("Params", UNKNOWN)) for name, part in model.parts.items()
+            name: part.initial_state(cast("Params", UNKNOWN))
+            for name, part in declared(model).items()
         }
     except NeedsParams:
         pass
@@ -143,6 +156,14 @@ def initial_states(model: Model, params: Params) -> dict[str, Any]:
     run = _Survey(model, None, None, Call(method="sequential"))
     broadcasting(model.run_parts, params)(params, one_step(model, params), run)
     return run.finish()
+
+
+def constant_initial(model: Model) -> State:
+    """The initial state of a composite whose parameters do not matter for it; None of any other model."""
+    try:
+        return None if model.single else model.initial_state(cast("Params", UNKNOWN))
+    except NeedsParams:
+        return None
 
 
 def one_step(model: Model, params: Params) -> Tree:
@@ -161,5 +182,5 @@ def signature(model: Model) -> Tree:
     """
     if model.single:
         return None
-    parts = model.parts
+    parts = declared(model)
     return type(model).run_parts, tuple((n, p, signature(p)) for n, p in parts.items())

@@ -2,7 +2,8 @@
 
 A piece is one element of the recurrence's semigroup, with the flag of its starts, so what stands before a
 piece is the state that the elements of all pieces before it make of the incoming one: one `all_gather`, whose
-size is the element's, whatever the length.
+size is the element's, whatever the length. Of a memory that reaches no further back than a piece is long, as
+a window, it is what the piece before leaves: one `ppermute`.
 """
 
 from __future__ import annotations
@@ -10,27 +11,39 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from memcore.backend import common_axes, fold, gathered, namespace, piece
+from memcore.backend import (
+    asarray_like,
+    common_axes,
+    fold,
+    gathered,
+    namespace,
+    of_one_before,
+    piece,
+    placed_like,
+    tree_map,
+)
 from memcore.engine import resets
-from memcore.engine.recurrence import Recurrence
+from memcore.engine.recurrence import Recurrence, part
 from memcore.types import Array, Starts, State, Tree
 
 if TYPE_CHECKING:
     from memcore.cell import Model
 
 
-def check_pieces(model: Model) -> None:
-    """Raise ValueError for a model that does not run in pieces."""
+def check_pieces(model: Model, method: str = "auto") -> None:
+    """Raise ValueError for a model that does not run in pieces by ``method``."""
     if not model.causal:
         raise ValueError(
             f"model is {model!r}, which is not causal: expected one that reads from the first step on"
         )
     for path, cell in model.recurrences():
-        if not cell.in_pieces:
+        by_newton = "newton" in cell.methods
+        if not (cell.in_pieces or by_newton and method == "newton"):
+            also = "; memcore.parallel.apply runs it with method='newton' as well" * by_newton
             raise ValueError(
                 f"model has the recurrence {path!r}, whose pieces do not run side by side: expected "
                 "associative ones, as of LRU, MinGRU, S5, Mamba, GatedDeltaNet, MLSTM or Attention with a "
-                "window; on one device method='newton' runs any cell in parallel over time"
+                f"window{also}"
             )
     if model.grid > 1:
         raise ValueError(
@@ -42,6 +55,9 @@ def arrived(job: Recurrence) -> Recurrence:
     """The recurrence of this device's piece, with the state that stands before it."""
     cell, axis_name = job.memoroid, cast("str", job.call.axis_name)
     alone = replace(job, call=replace(job.call, axis_name=None))
+    # A step that is not valid takes no place in a window, which then reaches further back.
+    if cell.reach is not None and cell.reach <= job.length and job.call.valid is None:
+        return replace(alone, state=handed_on(alone, cell.reach, axis_name))
     every = gathered(cell.element(alone), axis_name)
     index, count = piece(axis_name)
     xp = namespace(job.leaf)
@@ -59,17 +75,43 @@ def arrived(job: Recurrence) -> Recurrence:
     return replace(alone, state=state)
 
 
+def handed_on(job: Recurrence, reach: int, axis_name: str) -> State:
+    """What the last ``reach`` steps of the piece before leave; in front of the first piece, its own state."""
+    _, _, element = job.memoroid.element(part(job, job.length - reach, job.length))
+    left = job.memoroid.act(job.params, job.fresh, element)  # `fresh` shows behind a start alone
+    index, _ = piece(axis_name)
+    return resets.select(index == 0, job.state, of_one_before(left, axis_name))
+
+
 def flags(job: Recurrence) -> tuple[Array, Array]:
     """``(start, valid)`` of a run as one element: whether a start is in it, and whether it has a valid step
     behind the last one; None where nothing was given."""
     starts, valid = job.call.starts, job.call.valid
+    start = None if starts is None else namespace(starts).any(starts, axis=-1)
+    return start, None if valid is None else namespace(valid).any(used(job), axis=-1)
+
+
+def used(job: Recurrence) -> Array:
+    """``(*batch, T)`` bool: the valid steps behind the last start, of which a run's element is made."""
+    starts, valid, xp = job.call.starts, job.call.valid, namespace(job.leaf)
+    if valid is None:
+        every = asarray_like(xp.ones(job.shape, dtype=xp.bool), job.leaf)
+        valid = placed_like(every, job.leaf, job.axis)
     if starts is None:
-        return None, None if valid is None else namespace(valid).any(valid, axis=-1)
-    xp = namespace(starts)
-    if valid is not None:
-        number = resets.segments(starts)
-        valid = xp.any(valid & (number == number[..., -1:]), axis=-1)
-    return xp.any(starts, axis=-1), valid
+        return valid
+    number = resets.segments(starts)
+    return valid & (number == number[..., -1:])
+
+
+def full(empty: State, job: Recurrence) -> State:
+    """A state of one sequence for all of the run's, in the dtypes of its own."""
+
+    def leaf(x: Array, like: Array) -> Array:
+        xp, lead = namespace(like), like.shape[: job.axis]
+        x = xp.broadcast_to(asarray_like(x, like), (*lead, *x.shape))
+        return placed_like(x, like, job.axis)
+
+    return tree_map(leaf, empty, job.state)
 
 
 def spoiled(bad: Array, end: Array, starts: Starts, axis_name: str) -> Array:
@@ -86,6 +128,6 @@ def spoiled(bad: Array, end: Array, starts: Starts, axis_name: str) -> Array:
         number, end, started = slot
         return xp.where(number < index, end | bad & ~started, bad), None
 
-    bad, _ = common_axes((bad, index))  # a fold carries one kind of array
+    bad, *_ = common_axes((bad, index, ends))  # a fold carries one kind of array
     bad, _ = fold(enter, bad, (xp.arange(count, dtype=xp.int32), ends, flags), count)
     return bad

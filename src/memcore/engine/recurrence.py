@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -34,7 +34,7 @@ class Recurrence:
         params: its parameters.
         inputs: what ``embed`` gave: leaves ``(*batch, T, *leaf)``, of time length 1 where constant.
         state: the incoming state, leaves ``(*batch, *leaf)``.
-        initial: the state at starts, with or without batch axes.
+        initial: the state at starts, with or without batch axes; may be None where nothing starts.
         call: how to run.
         shape: ``(*batch, T)``.
         xs: what was embedded, where a fold may do that itself at every step.
@@ -66,8 +66,8 @@ class Recurrence:
 
     @property
     def fresh(self) -> State:
-        """The state at starts with the shapes and dtypes of ``state``."""
-        return broadcast_like(self.initial, self.state)
+        """The state at starts with the shapes and dtypes of ``state``; None where nothing starts."""
+        return None if self.initial is None else broadcast_like(self.initial, self.state)
 
     @property
     def turns(self) -> Array:
@@ -110,6 +110,19 @@ def either(leaves: list[Tree], others: list[Tree]) -> list[Tree]:
     return [b if a is None else a for a, b in zip(leaves, others, strict=True)]
 
 
+def part(job: Recurrence, begin: int, end: int) -> Recurrence:
+    """The steps from ``begin`` to before ``end``, with the state of the whole."""
+    index = (slice(None),) * job.axis + (slice(begin, end), ...)
+
+    def cut(x: Array) -> Array:
+        return x[index] if x.shape[job.axis] == job.length else x
+
+    call = job.call
+    inputs, starts, valid = tree_map(cut, (job.inputs, call.starts, call.valid))
+    call = replace(call, starts=starts, valid=valid)
+    return replace(job, inputs=inputs, call=call, shape=(*job.shape[:-1], end - begin), xs=None)
+
+
 def join(moving: list[Tree], still: list[Tree], structure: Tree) -> Tree:
     """The inverse of `split`."""
     return tree_unflatten(structure, either(moving, still))
@@ -143,13 +156,21 @@ def advance(cell: Cell, structure: Tree) -> Callable[[Tree, Tree, Tree], tuple[T
 
     def one(constants: Tree, h: Array, slot: Tree) -> tuple[Tree, ...]:
         (params, initial, still), (moved, start, valid, turn) = constants, slot
-        step, read = cell.moves(params, join(moved, still, structure))
-        before = resets.select(start, initial, h)
-        after = step(before)
-        after = after if valid is None else resets.select(valid, after, before)
-        turned = after
-        if turn is not None:
-            turned = resets.select(turn, cell.turn(params, after), after)
-        return before, after, turned, read
+        inputs = join(moved, still, structure)
+        return moved_by(cell, params, inputs, h, initial, (start, valid, turn))
 
     return one
+
+
+def moved_by(
+    cell: Cell, params: Params, inputs: Inputs, h: State, initial: State, flags: tuple[Array, ...]
+) -> tuple[Tree, ...]:
+    """One step, by inputs without time: ``(before, after, turned, read)``; ``read`` is a function of a
+    state, and ``flags`` are ``(start, valid, turn)``."""
+    start, valid, turn = flags
+    step, read = cell.moves(params, inputs)
+    before = resets.select(start, initial, h)
+    after = step(before)
+    after = after if valid is None else resets.select(valid, after, before)
+    turned = after if turn is None else resets.select(turn, cell.turn(params, after), after)
+    return before, after, turned, read

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memcore.backend import (
     as_draw,
     as_key,
+    cast,
     common_axes,
     compiled,
     fold,
@@ -237,10 +238,9 @@ def run_cell(
         Recurrence(cell, params, inputs, state, initial, call, shape, late)
     )
     dtype = compute_dtype(cell, params, xs)
-    xp = namespace(xs)
-    reads = tree_map(lambda r: xp.astype(r, dtype, copy=False) if is_floating(r) else r, reads)
+    reads = tree_map(lambda r: cast(r, dtype) if is_floating(r) else r, reads)
     ys = cell.output(params, reads, inputs)
-    return (state, xp.astype(ys, dtype, copy=False), *states)
+    return (state, cast(ys, dtype), *states)
 
 
 def run_composite(

@@ -16,6 +16,7 @@ from memcore.engine.checks import (
 from memcore.engine.parameters import check_params
 from memcore.engine.parts import signature
 from memcore.engine.run import run_checked
+from memcore.engine.stepper import leave_plan, run_planned
 from memcore.types import Array, Params, State, Tree
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def step(
     model: Model, params: Params, state: State, x: Array, *, start: Array = None
 ) -> tuple[State, Array]:
     """One time step.
+
+    On NumPy what fitted in a step before, parameters among it, is not looked at in full again: the same
+    arrays in the same places.
 
     Args:
         model: any `Model`.
@@ -41,12 +45,17 @@ def step(
         ValueError, TypeError: an argument does not fit, or the model is not causal.
     """
     check_model(model)
+    found = run_planned(model, params, state, x, start)
+    if found is not None:
+        return found
     if not model.causal:
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
     x, [start] = check_inputs(model, as_array(x, "x"), "x", "..."), as_booleans(start=start)
     state = as_arrays(state, "state")
     check_params(model, params)
-    return compiled(_step, (model, signature(model)), (params, state, x, start))
+    result = compiled(_step, (model, signature(model)), (params, state, x, start))
+    leave_plan(model, params, x)
+    return result
 
 
 def _step(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from memcore import nn
-from memcore.backend import Draw, namespace
+from memcore.backend import Draw, cast, namespace
 from memcore.cell import Array, Params
 
 
@@ -27,6 +27,5 @@ def init_decay(draw: Draw, heads: int) -> Params:
 
 def log_decay(params: Params, x: Array) -> Array:
     """The log decay of each head: ``(..., heads)``, not positive, in the dtype of ``x``."""
-    xp = namespace(x)
-    a_log, dt_bias = (xp.astype(params[n], x.dtype, copy=False) for n in ("A_log", "dt_bias"))
-    return -xp.exp(a_log) * nn.softplus(x + dt_bias)
+    a_log, dt_bias = (cast(params[n], x.dtype) for n in ("A_log", "dt_bias"))
+    return -namespace(x).exp(a_log) * nn.softplus(x + dt_bias)

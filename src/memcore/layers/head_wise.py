@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from memcore.backend import Draw, namespace, product
+from memcore.backend import Draw, cast, namespace, product
 from memcore.cell import Array, Params
 from memcore.layers.block_linear import by_blocks
 
 
-def check_heads(heads: int, hidden_size: int) -> None:
-    """Raise ValueError unless ``heads`` divides ``hidden_size``."""
-    if hidden_size % heads:
-        raise ValueError(f"heads is {heads}, expected a divisor of hidden_size {hidden_size}")
+def check_heads(heads: int, size: int, name: str = "hidden_size") -> None:
+    """Raise ValueError unless ``heads`` divides ``size``, which is called ``name``."""
+    if size % heads:
+        raise ValueError(f"heads is {heads}, expected a divisor of {name} {size}")
 
 
 def kernel_shape(size: int, gates: int, heads: int) -> tuple[int, ...]:
@@ -33,10 +33,9 @@ def init_head_wise(
 
 def head_wise(params: Params, h: Array) -> Array:
     """``h @ kernel (+ bias)``, head by head: ``(..., size)`` to ``(..., gates * size)``, gate by gate."""
-    xp = namespace(h)
-    kernel = xp.astype(params["kernel"], h.dtype, copy=False)
+    kernel = cast(params["kernel"], h.dtype)
     y = product(h, kernel) if kernel.ndim == 2 else _by_heads(kernel, h)
-    return y + xp.astype(params["bias"], h.dtype, copy=False) if "bias" in params else y
+    return y + cast(params["bias"], h.dtype) if "bias" in params else y
 
 
 def _by_heads(kernel: Array, h: Array) -> Array:

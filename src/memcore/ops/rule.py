@@ -7,18 +7,20 @@ every batch axis; the rule names it in ``weights``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
-from memcore.backend import broadcast_like, namespace, tree_leaves, tree_map, tree_paths
+from memcore.backend import broadcast_like, cast, namespace, tree_leaves, tree_map, tree_paths
 from memcore.backend.namespace import is_bfloat16
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import WIDENED
 from memcore.engine.methods import in_chunks, recur, sequential, total
-from memcore.engine.recurrence import Recurrence, job_of
+from memcore.engine.pieces import flags, full, used
+from memcore.engine.recurrence import Recurrence, job_of, part
+from memcore.engine.resets import select
 from memcore.types import Dtype, Key, Reads, Tree
 
 
@@ -43,6 +45,8 @@ class Rule:
     """Whether what is read are the states."""
     in_pieces: ClassVar[bool] = True
     """Whether a piece of a sequence is an element of one size, whatever its length."""
+    reach: ClassVar[int | None] = None
+    """After how many valid steps nothing is left of the state before them; None where something may be."""
     saturates: ClassVar[bool] = False
     """Whether outputs may be the floor, which float16 cannot hold: they become its lowest number."""
 
@@ -55,6 +59,10 @@ class Rule:
     def zeros(self, inputs: Inputs) -> State:
         """The empty state, mostly zeros: unbatched NumPy arrays, for inputs of these shapes."""
         raise NotImplementedError
+
+    def empty(self, inputs: Inputs) -> State:
+        """The state from which a run leaves what it writes, as an element has it; mostly `zeros`."""
+        return self.zeros(inputs)
 
     def lift(self, inputs: Inputs) -> Element:
         """One step as an element of the semigroup."""
@@ -87,9 +95,29 @@ class Rule:
         """
         raise NotImplementedError
 
+    def transition(self, inputs: Inputs, used: Array) -> Element:
+        """Optional, for elements ``(transition, written)``: what becomes of a state over the steps that are
+        ``used (*batch, T)``, beside what they write; a product of decays."""
+        raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        """Whether a piece is an element without a product of elements: the rule has a `transition`."""
+        return type(self).transition is not Rule.transition
+
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
-        """A run as one element ``(start, valid, element)``; a rule may have a faster way."""
-        return total(job)
+        """A run as one element ``(start, valid, element)``: where `transition` is known, that and what a run
+        from the empty state leaves."""
+        if not self.closed:
+            return total(job)
+        written = self.written(job, full(self.empty(job.inputs), job))
+        return (*flags(job), (self.transition(job.inputs, used(job)), written))
+
+    def written(self, job: Recurrence, state: State) -> State:
+        """What a run leaves of ``state``; behind a start, of `empty`."""
+        initial = self.empty(job.inputs)
+        how = {"params": {}, "state": state, "initial": initial}
+        return recur(replace(job, cell=RulePart(1, self), **how))[0]
 
     def of(self, **shapes: tuple[int, ...]) -> RulePart:
         """The rule as a part of a composite, for inputs of these shapes (without batch and time)."""
@@ -137,6 +165,10 @@ class RuleCell(Memoroid):
         return self.rule.in_pieces
 
     @property
+    def reach(self) -> int | None:  # type: ignore[override]
+        return self.rule.reach
+
+    @property
     def returns_states(self) -> bool:  # type: ignore[override]
         return self.rule.returns_states and not self.reads
 
@@ -162,7 +194,23 @@ class RuleCell(Memoroid):
         return self.rule.read(state, self.rule_inputs(params, inputs))
 
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
-        return total(job, WIDENED) if self.widens else self.rule.element(job)
+        rule = self.rule
+        if not self.widens:
+            return rule.element(job)
+        if not rule.closed:
+            return total(job, WIDENED)
+
+        def chunk(steps: Recurrence) -> tuple[State]:
+            (kept, written), wide = steps.state, self.rule_inputs(steps.params, steps.inputs)
+            own = rule.transition(wide, used(steps))
+            both, _ = rule.binary_op((kept, written), (own, written))
+            kept = select(flags(steps)[0], own, both)
+            return ((kept, rule.written(replace(steps, inputs=wide), written)),)
+
+        begin = part(job, 0, 1)
+        first, none = self.rule_inputs(job.params, begin.inputs), used(begin) & False
+        nothing = (rule.transition(first, none), full(rule.empty(first), job))
+        return (*flags(job), in_chunks(replace(job, state=nothing), WIDENED, chunk)[0])
 
     def moves(
         self, params: Params, inputs: Inputs
@@ -242,11 +290,10 @@ class RulePart(RuleCell):
 
 def narrow(rule: Rule, read: Array, like: Array) -> Array:
     """What was read in the dtype of ``like``; a floor that this cannot hold is its lowest number."""
-    xp = namespace(read)
     # bfloat16 holds the floor, and NumPy does not know its limits.
     if rule.saturates and read.dtype != like.dtype and not is_bfloat16(like.dtype):
-        read = at_least(float(xp.finfo(like.dtype).min), read)
-    return xp.astype(read, like.dtype, copy=False)
+        read = at_least(float(namespace(read).finfo(like.dtype).min), read)
+    return cast(read, like.dtype)
 
 
 def at_least(lowest: float, x: Array) -> Array:

@@ -21,21 +21,24 @@ def apply(
     One pass over its piece gives each device the piece as one element of every recurrence; they are
     gathered from all devices, once per recurrence, and what stands before the piece follows from them; a
     second pass runs the piece from there. What is sent is the size of elements, whatever the length: for a
-    memory of K x V numbers with decays that and the decays, for the delta rule K x K numbers more, for a
-    window of W steps W items. The numbers are those of one device, and so are the gradients.
+    memory of K x V numbers with decays that and the decays, for the delta rule K x K numbers more. A window
+    of W steps goes from each device to the next, W items; where a piece is shorter, or has a ``valid``, it is
+    gathered too. The numbers are those of one device, and so are the gradients.
 
     The idea is that of LASP (Sun et al., arXiv:2404.02882 and 2502.07563), here for any associative memory,
     with starts and padding.
 
     Args:
-        model: a causal `Model` whose recurrences are all associative.
+        model: a causal `Model` whose recurrences are all associative, or run by ``newton``.
         params: its parameters, the same on all devices.
         xs: ``(..., T / devices, in_features)``, this device's piece; pieces follow the order of the axis.
         state: where the sequences continue from, the same on all devices; None begins afresh.
         axis_name: the axis of the mesh along which time is split.
         starts: ``(..., T / devices)`` bool, this device's piece.
         valid: ``(..., T / devices)`` bool, this device's piece.
-        method: ``"auto"`` or one of ``model.methods``, for the second pass.
+        method: ``"auto"`` or one of ``model.methods``, for the second pass. With ``"newton"`` cells that are
+            not associative run too: every iteration of Newton's method is an associative recurrence, whose
+            elements are gathered.
         chunk_size: as in ``model.apply``.
         key: for dropout and noise; each device draws its own.
 
@@ -44,12 +47,13 @@ def apply(
         the outputs.
 
     Raises:
-        ValueError: the model has a recurrence that is not associative, or attention without a window; no
-            `shard_map` around has the axis; or an argument does not fit. The message names it.
+        ValueError: the model has a recurrence that is not associative and does not run by ``method``, or
+            attention without a window; no `shard_map` around has the axis; or an argument does not fit. The
+            message names it.
         TypeError: ``xs`` is no JAX array, ``model`` no model, or ``axis_name`` no name.
     """
     check_model(model)
-    check_pieces(model)
+    check_pieces(model, method)
     if not is_jax(xs):
         raise TypeError(f"xs is a {type(xs).__name__}, expected a JAX array inside jax.shard_map")
     if not isinstance(axis_name, str):

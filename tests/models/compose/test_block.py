@@ -43,7 +43,7 @@ def test_recipes_of_papers_are_made_of_blocks() -> None:
 
 
 def test_the_xlstm_block_with_projections_behind_it_streams() -> None:
-    model = memcore.Block(memcore.SLSTM(WIDTH, hidden_size=WIDTH), mlp="glu", mlp_factor=4 / 3)
+    model = memcore.Block(memcore.SLSTMLayer(WIDTH), mlp="glu", mlp_factor=4 / 3)
     params, xs = model.init(0, "float64"), np.random.default_rng(0).normal(size=(2, 9, WIDTH))
     state, first = model.apply(params, xs[:, :4])
     rest = model.apply(params, xs[:, 4:], state)[1]

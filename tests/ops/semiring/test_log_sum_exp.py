@@ -64,3 +64,17 @@ def test_nothing_is_the_lowest_number_of_float16(method: str, backend: Backend) 
     _, h = ops.log_sum_exp(x, np.full(3, -40000, np.float16), method=method, chunk_size=3)
     assert h.dtype == np.float16
     np.testing.assert_array_equal(h, lowest)
+
+
+@pytest.mark.requires("ml_dtypes")
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_is_rounded_once(method: str, backend: Backend) -> None:
+    from ml_dtypes import bfloat16
+
+    x = (3 * np.random.default_rng(0).standard_normal((2, 50, 3))).astype(bfloat16)
+    state, h = ops.log_sum_exp(x, method=method, chunk_size=8)
+    want = np.logaddexp.accumulate(x.astype(np.float64), axis=1)
+    assert (h.dtype, state.dtype) == (bfloat16, np.float32)
+    np.testing.assert_allclose(h.astype(np.float64), want, rtol=2**-8, atol=2**-8)
+    np.testing.assert_allclose(state, want[:, -1], rtol=1e-5)

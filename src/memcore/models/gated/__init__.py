@@ -7,3 +7,4 @@ from memcore.models.gated.lstm import LSTM as LSTM
 from memcore.models.gated.mgu import MGU as MGU
 from memcore.models.gated.rtu import RTU as RTU
 from memcore.models.gated.slstm import SLSTM as SLSTM
+from memcore.models.gated.slstm_layer import SLSTMLayer as SLSTMLayer

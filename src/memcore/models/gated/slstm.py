@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from memcore import nn
-from memcore.backend import Draw, as_draw, namespace, parts
-from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
+from memcore.backend import as_draw
+from memcore.cell import Key, Params
+from memcore.layers.exponential_gates import ExponentialGates
 from memcore.layers.head_wise import kernel_shape
-from memcore.layers.hidden_state import HeadWiseCell
 from memcore.registry import register
 from memcore.types import Dtype
 
 
 @register("slstm")
 @dataclass(frozen=True)
-class SLSTM(HeadWiseCell):
+class SLSTM(ExponentialGates):
     """An LSTM with exponential gates, a normaliser n and a stabiliser m.
 
         i, f, z, o = W x_t + b + R h_{t-1},   R in one block per head
@@ -43,40 +39,13 @@ class SLSTM(HeadWiseCell):
         heads: parts of the state that do not see each other.
     """
 
-    heads: int = count(4)
-
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, n, width = as_draw(key, dtype), self.hidden_size, self.in_features
         std = math.sqrt(2 / (5 * width))
         return {
             "input": {
                 "kernel": draw.child("input").normal("kernel", (width, 4 * n), std),
-                "bias": self._bias(draw),
+                "bias": self.initial_bias(draw),
             },
             "hidden": {"kernel": draw.zeros(kernel_shape(n, 4, self.heads))},
         }
-
-    def _bias(self, draw: Draw) -> Array:
-        own = self.hidden_size // self.heads
-        forget = 5.0 - 12.0 * (np.arange(own) / max(own - 1, 1)) ** 0.3
-        bias = np.zeros((4, self.hidden_size))
-        bias[1] = np.tile(forget, self.heads)
-        return draw.array(bias.reshape(-1), label="bias")
-
-    def initial_state(self, params: Params) -> State:
-        return tuple(np.zeros(self.hidden_size) for _ in range(4))
-
-    def hidden(self, state: State) -> Array:
-        return state[0]
-
-    def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
-        _, c, n, m = state
-        xp = namespace(c)
-        i, f, z, o = parts(inputs + hidden, 4)
-        empty, kept = n == 0, m - nn.softplus(-f)
-        top = xp.where(empty, i, xp.maximum(kept, i))
-        # Of an empty memory nothing is kept, and its exponent may be anything.
-        keep = xp.exp(xp.where(empty, xp.zeros_like(m), kept - top))
-        write = xp.exp(i - top)
-        c, n = keep * c + write * xp.tanh(z), keep * n + write
-        return nn.sigmoid(o) * c / n, c, n, top

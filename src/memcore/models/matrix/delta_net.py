@@ -5,22 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memcore import nn
-from memcore.backend import as_draw
-from memcore.cell import Array, Key, Model, Params
+from memcore.cell import Array, Model, Params
 from memcore.engine import Parts
-from memcore.fields import count, flag
-from memcore.layers.convolved import convolved_heads, init_convolved
-from memcore.layers.heads import KeyValueHeads
-from memcore.layers.short_convolution import ShortConvolution
-from memcore.nn import wide
-from memcore.ops.matrix.delta_rule import DeltaRule
+from memcore.layers.delta_heads import DeltaHeads
 from memcore.registry import register
-from memcore.types import Dtype
 
 
 @register("delta_net")
 @dataclass(frozen=True)
-class DeltaNet(KeyValueHeads):
+class DeltaNet(DeltaHeads):
     """The delta rule behind short convolutions: a write first takes away what stands at its key.
 
         q, k, v = silu(conv(W_q x)), silu(conv(W_k x)), silu(conv(W_v x));   q, k of norm 1
@@ -46,32 +39,10 @@ class DeltaNet(KeyValueHeads):
             states such as parity.
     """
 
-    conv_size: int = count(4, least=2)
-    negative_eigenvalues: bool = flag(False)
-
     @property
     def parts(self) -> dict[str, Model]:
-        h, (k, v) = self.heads, self.sizes
-        rule = DeltaRule(scale=k**-0.5)
-        return {
-            "conv": ShortConvolution(h * (2 * k + v), self.conv_size),
-            "memory": rule.of(v=(h, v), q=(h, k), k=(h, k), beta=(h,)),
-        }
-
-    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
-        draw, width, h = as_draw(key, dtype), self.in_features, self.heads
-        k, v = self.sizes
-        sizes = {"query": h * k, "key": h * k, "value": h * v}
-        return {
-            **init_convolved(draw, width, sizes, self.conv_size),
-            "beta": nn.dense(draw, "beta", width, h),
-            "norm": {"scale": draw.ones((v,))},
-            "output": nn.dense(draw, "output", h * v, width),
-        }
+        return self.delta_parts()
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
-        q, k, v = convolved_heads(params, xs, run, self.heads)
-        beta = nn.sigmoid(wide(nn.linear(params["beta"], xs)))
-        beta = 2.0 * beta if self.negative_eigenvalues else beta
-        out = run("memory", {}, {"q": q, "k": k, "v": v, "beta": beta})
+        out = run("memory", {}, self.delta_inputs(params, xs, run))
         return nn.linear(params["output"], nn.merge_heads(nn.rms_norm(params["norm"], out)))

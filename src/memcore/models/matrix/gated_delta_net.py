@@ -8,20 +8,16 @@ from memcore import nn
 from memcore.backend import as_draw
 from memcore.cell import Array, Key, Model, Params
 from memcore.engine import Parts
-from memcore.fields import count, flag
-from memcore.layers.convolved import convolved_heads, init_convolved
 from memcore.layers.decay import init_decay, log_decay
-from memcore.layers.heads import KeyValueHeads
-from memcore.layers.short_convolution import ShortConvolution
+from memcore.layers.delta_heads import DeltaHeads
 from memcore.nn import wide
-from memcore.ops.matrix.delta_rule import DeltaRule
 from memcore.registry import register
 from memcore.types import Dtype
 
 
 @register("gated_delta_net")
 @dataclass(frozen=True)
-class GatedDeltaNet(KeyValueHeads):
+class GatedDeltaNet(DeltaHeads):
     """The gated delta rule with short convolutions and an output gate.
 
         q, k, v = silu(conv(W_q x)), silu(conv(W_k x)), silu(conv(W_v x));   q, k of norm 1
@@ -46,43 +42,22 @@ class GatedDeltaNet(KeyValueHeads):
             tracks states such as parity.
     """
 
-    conv_size: int = count(4, least=2)
-    negative_eigenvalues: bool = flag(False)
-
     @property
     def parts(self) -> dict[str, Model]:
-        h, (k, v) = self.heads, self.sizes
-        rule = DeltaRule(scale=k**-0.5)
-        return {
-            "conv": ShortConvolution(h * (2 * k + v), self.conv_size),
-            "memory": rule.of(v=(h, v), q=(h, k), k=(h, k), beta=(h,), log_decay=(h,)),
-        }
+        return self.delta_parts(log_decay=(self.heads,))
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, h = as_draw(key, dtype), self.in_features, self.heads
-        k, v = self.sizes
-        sizes = {"query": h * k, "key": h * k, "value": h * v}
         return {
-            **init_convolved(draw, width, sizes, self.conv_size),
-            "gate": nn.dense(draw, "gate", width, h * v),
-            "beta": nn.dense(draw, "beta", width, h),
+            **super().init(draw),
+            "gate": nn.dense(draw, "gate", width, h * self.sizes[1]),
             "decay": nn.dense(draw, "decay", width, h),
             **init_decay(draw, h),
-            "norm": {"scale": draw.ones((v,))},
-            "output": nn.dense(draw, "output", h * v, width),
         }
 
     def run_parts(self, params: Params, xs: Array, run: Parts) -> Array:
-        q, k, v = convolved_heads(params, xs, run, self.heads)
-        beta, decay = self._gates(params, xs)
-        inputs = {"q": q, "k": k, "v": v, "beta": beta, "log_decay": decay}
-        out = run("memory", {}, inputs)
+        inputs = self.delta_inputs(params, xs, run)
+        inputs["log_decay"] = log_decay(params, wide(nn.linear(params["decay"], xs)))
+        out = nn.rms_norm(params["norm"], run("memory", {}, inputs))
         gate = nn.split_heads(nn.linear(params["gate"], xs), self.heads)
-        out = nn.rms_norm(params["norm"], out) * nn.silu(gate)
-        return nn.linear(params["output"], nn.merge_heads(out))
-
-    def _gates(self, params: Params, xs: Array) -> tuple[Array, Array]:
-        """Writing strengths and log decays ``(..., T, heads)``, in the dtype of the state."""
-        beta = nn.sigmoid(wide(nn.linear(params["beta"], xs)))
-        decay = log_decay(params, wide(nn.linear(params["decay"], xs)))
-        return (2.0 * beta if self.negative_eigenvalues else beta), decay
+        return nn.linear(params["output"], nn.merge_heads(out * nn.silu(gate)))

@@ -79,7 +79,6 @@ class MLSTM(Model):
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, inner, h = as_draw(key, dtype), self.in_features, self.inner, self.heads
         small, blocks = math.sqrt(2 / (5 * width)), inner // self.block_size
-        gate = {"kernel": draw.zeros((3 * inner, h))}
         return {
             "up": {"kernel": draw.child("up").normal("kernel", (width, 2 * inner), small)},
             "conv": self.parts["conv"].init(draw.child("conv")),
@@ -87,8 +86,14 @@ class MLSTM(Model):
                 name: init_block_linear(draw, name, blocks, self.block_size, small)
                 for name in ("query", "key", "value")
             },
-            "input_gate": {**gate, "bias": draw.child("input_gate").normal("bias", (h,), 0.1)},
-            "forget_gate": {**gate, "bias": draw.array(np.linspace(3, 6, h), label="bias")},
+            "input_gate": {
+                "kernel": draw.zeros((3 * inner, h)),
+                "bias": draw.child("input_gate").normal("bias", (h,), 0.1),
+            },
+            "forget_gate": {
+                "kernel": draw.zeros((3 * inner, h)),
+                "bias": draw.array(np.linspace(3, 6, h), label="bias"),
+            },
             "norm": {"scale": draw.ones((h, inner // h))},
             "skip": draw.ones((inner,), label="scale"),
             "down": {

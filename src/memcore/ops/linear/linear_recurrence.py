@@ -32,7 +32,7 @@ from memcore.engine.checks import as_array, check_flags
 from memcore.engine.resets import select
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats, in_front
-from memcore.ops.linear.numbers import Numbers, numbers_of, plus
+from memcore.ops.linear.numbers import Numbers, numbers_of, plus, power, product
 from memcore.ops.rule import Rule
 from memcore.ops.run import run_rule
 from memcore.types import Reads, Tree
@@ -75,6 +75,17 @@ class LinearRecurrence(Rule):
     def act(self, state: State, element: Element) -> State:
         a, b = element
         return plus(self.numbers(a).act(a, state), b)
+
+    def transition(self, inputs: Inputs, used: Array) -> Element:
+        """Their product; of a constant one its power."""
+        a, axis = self.lift(inputs)[0], used.ndim - 1
+        numbers = self.numbers(a)
+        if tree_leaves(a)[0].shape[axis] == used.shape[axis]:
+            return product(numbers, select(used, a, numbers.one(a)), axis)
+        xp = namespace(used)
+        count = xp.sum(xp.astype(used, xp.int32), axis=axis, dtype=xp.int32)
+        still = tree_map(lambda x: namespace(x).squeeze(x, axis=axis), a)
+        return power(numbers, still, count, used.shape[axis])
 
     def fused(
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,

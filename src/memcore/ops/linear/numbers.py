@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memcore.backend import tree_map
+from memcore.backend import namespace, tree_leaves, tree_map
+from memcore.engine.resets import select
 from memcore.types import Array
 
 
@@ -25,12 +26,14 @@ class Numbers:
         product: ``(a, b)`` to ``a b``, two transitions in one.
         pull: ``(a, g)`` to ``a^T g`` (conjugated where complex): the gradient in h.
         outer: ``(g, h)`` to the gradient in ``a``.
+        one: ``a`` to the transition that changes nothing, of its shape.
     """
 
     act: Callable[[Array, Array], Array]
     product: Callable[[Array, Array], Array]
     pull: Callable[[Array, Array], Array]
     outer: Callable[[Array, Array], Array]
+    one: Callable[[Array], Array]
 
 
 def plus(x: Array, y: Array) -> Array:
@@ -90,10 +93,28 @@ def _dense_outer(g: Array, h: Array) -> Array:
     return g[..., :, None] * h[..., None, :]
 
 
-REAL = Numbers(_times, _times, _times, _times)
-COMPLEX = Numbers(_complex_times, _complex_times, _conjugate_times, _complex_outer)
-BLOCK = Numbers(_block_act, _block_product, _block_pull, _block_outer)
-DENSE = Numbers(_dense_act, _dense_product, _dense_pull, _dense_outer)
+def _one(a: Array) -> Array:
+    return namespace(a).ones_like(a)
+
+
+def _complex_one(a: Array) -> Array:
+    return _one(a[0]), namespace(a[1]).zeros_like(a[1])
+
+
+def _block_one(a: Array) -> Array:
+    one, zero = _complex_one(a[0])
+    return (one, zero), (zero, one)
+
+
+def _dense_one(a: Array) -> Array:
+    xp = namespace(a)
+    return xp.zeros_like(a) + xp.eye(a.shape[-1], dtype=a.dtype)
+
+
+REAL = Numbers(_times, _times, _times, _times, _one)
+COMPLEX = Numbers(_complex_times, _complex_times, _conjugate_times, _complex_outer, _complex_one)
+BLOCK = Numbers(_block_act, _block_product, _block_pull, _block_outer, _block_one)
+DENSE = Numbers(_dense_act, _dense_product, _dense_pull, _dense_outer, _dense_one)
 
 
 def numbers_of(a: Array) -> Numbers:
@@ -101,3 +122,34 @@ def numbers_of(a: Array) -> Numbers:
     if not isinstance(a, tuple):
         return REAL
     return BLOCK if isinstance(a[0], tuple) else COMPLEX
+
+
+def product(numbers: Numbers, a: Array, axis: int) -> Array:
+    """``a_T ... a_2 a_1`` over the time ``axis``, which is gone then: neighbours first, in log T rounds."""
+
+    def part(start: int, stop: int | None, step: int = 1) -> Array:
+        index = (slice(None),) * axis + (slice(start, stop, step), ...)
+        return tree_map(lambda x: x[index], a)
+
+    length = tree_leaves(a)[0].shape[axis]
+    while length > 1:
+        even = length // 2 * 2
+        pairs, odd = numbers.product(part(1, even, 2), part(0, even, 2)), part(even, None)
+        if length > even:
+            pairs = tree_map(lambda x, y: namespace(x).concat([x, y], axis=axis), pairs, odd)
+        a, length = pairs, length - even // 2
+    return tree_map(lambda x: namespace(x).squeeze(x, axis=axis), a)
+
+
+def power(numbers: Numbers, a: Array, count: Array, most: int) -> Array:
+    """``a^count``, by squares; ``count (*batch)`` is an int32 of at most ``most``.
+
+    A row sees no square that its own count does not need: one that overflows would spoil gradients.
+    """
+    result = one = numbers.one(a)
+    for bit in range(most.bit_length()):
+        if bit:
+            root = select(count >= 2**bit, a, one)
+            a = numbers.product(root, root)
+        result = numbers.product(select(count // 2**bit % 2 == 1, a, one), result)
+    return result

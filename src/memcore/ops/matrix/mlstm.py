@@ -37,7 +37,7 @@ from memcore.ops.matrix.chunks import (
 )
 from memcore.ops.matrix.inputs import in_time, matrix_inputs
 from memcore.ops.rule import Rule, fresh_state
-from memcore.ops.run import run_rule
+from memcore.ops.run import keep, run_rule
 from memcore.types import Reads, Tree
 
 
@@ -57,6 +57,10 @@ class MLSTMRule(Rule):
         values = inputs["v"].shape[-1]
         return np.zeros((heads, keys, values)), np.zeros((heads, keys)), np.zeros(heads)
 
+    def empty(self, inputs: Inputs) -> State:
+        memory, norm, m = self.zeros(inputs)
+        return memory, norm, np.full_like(m, FLOOR)
+
     def lift(self, inputs: Inputs) -> Element:
         k, v, log_input = (wide(inputs[name]) for name in ("k", "v", "log_input"))
         written = k[..., :, None] * v[..., None, :]
@@ -64,6 +68,10 @@ class MLSTMRule(Rule):
 
     def binary_op(self, a: Element, b: Element) -> Element:
         return a[0] + b[0], self.act(a[1], b)
+
+    def transition(self, inputs: Inputs, used: Array) -> Element:
+        g = keep(used, forgetting(wide(inputs["log_forget"])))
+        return namespace(g).sum(g, axis=used.ndim - 1)
 
     def act(self, state: State, element: Element) -> State:
         (memory, norm, m), (g, (written, k, log_input)) = state, element

@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from memcore.backend import namespace, placed_like
+from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.methods import recur
-from memcore.engine.pieces import flags
+from memcore.engine.pieces import flags, full
 from memcore.engine.recurrence import Recurrence
 from memcore.nn import wide
 from memcore.ops.matrix.chunks import Decays, fold_chunks, summable
@@ -43,26 +43,17 @@ class TransitionRule(Rule):
         return element[0] @ state + element[1]
 
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
-        """Two runs of the rule: what it writes, from nothing, and its transition, from the identity without
-        values. No product of matrices for each step."""
-        rows, columns = job.state.shape[-2:]
-        part = replace(job, cell=RulePart(1, self), params={})
-
-        def after(first: np.ndarray, values: Array) -> Array:
-            first = first.astype(np.dtype(job.state.dtype))
-            xp = namespace(job.state)
-            lead = job.state.shape[:-2]
-            state = placed_like(
-                xp.broadcast_to(xp.asarray(first), (*lead, *first.shape)), job.state, job.axis
-            )
-            inputs = {**job.inputs, "v": values}
-            initial = np.broadcast_to(first, (*job.state.shape[job.axis : -2], *first.shape))
-            return recur(replace(part, inputs=inputs, state=state, initial=initial))[0]
-
-        written = after(np.zeros((rows, columns)), job.inputs["v"])
-        k = job.inputs["k"]
-        kept = after(np.eye(rows), namespace(k).zeros_like(k))
-        return (*flags(job), (kept, written))
+        """One run of the rule on S and, beside it, the identity, to which no values are written: it becomes
+        the transition. No product of matrices for each step."""
+        k, (rows, columns) = job.inputs["k"], job.state.shape[-2:]
+        v = in_time(job.inputs["v"], k, job.axis + 1)
+        xp = namespace(v)
+        values = xp.concat([v, xp.zeros_like(k, dtype=v.dtype)], axis=-1)
+        first = np.concatenate([np.zeros((rows, columns)), np.eye(rows)], axis=-1)
+        first = np.broadcast_to(first, (*job.state.shape[job.axis : -2], *first.shape))
+        part = replace(job, cell=RulePart(1, self), params={}, inputs={**job.inputs, "v": values})
+        left, _ = recur(replace(part, state=full(first, job), initial=first))
+        return (*flags(job), (left[..., columns:], left[..., :columns]))
 
     def read(self, state: State, inputs: Inputs) -> Reads:
         return ((wide(inputs["q"]) * self.scale)[..., None, :] @ state)[..., 0, :]

@@ -49,6 +49,12 @@ class SemiringRecurrence(Rule):
         decay = None if a[0] is None else a[0] + b[0]
         return decay, self.act(a[1], b)
 
+    def transition(self, inputs: Inputs, used: Array) -> Element:
+        decay, _ = self.lift(inputs)
+        if decay is None:
+            return None
+        return namespace(decay).sum(keep(used, decay), axis=used.ndim - 1)
+
     def act(self, state: State, element: Element) -> State:
         decay, new = element
         return self.join(state if decay is None else floored(state + decay), new)

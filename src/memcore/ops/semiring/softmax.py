@@ -9,8 +9,8 @@ State ``(m, u, w)``: the largest logarithm, and the sum and the weighted sum div
     w_t = exp(m_{t-1} + g_t - m_t) w_{t-1} + exp(s_t - m_t) v_t
     o_t = w_t / u_t
 
-Empty is ``(FLOOR, 0, 0)``, and what is read from it 0. Element ``(g, m, u, w)``: it acts on a state as
-above, with its own m, u and w in the place of s, 1 and v; two elements combine in the same way.
+Empty is ``(FLOOR, 0, 0)``, and what is read from it 0. Element ``(g, (m, u, w))``: it acts on a state
+as above, with its own m, u and w in the place of s, 1 and v; two elements combine in the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.matrix.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
 from memcore.ops.matrix.inputs import in_time
 from memcore.ops.rule import Rule
-from memcore.ops.run import run_rule
+from memcore.ops.run import keep, run_rule
 from memcore.types import Reads, Tree
 
 
@@ -56,15 +56,20 @@ class SoftmaxRule(Rule):
         decay = _decay(inputs, score)
         top = floored(score)
         present = namespace(score).exp(score - top)
-        return decay, top, present, present[..., None] * value
+        return decay, (top, present, present[..., None] * value)
 
     def binary_op(self, a: Element, b: Element) -> Element:
         decay = None if a[0] is None else a[0] + b[0]
-        return decay, *self.act(a[1:], b)
+        return decay, self.act(a[1], b)
+
+    def transition(self, inputs: Inputs, used: Array) -> Element:
+        decay = _decay(inputs, wide(inputs["scores"]))
+        if decay is None:
+            return None
+        return namespace(decay).sum(keep(used, decay), axis=used.ndim - 1)
 
     def act(self, state: State, element: Element) -> State:
-        m, u, w = state
-        decay, top, total, weighted = element
+        (m, u, w), (decay, (top, total, weighted)) = state, element
         xp = namespace(m)
         old = m if decay is None else m + decay
         m = floored(xp.maximum(old, top))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memcore.backend import namespace
+from memcore.backend import cast, namespace
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.nn import wide
@@ -30,7 +30,7 @@ class CausalConvolution(Window):
     def read(self, state: State, inputs: Inputs) -> Reads:
         items, filled = state
         x, xp = wide(inputs["x"]), namespace(items)
-        kernel = xp.astype(inputs["kernel"], x.dtype, copy=False)
+        kernel = cast(inputs["kernel"], x.dtype)
         items = xp.where(filled[..., None], items, xp.zeros_like(items))
         return xp.sum(items * kernel[..., :-1, :], axis=-2) + kernel[..., -1, :] * x
 

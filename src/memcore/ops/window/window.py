@@ -6,7 +6,7 @@ too; ``a . b`` is the last W items of a followed by b. It acts on a state as it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,8 +15,8 @@ from memcore.backend import checkpoint, fold, namespace, placed_like, tree_map
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
-from memcore.engine.methods import recur, sequential
-from memcore.engine.pieces import flags
+from memcore.engine.methods import sequential
+from memcore.engine.pieces import flags, full
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.resets import align, segments
 from memcore.nn import wide
@@ -122,12 +122,13 @@ class Window(Rule):
         out = namespace(out).moveaxis(out, -2, axis + 1)
         return after, undo(order, out_of_chunks(out, axis, length))
 
+    @property
+    def reach(self) -> int:  # type: ignore[override]
+        return self.length
+
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
         """The window that a run from an empty one leaves."""
-        empty = tree_map(lambda s: np.zeros(s.shape[job.axis :], np.dtype(s.dtype)), job.state)
-        nothing = tree_map(lambda s: namespace(s).zeros_like(s), job.state)
-        window, _ = recur(replace(job, state=nothing, initial=empty))
-        return (*flags(job), window)
+        return (*flags(job), self.written(job, full(self.zeros(job.inputs), job)))
 
     def block(
         self, weights: dict[str, Array], line: list[Array], others: dict[str, Array]

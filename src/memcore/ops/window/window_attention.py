@@ -171,6 +171,7 @@ class FullAttention(WindowAttention):
     """
 
     rule_name: ClassVar[str] = "full_attention"
+    in_pieces: ClassVar[bool] = False  # an element would be all that came before
 
     @property
     def methods(self) -> tuple[str, ...]:

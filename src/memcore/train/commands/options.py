@@ -71,7 +71,8 @@ class Options:
     tensorboard: bool = False
     """Write the metrics for TensorBoard too, into the run's folder."""
     mesh: str | None = None
-    """Devices that share the rows of a batch, as in data=4; without it one. The numbers are the same."""
+    """Devices: data=4 splits the rows of a batch over four, time=4 every sequence, data=2,time=4 both;
+    without it one. The numbers are the same."""
     shard_parameters: bool = False
     """Split the large parameters, and what the optimizer keeps of them, over the mesh as well."""
     hosts: str | None = None

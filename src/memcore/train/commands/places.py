@@ -7,9 +7,9 @@ from memcore.types import Value
 
 Axes = tuple[tuple[str, int], ...]
 
-AXES = ("data",)
-"""The axes that a mesh may have."""
-MESH = "AXIS=DEVICES, as in data=4"
+AXES = ("data", "time")
+"""The axes that a mesh may have: rows of a batch over one, pieces of every sequence over the other."""
+MESH = "AXIS=DEVICES, as in data=4 or data=2,time=4"
 HOSTS = "auto or coordinator=HOST:PORT,count=N,index=I"
 ADDRESS = re.compile(r"[^\s:]+:\d{1,5}|\[[0-9a-fA-F:.%]+\]:\d{1,5}")
 
@@ -47,7 +47,7 @@ def mesh(text: str) -> Axes:
     unknown = [name for name in names if name not in AXES]
     if unknown:
         raise ValueError(
-            f"mesh is {text!r}, with the axis {unknown[0]!r}, expected {', '.join(AXES)}"
+            f"mesh is {text!r}, with the axis {unknown[0]!r}, expected {' or '.join(AXES)}"
         )
     if len(set(names)) < len(names):
         raise ValueError(f"mesh is {text!r}, expected each axis once")

@@ -1,9 +1,10 @@
 """Where the arrays of a run are: on one device, or on the devices of a mesh."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
@@ -11,10 +12,12 @@ import optax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 import memcore
+from memcore import parallel
 from memcore.cell import Model
+from memcore.engine.pieces import check_pieces
 from memcore.tasks import Batch
 from memcore.train.devices.hosts import part
-from memcore.types import Params, State, Tree
+from memcore.types import Array, Params, Starts, State, Tree
 
 if TYPE_CHECKING:
     from memcore.train.learners import Learner
@@ -22,18 +25,26 @@ if TYPE_CHECKING:
 DATA = "data"
 """The axis of a mesh over which the rows of a batch are split."""
 
+TIME = "time"
+"""The axis over which every sequence is split, into consecutive pieces."""
+
 LARGE = 4_096
 """Numbers of an array that `shard_parameters` splits, at least: a smaller one saves less than it costs."""
+
+Apply: TypeAlias = Callable[..., tuple[State, Array]]
+"""``(state, ys)`` of ``apply(xs, state, starts=...)``."""
 
 
 @dataclass(frozen=True)
 class Placement:
     """How a run is laid over the devices of a mesh; without one, everything is where JAX puts it.
 
-    Rows of a batch, and the state that is carried with them, are split over the axis `data`. Parameters and
-    optimizer state are whole on every device; with `shard_parameters` the large ones are split over the same
-    axis, along their longest side that divides. The computation is the one of a single device, laid out by
-    `jit` after its arguments: the numbers differ by the rounding of sums alone.
+    Rows of a batch, and the state that is carried with them, are split over the axis `data`, the steps of a
+    batch over the axis `time`; a mesh has both, one of them with a single device if need be. Parameters and
+    optimizer state are whole on every device; with `shard_parameters` the large ones are split over all
+    devices, along their longest side that divides. The computation is the one of a single device, laid out by
+    `jit` after its arguments, but for the model, which runs in pieces over `time`: the numbers differ by the
+    rounding of sums alone.
 
     It is no part of a run's configuration: a run goes on with any other.
     """
@@ -46,11 +57,48 @@ class Placement:
         """Into how many pieces the rows of a batch are split."""
         return 1 if self.mesh is None else self.mesh.shape[DATA]
 
+    @property
+    def pieces(self) -> int:
+        """Into how many pieces every sequence is split."""
+        return 1 if self.mesh is None else self.mesh.shape[TIME]
+
+    def check(self, model: Model, rows: int, steps: int) -> None:
+        """Raise ValueError where `model`, or a batch of so many rows and steps, cannot be laid out so."""
+        if rows % self.ways:
+            raise ValueError(
+                f"batch_size is {rows}, expected a multiple of the {self.ways} devices of the mesh's axis "
+                "data"
+            )
+        if steps % self.pieces:
+            raise ValueError(
+                f"mesh has {self.pieces} devices on its axis time, expected a number that divides the "
+                f"{steps} steps of a sequence"
+            )
+        if self.pieces > 1:
+            check_pieces(model)
+
+    def apply(self, whole: Apply, model: Model, params: Params) -> Apply:
+        """`whole`, which runs `model` with `params` over a batch; in pieces where time is split."""
+        return whole if self.pieces == 1 else partial(self._in_pieces, model, params)
+
+    def _in_pieces(
+        self, model: Model, params: Params, xs: Array, state: State, *, starts: Starts
+    ) -> tuple[State, Array]:
+        def piece(params: Params, xs: Array, state: State, starts: Starts) -> tuple[State, Array]:
+            return parallel.apply(model, params, xs, state, starts=starts, axis_name=TIME)
+
+        rows, steps = PartitionSpec(DATA), PartitionSpec(DATA, TIME)
+        specs: dict[str, Any] = {
+            "in_specs": (PartitionSpec(), steps, rows, steps),
+            "out_specs": (rows, steps),
+        }
+        return jax.shard_map(piece, mesh=self.mesh, **specs)(params, xs, state, starts)
+
     def rows(self, batch: Batch) -> Tree:
         """A batch on its devices; on several hosts each gives its own rows."""
         if self.mesh is None:
             return batch
-        split = NamedSharding(self.mesh, PartitionSpec(DATA))
+        split = NamedSharding(self.mesh, PartitionSpec(DATA, TIME))
         return {k: jax.make_array_from_process_local_data(split, v) for k, v in batch.items()}
 
     def filled(self, rows: int) -> int:
@@ -102,32 +150,36 @@ class Placement:
         """By the shape alone: a parameter and what the optimizer keeps of it lie alike."""
         assert self.mesh is not None
         shape = np.shape(leaf)
-        sides = [side for side, size in enumerate(shape) if size % self.ways == 0]
+        sides = [side for side, size in enumerate(shape) if size % self.mesh.size == 0]
         if not (self.shard_parameters and sides and math.prod(shape) >= LARGE):
             return NamedSharding(self.mesh, PartitionSpec())
         longest = max(sides, key=lambda side: shape[side])
-        return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, DATA))
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, (DATA, TIME)))
 
 
 ONE_DEVICE = Placement()
 
 
 def place(axes: Sequence[tuple[str, int]], shard_parameters: bool = False) -> Placement:
-    """A placement on a mesh of these axes, made of as many devices of each host; on all devices without axes.
+    """A placement on a mesh of these axes, made of as many devices of each host; on all devices, by rows,
+    without axes.
 
     Raises ValueError for more devices than there are, or a number that the hosts cannot share.
     """
     _, hosts = part()
     sizes = dict(axes) or {DATA: jax.device_count()}
-    wanted, text = math.prod(sizes.values()), ",".join(f"{k}={n}" for k, n in sizes.items())
+    rows, pieces = sizes.get(DATA, 1), sizes.get(TIME, 1)
+    wanted, text = rows * pieces, ",".join(f"{k}={n}" for k, n in sizes.items())
     if wanted > jax.device_count():
         raise ValueError(
             f"mesh is {text}, which is {wanted} devices, expected at most the {jax.device_count()} there are"
         )
-    if wanted % hosts:
-        raise ValueError(f"mesh is {text}, expected a multiple of the {hosts} hosts")
+    if rows % hosts:  # each makes rows of its own, with all of their steps
+        raise ValueError(
+            f"mesh is {text}, expected a multiple of the {hosts} hosts on its axis data"
+        )
     each = wanted // hosts
     devices = [d for host in range(hosts) for d in jax.local_devices(host)[:each]]
-    kinds = (AxisType.Auto,) * len(sizes)
-    mesh = jax.make_mesh(tuple(sizes.values()), tuple(sizes), axis_types=kinds, devices=devices)
+    kinds = (AxisType.Auto,) * 2
+    mesh = jax.make_mesh((rows, pieces), (DATA, TIME), axis_types=kinds, devices=devices)
     return Placement(mesh, shard_parameters)

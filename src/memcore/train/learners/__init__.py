@@ -32,8 +32,9 @@ def make_learner(
     params: Params,
     optimizer: optax.GradientTransformation,
     objective: Objective,
+    placement: Placement = ONE_DEVICE,
 ) -> Learner:
-    """A learner of `model` that begins with `params`, the core's nested dict.
+    """A learner of `model` that begins with `params`, the core's nested dict; `placement` says how time lies.
 
     Raises ValueError for an unknown framework, ImportError naming the extra of one that is not
     installed.
@@ -41,7 +42,7 @@ def make_learner(
     if framework not in CLASSES:
         raise ValueError(f"framework is {framework!r}, expected one of {', '.join(FRAMEWORKS)}")
     module = importlib.import_module(f"memcore.train.learners.{framework}")
-    return getattr(module, CLASSES[framework])(model, params, optimizer, objective)
+    return getattr(module, CLASSES[framework])(model, params, optimizer, objective, placement)
 
 
 def new_learner(
@@ -53,7 +54,8 @@ def new_learner(
     seed = config.seed if config.optimizer.noise else 0
     optimizer = _optimizer(config.model, config.optimizer, config.steps, seed, placement)
     objective = Objective(config.task.loss, config.precision)
-    learner = make_learner(config.framework, config.computing, params, optimizer, objective)
+    parts = (config.computing, params, optimizer, objective, placement)
+    learner = make_learner(config.framework, *parts)
     placement.put(learner)
     if config.segment:
         learner.carry = placement.begin(config.model, learner.params, config.batch_size)

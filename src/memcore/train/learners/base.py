@@ -7,6 +7,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.objective.objective import Objective, Sums
 from memcore.types import Params, State, Tree
 
@@ -24,6 +25,7 @@ class Learner(Protocol):
         params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
+        placement: Placement = ONE_DEVICE,
     ) -> None: ...
 
     def step(self, batch: Batch) -> Sums:

@@ -7,6 +7,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.objective.objective import Objective, Sums, norms
 from memcore.types import Params, State, Tree
 
@@ -20,9 +21,10 @@ class CoreLearner:
         params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
+        placement: Placement = ONE_DEVICE,
     ) -> None:
         self.state, self.carry = (params, optimizer.init(params)), None
-        self._how = {"model": model, "objective": objective}
+        self._how = {"model": model, "objective": objective, "placement": placement}
         self.model, self._optimizer = model, optimizer
 
     @property
@@ -48,7 +50,7 @@ class CoreLearner:
         return total
 
 
-@partial(jax.jit, static_argnames=("model", "objective", "optimizer"))
+@partial(jax.jit, static_argnames=("model", "objective", "optimizer", "placement"))
 def _step(
     params: Params,
     memory: State,
@@ -58,9 +60,11 @@ def _step(
     model: Model,
     objective: Objective,
     optimizer: optax.GradientTransformation,
+    placement: Placement,
 ) -> tuple[Tree, Tree, Tree]:
     def loss(params: Params) -> tuple[jax.Array, Tree]:
-        return objective.run(partial(model.apply, params), batch, carry)
+        apply = placement.apply(partial(model.apply, params), model, params)
+        return objective.run(apply, batch, carry)
 
     gradients, (total, carry) = jax.grad(loss, has_aux=True)(params)
     updates, memory = optimizer.update(gradients, memory, params)
@@ -68,8 +72,9 @@ def _step(
     return after, memory, ({**total, **norms(gradients, params, after)}, carry)
 
 
-@partial(jax.jit, static_argnames=("model", "objective"))
+@partial(jax.jit, static_argnames=("model", "objective", "placement"))
 def _evaluate(
-    params: Params, batch: Batch, carry: Tree, *, model: Model, objective: Objective
-) -> tuple[Sums, Tree]:
-    return objective.run(partial(model.apply, params), batch, carry)[1]
+    params: Params, batch: Batch, carry: Tree, *, model: Model, objective: Objective, placement: Placement
+) -> tuple[Sums, Tree]:  # fmt: skip
+    apply = placement.apply(partial(model.apply, params), model, params)
+    return objective.run(apply, batch, carry)[1]

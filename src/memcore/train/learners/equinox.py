@@ -4,6 +4,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_equinox import Memory
 
@@ -20,13 +21,17 @@ class EquinoxLearner:
         params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
+        placement: Placement = ONE_DEVICE,
     ) -> None:
+        def run(module: Memory, batch: Batch, carry: Tree) -> tuple[Tree, Tree]:
+            apply = placement.apply(module, model, module.params)
+            return objective.run(apply, batch, carry)
+
         @eqx.filter_jit
         def step(
             module: Memory, memory: State, batch: Batch, carry: Tree
         ) -> tuple[Memory, Tree, Tree]:
-            run = eqx.filter_grad(objective.run, has_aux=True)
-            gradients, (total, carry) = run(module, batch, carry)
+            gradients, (total, carry) = eqx.filter_grad(run, has_aux=True)(module, batch, carry)
             arrays = eqx.filter(module, eqx.is_inexact_array)
             updates, memory = optimizer.update(gradients, memory, arrays)
             after = eqx.apply_updates(module, updates)
@@ -35,7 +40,7 @@ class EquinoxLearner:
 
         @eqx.filter_jit
         def evaluate(module: Memory, batch: Batch, carry: Tree) -> tuple[Sums, Tree]:
-            return objective.run(module, batch, carry)[1]
+            return run(module, batch, carry)[1]
 
         module = Memory(model, params=params)
         self.state = (module, optimizer.init(eqx.filter(module, eqx.is_inexact_array)))

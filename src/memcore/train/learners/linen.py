@@ -6,6 +6,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_flax.linen import Memory
 
@@ -24,11 +25,13 @@ class LinenLearner:
         params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
+        placement: Placement = ONE_DEVICE,
     ) -> None:
         module = Memory(model)
 
         def loss(params: Params, batch: Batch, carry: Tree) -> tuple[jax.Array, Tree]:
-            return objective.run(partial(module.apply, {"params": params}), batch, carry)
+            whole = partial(module.apply, {"params": params})
+            return objective.run(placement.apply(whole, model, params["memory"]), batch, carry)
 
         @jax.jit
         def step(state: TrainState, batch: Batch, carry: Tree) -> tuple[TrainState, Tree]:

@@ -5,6 +5,7 @@ import optax
 
 from memcore.cell import Model
 from memcore.tasks import Batch
+from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.objective.objective import Objective, Sums, norms
 from memcore_flax.nnx import Memory
 
@@ -21,11 +22,15 @@ class NNXLearner:
         params: Params,
         optimizer: optax.GradientTransformation,
         objective: Objective,
+        placement: Placement = ONE_DEVICE,
     ) -> None:
+        def run(module: Memory, batch: Batch, carry: Tree) -> tuple[Tree, Tree]:
+            apply = placement.apply(module, model, module.params)
+            return objective.run(apply, batch, carry)
+
         @nnx.jit
         def step(module: Memory, optimizer: nnx.Optimizer, batch: Batch, carry: Tree) -> Tree:
-            run = nnx.grad(objective.run, has_aux=True)
-            gradients, (total, carry) = run(module, batch, carry)
+            gradients, (total, carry) = nnx.grad(run, has_aux=True)(module, batch, carry)
             before = jax.tree.leaves(nnx.state(module, nnx.Param))
             optimizer.update(module, gradients)
             after = jax.tree.leaves(nnx.state(module, nnx.Param))
@@ -33,7 +38,7 @@ class NNXLearner:
 
         @nnx.jit
         def evaluate(module: Memory, batch: Batch, carry: Tree) -> Tree:
-            return objective.run(module, batch, carry)[1]
+            return run(module, batch, carry)[1]
 
         self._module, self.carry = Memory(model, params=params), None
         self._optimizer = nnx.Optimizer(self._module, optimizer, wrt=nnx.Param)

@@ -45,8 +45,8 @@ class Training:
     """A run about to start, or to go on.
 
     Raises FileExistsError where `out` holds another run, ValueError or FileNotFoundError where
-    the task's data is not as it should be, ImportError naming the extra of a missing framework,
-    BlockingIOError where another process trains in `out`.
+    the task's data is not as it should be, or `placement` not for this task and model, ImportError naming
+    the extra of a missing framework, BlockingIOError where another process trains in `out`.
     """
 
     def __init__(
@@ -57,11 +57,8 @@ class Training:
         loggers: Sequence[Logger] = (),
         placement: Placement = ONE_DEVICE,
     ) -> None:
-        if config.batch_size % placement.ways:
-            raise ValueError(
-                f"batch_size is {config.batch_size}, expected a multiple of the {placement.ways} devices of "
-                "the mesh's axis data"
-            )
+        steps = config.segment or config.task.length
+        placement.check(config.model, config.batch_size, steps)
         self.config, self.placement = config, placement
         self.console = (console or new_console()) if first() else Console(quiet=True)
         self.loggers = loggers if first() else ()

@@ -6,8 +6,11 @@ from typing import Any
 
 import memcore
 from cases.models.base import ModelCase, Reference
+from cases.models.compose.block import block
 from cases.models.gated import gru
+from cases.models.gated.slstm_layer import slstm_layer
 from cases.models.matrix import linear_attention
+from cases.models.matrix.mlstm import mlstm
 
 
 def of(*references: Reference) -> Reference:
@@ -21,11 +24,28 @@ def of(*references: Reference) -> Reference:
     return run
 
 
+def xlstm_block(inner: Any) -> Reference:
+    return lambda p, xs, s: block(p, xs, lambda p, x: inner(p, x, s, heads=2))
+
+
+BEFORE = memcore.Block(memcore.MLSTM(4, heads=2))
+BEHIND = memcore.Block(memcore.SLSTMLayer(4, heads=2), mlp="glu", mlp_factor=4 / 3)
 CASES = [
     ModelCase(
         "stack",
         memcore.Stack((memcore.GRU(4, hidden_size=6), memcore.LinearAttention(6, heads=2))),
         of(gru.ys, linear_attention.ys),
+    ),
+    ModelCase(
+        "stack_xlstm",
+        memcore.Stack((BEFORE, BEFORE, BEHIND)),
+        of(xlstm_block(mlstm), xlstm_block(mlstm), xlstm_block(slstm_layer)),
+        on_jax=False,
+        given=(
+            "layer_0/model/forget_gate/bias",
+            "layer_1/model/forget_gate/bias",
+            "layer_2/model/memory/bias",
+        ),
     ),
 ]
 SHAPES = [

@@ -1,0 +1,147 @@
+"""Newton's method with time on several devices: the numbers, states and gradients of one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+import memcore
+from devices.test_parallel import check, split
+from memcore import parallel
+from memcore.backend import namespace
+from placements import agree
+
+pytestmark = [pytest.mark.backend("jax"), pytest.mark.devices(4)]
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "learned_state", "stack"])
+def test_pieces_are_the_whole(name: str, backend: Any, x64: None) -> None:
+    """A stack has parts that are associative too, and run as they do without Newton's method."""
+    check(name, 4 * 5, valid=True, method="newton")
+
+
+@pytest.mark.devices(8)
+def test_on_eight_devices_pieces_of_one_step(backend: Any, x64: None) -> None:
+    check("gru", 8, valid=True, devices=8, method="newton")
+
+
+@dataclass(frozen=True)
+class Map(memcore.Cell):
+    """``h' = f(h) + x``, without parameters; what is read is the state before."""
+
+    reads_previous: ClassVar[bool] = True
+    name: str = "logistic"
+
+    def init(self, key: Any, dtype: Any = "float32") -> Any:
+        return {}
+
+    def initial_state(self, params: Any) -> Any:
+        return np.full(self.in_features, 0.3)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        return MAPS[self.name](state) + inputs
+
+
+MAPS: dict[str, Callable[[Any], Any]] = {
+    "logistic": lambda h: 2.5 * h * (1 - h),  # solved by damped corrections
+    "folded": lambda h: 1.5 * h * (1 - h),  # not given the iterations: the fold runs by pieces
+    "mixed": lambda h: namespace(h).tanh(0.3 * h + 0.5 * namespace(h).roll(h, 1, axis=-1)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "steps"), [("folded", 2, 24), ("logistic", 3, 200), ("mixed", 70, 24)]
+)
+def test_what_is_damped_diagonal_or_folded(
+    name: str, size: int, steps: int, backend: Any, x64: None, monkeypatch: Any
+) -> None:
+    """Against the fold of one device: outputs, state, and the gradients of inputs and state."""
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    if name == "folded":
+        monkeypatch.setattr("memcore.backend.jax_newton.ITERATIONS", 1)
+    model, rng = Map(size, name), np.random.default_rng(0)
+    xs = jnp.asarray(0.01 * rng.standard_normal((2, steps, size)) * (1 + 20 * (name == "mixed")))
+    state = jnp.asarray(rng.uniform(0.2, 0.4, (2, size)))
+    starts = jnp.asarray(np.arange(steps)[None] == np.array([[steps - 9], [steps // 2]]))
+
+    def whole(xs: Any, state: Any) -> Any:
+        after, ys = model.apply({}, xs, state, starts=starts, method="sequential")
+        return jnp.sum(jnp.sin(ys[:, -20:])), (after, ys)
+
+    def piece(params: Any, xs: Any, state: Any, starts: Any, last: Any) -> Any:
+        def loss(xs: Any, state: Any) -> Any:
+            how = {"starts": starts, "method": "newton", "axis_name": "time"}
+            after, ys = parallel.apply(model, params, xs, state, **how)
+            asked = jnp.where(last[..., None], jnp.sin(ys), 0)
+            return jax.lax.psum(jnp.sum(asked), "time"), (after, ys)
+
+        return jax.value_and_grad(loss, (0, 1), has_aux=True)(xs, state)
+
+    want = jax.jit(jax.value_and_grad(whole, (0, 1), has_aux=True))(xs, state)
+    last = jnp.broadcast_to(jnp.arange(steps) >= steps - 20, (2, steps))
+    time = P(None, "time")
+    outs = ((P(), (P(), time)), (time, P()))
+    got = split(piece, outs, True)({}, xs, state, starts, last)
+    agree(got, want, name, tolerance=1e-8)
+
+
+def test_what_is_sent_in_an_iteration_does_not_grow_with_the_length(backend: Any) -> None:
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    model = memcore.GRU(3, hidden_size=4)
+    params = jax.tree.map(jnp.asarray, model.init(0))
+
+    def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+        return parallel.apply(model, params, xs, method="newton", axis_name="time")
+
+    def sent(length: int) -> list[str]:
+        args = (params, jnp.zeros((2, length, 3)), None, None, None)
+        text = split(piece, (P(), P(None, "time")), False).lower(*args).compile().as_text()
+        kinds = "all-gather|all-reduce|collective-permute|reduce-scatter|all-to-all"
+        return sorted(re.findall(rf"= (\S.*?) (?:{kinds})(?:-start)?\(", text))
+
+    short, long = sent(4 * 16), sent(4 * 48)
+    assert short and short == long
+
+
+@dataclass(frozen=True)
+class Counts(Map):
+    """A state with a count in it, which has no derivative."""
+
+    def initial_state(self, params: Any) -> Any:
+        return {"h": np.zeros(self.in_features), "n": np.zeros((), np.int32)}
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        return {"h": state["h"] + inputs, "n": state["n"] + 1}
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        return state["h"]
+
+
+def test_what_newton_cannot_do_is_named(backend: Any) -> None:
+    import jax.numpy as jnp
+    from jax.sharding import PartitionSpec as P
+
+    def run(model: memcore.Model) -> None:
+        def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
+            return parallel.apply(model, params, xs, method="newton", axis_name="time")
+
+        args = ({}, jnp.zeros((2, 4, 4)), None, None, None)
+        split(piece, (P(), P(None, "time")), False)(*args)
+
+    with pytest.raises(ValueError, match="expected a state of floating point numbers"):
+        run(Counts(4))
+    with pytest.raises(ValueError, match="method is 'newton', expected one of"):
+        run(memcore.LRU(4))
+    with pytest.raises(ValueError, match="'window_attention', whose pieces .* window$"):
+        run(memcore.Stack((memcore.GRU(4), memcore.Attention(4, heads=1, window=None))))
