@@ -68,9 +68,9 @@ def _drop(still: Tree, axis: int) -> Tree:
 
 @broadcasting
 def _forward(functions: Functions, axis: int, *args: Tree) -> Tree:
-    *args, _ = args  # the gradient by what was embedded is that by moving and still
-    after, z = _states(functions, axis, *args)
-    return after, (args, after, z)
+    *given, _ = args  # the gradient by what was embedded is that by moving and still
+    after, z = _states(functions, axis, *given)
+    return after, (given, after, z)
 
 
 @broadcasting
