@@ -110,8 +110,8 @@ def newton(
     ``state (*batch, N)``, slots with the time leading. Where the devices of an axis hold consecutive pieces,
     ``state`` is that before the first one. JAX alone has the derivatives that it needs.
     """
-    from memcore.backend import jax_newton
+    from memcore.backend import jax_chain, jax_newton
 
-    chain = jax_newton.Chain(axis_name)
+    chain = jax_chain.Chain(axis_name)
     states = jax_newton.newton(step, length, chain, constants, state, slots)
     return states, chain.before(state, states[-1])
