@@ -19,7 +19,7 @@ from placements import agree
 pytestmark = [pytest.mark.backend("jax"), pytest.mark.devices(4)]
 
 
-@pytest.mark.parametrize("name", ["gru", "lstm", "learned_state", "stack"])
+@pytest.mark.parametrize("name", ["gru", "lstm", "stack"])
 def test_pieces_are_the_whole(name: str, backend: Any, x64: None) -> None:
     """A stack has parts that are associative too, and run as they do without Newton's method."""
     check(name, 4 * 5, valid=True, method="newton")
@@ -55,7 +55,7 @@ MAPS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "steps"), [("folded", 2, 24), ("logistic", 3, 200), ("mixed", 70, 24)]
+    ("name", "size", "steps"), [("folded", 2, 24), ("logistic", 3, 200), ("mixed", 5, 24)]
 )
 def test_what_is_damped_diagonal_or_folded(
     name: str, size: int, steps: int, backend: Any, x64: None, monkeypatch: Any
@@ -65,8 +65,11 @@ def test_what_is_damped_diagonal_or_folded(
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
 
+    newton = "memcore.backend.jax_newton"
     if name == "folded":
-        monkeypatch.setattr("memcore.backend.jax_newton.ITERATIONS", 1)
+        monkeypatch.setattr(f"{newton}.ITERATIONS", 1)
+    if name == "mixed":  # a diagonal of Jacobians is all that is kept
+        monkeypatch.setattr(f"{newton}.DENSE", 2)
     model, rng = Map(size, name), np.random.default_rng(0)
     xs = jnp.asarray(0.01 * rng.standard_normal((2, steps, size)) * (1 + 20 * (name == "mixed")))
     state = jnp.asarray(rng.uniform(0.2, 0.4, (2, size)))
@@ -144,4 +147,4 @@ def test_what_newton_cannot_do_is_named(backend: Any) -> None:
     with pytest.raises(ValueError, match="method is 'newton', expected one of"):
         run(memcore.LRU(4))
     with pytest.raises(ValueError, match="'window_attention', whose pieces .* window$"):
-        run(memcore.Stack((memcore.GRU(4), memcore.Attention(4, heads=1, window=None))))
+        run(memcore.Stack((memcore.GRU(4), memcore.Attention(4, heads=1, window=None, capacity=8))))

@@ -154,7 +154,8 @@ class Placement:
         if not (self.shard_parameters and sides and math.prod(shape) >= LARGE):
             return NamedSharding(self.mesh, PartitionSpec())
         longest = max(sides, key=lambda side: shape[side])
-        return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, (DATA, TIME)))
+        axes = tuple(name for name, size in self.mesh.shape.items() if size > 1)
+        return NamedSharding(self.mesh, PartitionSpec(*[None] * longest, axes))
 
 
 ONE_DEVICE = Placement()
