@@ -21,12 +21,9 @@ from memax.equinox.semigroups.gdn import GDN
 from memax.equinox.semigroups.lru import LRU
 from memax.equinox.semigroups.nmax import NMax
 from memax.equinox.semigroups.s6 import S6
-from memax.equinox.semigroups.spherical import PSpherical
-from memax.equinox.set_actions.elman import Elman
 from memax.equinox.set_actions.gru import GRU
 from memax.equinox.set_actions.lstm import LSTM
 from memax.equinox.set_actions.mgu import MGU
-from memax.equinox.set_actions.spherical import Spherical
 from sizes import Sizes
 
 import memcore
@@ -139,12 +136,9 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         lru,
         gru,
         lstm,
-        converted("Elman", Elman(d, d, key=key)),
         converted("MGU", MGU(d, key)),
         converted("FFM", FFM(d, 32, 4, key=key)),
         converted("NMax", NMax(d, key)),
-        converted("Spherical", Spherical(n.dense, n.dense, key)),
-        converted("PSpherical", PSpherical(n.dense, n.dense, key)),
         other("DeltaNet", DeltaNet(d, k, key), memcore.DeltaNet(d, **heads), side),
         other(
             "DeltaProduct",

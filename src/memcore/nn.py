@@ -10,6 +10,7 @@ from memcore.backend import (
     asarray_like,
     cast,
     namespace,
+    product,
     rows,
     state_dtype,
     stop_gradient,
@@ -49,7 +50,7 @@ def uniform_dense(draw: Draw, name: str, fan_in: int, fan_out: int, bias: bool =
 
 def linear(params: Params, x: Array) -> Array:
     """``x @ kernel (+ bias)``, in the dtype of ``x``: ``(..., in) -> (..., out)``."""
-    y = x @ cast(params["kernel"], x.dtype)
+    y = product(x, cast(params["kernel"], x.dtype))
     return y + cast(params["bias"], x.dtype) if "bias" in params else y
 
 

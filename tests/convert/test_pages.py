@@ -11,10 +11,10 @@ import memcore
 from memcore.registry import alone
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ["coming_from_memax.md", "coming_from_memorax.md", "api/convert.md"]
+PAGES = ["coming_from_memax.md", "coming_from_memorax.md", "coming_from_titans_nnx.md"]
 
 
-@pytest.mark.parametrize("page", PAGES[:2])
+@pytest.mark.parametrize("page", PAGES)
 def test_code_runs(page: str) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
     assert len(blocks) > 3
@@ -23,7 +23,7 @@ def test_code_runs(page: str) -> None:
         exec(compile(code, page, "exec"), names)
 
 
-@pytest.mark.parametrize("page", [*PAGES[:2], "which_model.md"])
+@pytest.mark.parametrize("page", [*PAGES, "which_model.md"])
 def test_models_exist(page: str) -> None:
     column = 0 if page == "which_model.md" else 1
     rows = re.findall(r"^\| (.*) \|$", (DOCS / page).read_text(), re.M)

@@ -6,6 +6,7 @@ No test here looks at a time.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import methods
 import numpy as np
 import pictures
 import pytest
+import remember_first
 import report
 import run
 import streaming
@@ -426,3 +428,27 @@ def test_an_interrupted_run_keeps_its_rows(tmp_path, capsys, monkeypatch):
     assert "| good | 1,000 |" in (tmp_path / "cpu.md").read_text()
     [row] = json.loads((tmp_path / "cpu.json").read_text())["groups"]["import_time"]["rows"]
     assert row["name"] == "good"
+
+
+def test_remember_first_asks_for_the_first_symbol():
+    xs, starts, answers = (np.asarray(a) for a in remember_first.rows(jax.random.key(0), 3))
+    assert np.flatnonzero(starts).tolist() == [0, 20, 40, 60, 80]
+    assert np.array_equal(xs[..., -1], np.broadcast_to(starts, (3, 100)))
+    for row, said in zip(xs, answers, strict=True):
+        assert [np.argmax(row[t - t % 20, :3]) for t in range(100)] == said.tolist()
+
+
+def test_remember_first_says_who_misses():
+    shares = {"elman": 0.7, "gru": 0.7, "identity": 0.3}
+    text = remember_first.table(
+        {name: [{"parallel": 1.0, "step": share}] for name, share in shares.items()}
+    )
+    verdicts = dict(re.findall(r"^\| `(\w+)` .*\| ([^|]+) \|$", text, re.M))
+    assert verdicts["elman"] == "reached" and verdicts["gru"] == "**missed**"
+    assert verdicts["identity"] == "cannot: keeps nothing" and verdicts["lru"] == "not run yet"
+
+
+def test_the_page_of_remember_first_is_its_results():
+    results = json.loads(remember_first.RESULTS.read_text())
+    assert remember_first.PAGE.read_text().endswith(remember_first.table(results))
+    assert set(results) <= set(remember_first.MEMORIES)

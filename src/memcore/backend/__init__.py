@@ -18,8 +18,10 @@ from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import gathered as gathered
 from memcore.backend.functions import of_last as of_last
 from memcore.backend.functions import of_one_before as of_one_before
+from memcore.backend.functions import parts as parts
 from memcore.backend.functions import piece as piece
 from memcore.backend.functions import placed_like as placed_like
+from memcore.backend.functions import product as product
 from memcore.backend.functions import rows as rows
 from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import stop_gradient as stop_gradient

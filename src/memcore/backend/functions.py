@@ -33,6 +33,25 @@ def stop_gradient(x: Tree) -> Tree:
     return x
 
 
+def product(x: Array, kernel: Array) -> Array:
+    """``x @ kernel``, ``(..., in)`` by ``(in, out)``."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.product(x, kernel)
+    return x @ kernel
+
+
+def parts(x: Array, count: int) -> list[Array]:
+    """``x`` in equal parts of its last axis; their gradients are put together in one piece."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.parts(x, count)
+    size = x.shape[-1] // count
+    return [x[..., k * size : (k + 1) * size] for k in range(count)]
+
+
 def compiled(run: Callable[..., Any], statics: tuple[Tree, ...], args: tuple[Tree, ...]) -> Tree:
     """``run(*statics, *args)``, compiled once per ``statics`` and shapes if an argument is JAX's."""
     if is_jax(args):

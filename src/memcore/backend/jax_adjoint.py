@@ -1,9 +1,10 @@
-"""A fold whose gradient by the parameters is made for all steps at once.
+"""A fold of a gated cell, of whose gradient only the adjoints of the states are found step by step.
 
-Differentiated as it stands, a fold adds to the gradient of every parameter at every step: for a cell of few
-sequences that moves more memory than all its sums. Here the parameters meet the state in one place,
-``z_t = project(params, h_{t-1}, u_t)``; the fold backwards in time finds the adjoints of all ``z_t``, and the
-parameters' gradient is that of one product of all steps.
+Differentiated as it stands, a fold keeps what it computed at every step, and adds to the gradient of every
+parameter at every step: for a cell of few sequences that moves more memory than all its sums. Here the
+parameters meet the state in one place, ``z_t = project(params, h_{t-1}, u_t)``, and the fold keeps its states
+and these. The derivatives of all updates are made at once, the fold backwards in time is then linear in the
+adjoints, and the gradients of parameters and inputs are made for all steps after it.
 """
 
 from __future__ import annotations
@@ -15,65 +16,102 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from memcore.backend.jax_functions import broadcasting, fold
-from memcore.types import Array, Params, State, Tree
+from memcore.backend.jax_folds import before, fold_in_place, where
+from memcore.backend.jax_functions import broadcasting
+from memcore.types import Array, Params, Starts, State, Tree
 
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
-"""``h = enter(rest, h, slot)``, ``z = project(rest, params, h, slot)``, ``h = update(rest, h, slot, z)``."""
+"""``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``; the same
+step from what was not embedded, ``h = late(rest, params, h, x)``."""
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 @broadcasting
 def states(
-    functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
-) -> Tree:
-    """The state after each step, time leading."""
-    return _fold(functions, length, params, rest, state, slots, None)
+    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
+    starts: Starts, initial: State, xs: Array,
+) -> Tree:  # fmt: skip
+    """The state after each step; time at ``axis``, behind the batch. Given ``xs``, a run without a gradient
+    takes these in place of ``still`` and ``moving``."""
+    if xs is None:
+        return _states(functions, axis, params, state, still, moving, rest, starts, initial)[0]
 
-
-def _fold(
-    functions: Functions,
-    length: int,
-    params: Params,
-    rest: Tree,
-    state: State,
-    slots: Tree,
-    added: Tree,
-) -> Tree:
-    enter, project, update = functions
-
-    def body(h: Array, slot: Tree) -> Tree:
-        slot, more = slot
-        h = enter(rest, h, slot)
-        z = project(rest, params, h, slot)
-        h = update(rest, h, slot, z if more is None else jax.tree.map(jnp.add, z, more))
+    def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
+        (params, initial), (x, rest, start) = constants, slot
+        h = functions[2](rest, params, where(start, initial, h), x)
         return h, h
 
-    return fold(body, state, (slots, added), length)[1]
+    return fold_in_place(body, (params, initial), state, (xs, rest, starts), axis)[1]
+
+
+def _states(
+    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
+    starts: Starts, initial: State,
+) -> Tree:  # fmt: skip
+    project, update, _ = functions
+
+    def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
+        (params, still, initial), (moving, rest, start) = constants, slot
+        h = where(start, initial, h)
+        z = project(still, moving, rest, params, h)
+        h = update(still, moving, rest, h, z)
+        return h, (h, z)
+
+    constants, slots = (params, _drop(still, axis), initial), (moving, rest, starts)
+    return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
+
+
+def _drop(still: Tree, axis: int) -> Tree:
+    """What does not move, as a step sees it: without its time of length 1."""
+    return jax.tree.map(lambda x: jnp.squeeze(x, axis), still)
 
 
 @broadcasting
-def _forward(
-    functions: Functions, length: int, params: Params, rest: Tree, state: State, slots: Tree
-) -> Tree:
-    # What is added to every z is nothing; its gradient is the adjoint of z.
-    first = jax.tree.map(lambda x: x[0], slots)
-    z = functions[1](rest, params, state, first)  # for its type: where it lies, not only its shape
-    nothing = jax.tree.map(lambda x: jnp.zeros_like(jnp.broadcast_to(x, (length, *x.shape))), z)
-    after, pull = jax.vjp(partial(_fold, functions, length, params), rest, state, slots, nothing)
-    return after, (params, rest, state, slots, after, pull)
+def _forward(functions: Functions, axis: int, *args: Tree) -> Tree:
+    *given, _ = args  # the gradient by what was embedded is that by moving and still
+    after, z = _states(functions, axis, *given)
+    return after, (given, after, z)
 
 
 @broadcasting
-def _backward(functions: Functions, length: int, residuals: Tree, cotangent: Tree) -> Tree:
-    enter, project, _ = functions
-    params, rest, state, slots, after, pull = residuals
-    before = jax.tree.map(lambda h, hs: jnp.concat([h[None], hs[:-1]]), state, after)
-    before = jax.vmap(enter, (None, 0, 0))(rest, before, slots)
-    *given, adjoints = pull(cotangent)
-    steps = jax.vmap(project, (None, None, 0, 0))
-    _, pull = jax.vjp(lambda p: steps(rest, p, before, slots), params)
-    return *pull(adjoints), *given
+def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree) -> Tree:
+    project, update, _ = functions
+    (params, state, still, moving, rest, starts, initial), after, z = residuals
+    fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)
+    given = where(starts, fresh, before(state, after, axis))
+    one = _drop(still, axis)
+
+    def pullback(moving: Tree, rest: Tree, h: Tree, z: Tree) -> Tree:
+        return jax.vjp(lambda s, u, *hz: update(s, u, rest, *hz), one, moving, h, z)[1]
+
+    pulls = jax.vmap(pullback, axis, axis)(moving, rest, given, z)
+
+    def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
+        (params, still), (dh, dinitial) = constants, carry
+        g, (moving, rest, h), pull, start = slot
+        dafter = jax.tree.map(jnp.add, g, dh)
+        *_, dh, dz = pull(dafter)
+        _, unproject = jax.vjp(partial(project, still, moving, rest, params), h)
+        dh = jax.tree.map(jnp.add, dh, unproject(dz)[0])
+        if start is not None:
+            nothing = jax.tree.map(jnp.zeros_like, dh)
+            dinitial = jax.tree.map(jnp.add, dinitial, where(start, dh, nothing))
+            dh = where(start, nothing, dh)
+        return (dh, dinitial), dafter
+
+    zeros = jax.tree.map(jnp.zeros_like, state)
+    carry = (zeros, None if starts is None else zeros)
+    slots = (cotangents, (moving, rest, given), pulls, starts)
+    (dstate, dinitial), dafter = fold_in_place(
+        body, (params, one), carry, slots, axis, reverse=True
+    )
+    # What vmap makes of the steps' own derivatives would move time; these come out as they stand.
+    _, pull = jax.vjp(lambda s, u, z: update(s, u, rest, given, z), still, moving, z)
+    *direct, dz = pull(dafter)
+    _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
+    *projected, dparams = pull(dz)
+    dstill, dmoving = jax.tree.map(jnp.add, direct, projected)
+    return dparams, dstate, dstill, dmoving, None, None, dinitial, None
 
 
 states.defvjp(_forward, _backward)

@@ -7,6 +7,7 @@ from functools import partial, wraps
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from memcore.types import Array, Element, Tree
 
@@ -22,6 +23,21 @@ def platform(x: Array) -> str:
     except (AttributeError, jax.errors.ConcretizationTypeError):
         kind = jax.default_backend()
     return {"cuda": "gpu", "rocm": "gpu"}.get(kind, kind)
+
+
+def product(x: Array, kernel: Array) -> Array:
+    """``x @ kernel``, of rows: a gradient that adds over several axes is several times slower on CPUs."""
+    behind = jax.typeof(x).sharding.spec[1:]
+    if x.ndim < 3 or any(
+        axis is not None for axis in behind
+    ):  # rows would not lie as these axes do
+        return x @ kernel
+    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def parts(x: Array, count: int) -> list[Array]:
+    # A gradient of slices is a sum of padded arrays, of split parts it is one array of them all.
+    return list(jnp.split(x, count, axis=-1))
 
 
 def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:

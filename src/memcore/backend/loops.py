@@ -7,7 +7,7 @@ from typing import Any
 
 from memcore.backend.namespace import is_jax, namespace
 from memcore.backend.tree import tree_flatten, tree_leaves, tree_map, tree_unflatten
-from memcore.types import Array, Element, Params, State, Tree
+from memcore.types import Array, Element, State, Tree
 
 
 def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
@@ -84,27 +84,20 @@ def running_max(x: Array, axis: int) -> Array:
     return _odd_even(namespace(x).maximum, x, axis)
 
 
-def states_of_fold(
-    functions: Tree, length: int, params: Params, rest: Tree, state: State, slots: Tree
-) -> Tree:
-    """The state after each step of a `GatedCell`, time leading; leaves of the state are floating point.
+def states_of_fold(functions: Tree, axis: int, *args: Tree) -> Tree:
+    """The state after each step of a `GatedCell`, time at ``axis``; its leaves are floating point. JAX.
 
-    ``functions`` are ``h = enter(rest, h, slot)``, ``z = project(rest, params, h, slot)`` and ``h =
-    update(rest, h, slot, z)``, one after the other. On JAX the parameters' gradient is made for all steps
-    at once, and there is no forward mode.
+    ``functions`` are ``z = project(still, moving, rest, params, h)``, of any leading axes, and ``h =
+    update(still, moving, rest, h, z)``, one after the other; the arguments ``params, state, still, moving,
+    rest, starts, initial, xs``. Only ``moving`` and ``rest`` have the time, ``still`` has it with length 1,
+    and all but ``rest`` and ``starts`` have gradients. At a start the state becomes ``initial``, of the
+    state's shape, first. The gradient is made for all steps at once as far as it can be; there is no forward
+    mode. With ``xs``, a run without a gradient is by the third function, ``h = late(rest, params, h, x)``,
+    which embeds ``x`` itself.
     """
-    if is_jax(state):
-        from memcore.backend import jax_adjoint
+    from memcore.backend import jax_adjoint
 
-        return jax_adjoint.states(functions, length, params, rest, state, slots)
-    enter, project, update = functions
-
-    def body(h: Array, slot: Tree) -> Tree:
-        h = enter(rest, h, slot)
-        h = update(rest, h, slot, project(rest, params, h, slot))
-        return h, h
-
-    return fold(body, state, slots, length)[1]
+    return jax_adjoint.states(functions, axis, *args)
 
 
 def newton(

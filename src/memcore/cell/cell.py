@@ -34,6 +34,8 @@ class Cell(Model):
     """Whether what `fused` reads are the states."""
     widens: ClassVar[bool] = False
     """Whether the step makes of its inputs what is much wider than they are."""
+    embeds_late: ClassVar[bool] = False
+    """Whether `fused` takes what is embedded as well, ``xs``, and may embed it step by step."""
     in_pieces: ClassVar[bool] = False
     """Whether pieces of a sequence run side by side: each is an element, of one size whatever its length."""
     rule_name: ClassVar[str] = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from memcore.cell.cell import Cell
@@ -24,6 +24,7 @@ class GatedCell(Cell):
     """
 
     rule_name: ClassVar[str] = "gated_cell"
+    embeds_late: ClassVar[bool] = True
 
     def project(self, params: Params, state: State, inputs: Inputs) -> Tree:
         """All that the step needs of the parameters: floating point, any leading axes."""
@@ -46,7 +47,8 @@ class GatedCell(Cell):
         initial: State = None,
         valid: Array = None,
         chunk_size: int | None = None,
+        xs: Array = None,
     ) -> tuple[State, Reads]:
         job = job_of(self, params, inputs, state, Call(starts, valid), initial)
-        state, reads = gated(job)
+        state, reads = gated(replace(job, xs=xs))
         return state, reads

@@ -37,6 +37,7 @@ class Recurrence:
         initial: the state at starts, with or without batch axes; may be None where nothing starts.
         call: how to run.
         shape: ``(*batch, T)``.
+        xs: what was embedded, where a fold may do that itself at every step.
     """
 
     cell: Cell
@@ -46,6 +47,7 @@ class Recurrence:
     initial: State
     call: Call
     shape: tuple[int, ...]
+    xs: Array = None
 
     @property
     def memoroid(self) -> Memoroid:
@@ -103,6 +105,11 @@ def split(inputs: Inputs, axis: int, length: int) -> tuple[list[Tree], list[Tree
     return moving, still, structure
 
 
+def either(leaves: list[Tree], others: list[Tree]) -> list[Tree]:
+    """Leaves of which each stands in one of two lists."""
+    return [b if a is None else a for a, b in zip(leaves, others, strict=True)]
+
+
 def part(job: Recurrence, begin: int, end: int) -> Recurrence:
     """The steps from ``begin`` to before ``end``, with the state of the whole."""
     index = (slice(None),) * job.axis + (slice(begin, end), ...)
@@ -113,13 +120,12 @@ def part(job: Recurrence, begin: int, end: int) -> Recurrence:
     call = job.call
     inputs, starts, valid = tree_map(cut, (job.inputs, call.starts, call.valid))
     call = replace(call, starts=starts, valid=valid)
-    return replace(job, inputs=inputs, call=call, shape=(*job.shape[:-1], end - begin))
+    return replace(job, inputs=inputs, call=call, shape=(*job.shape[:-1], end - begin), xs=None)
 
 
 def join(moving: list[Tree], still: list[Tree], structure: Tree) -> Tree:
     """The inverse of `split`."""
-    both = [s if m is None else m for m, s in zip(moving, still, strict=True)]
-    return tree_unflatten(structure, both)
+    return tree_unflatten(structure, either(moving, still))
 
 
 def time_first(tree: Tree, axis: int) -> Tree:

@@ -228,12 +228,15 @@ def run_cell(
 ) -> tuple[Tree, ...]:
     """``embed``, the recurrence by the chosen method, ``output``."""
     inputs = cell.embed(params, xs)
+    late = xs if cell.embeds_late and call.key is None else None
     if call.key is not None:
         inputs = cell.perturb(params, inputs, as_draw(call.key))
     if call.watch is not None:
         call.watch(cell, params, inputs)
     shape = xs.shape[: xs.ndim - cell.input_ndim]
-    state, reads, *states = recur(Recurrence(cell, params, inputs, state, initial, call, shape))
+    state, reads, *states = recur(
+        Recurrence(cell, params, inputs, state, initial, call, shape, late)
+    )
     dtype = compute_dtype(cell, params, xs)
     reads = tree_map(lambda r: cast(r, dtype) if is_floating(r) else r, reads)
     ys = cell.output(params, reads, inputs)

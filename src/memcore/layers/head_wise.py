@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memcore.backend import Draw, cast, namespace
+from memcore.backend import Draw, cast, namespace, product
 from memcore.cell import Array, Params
 from memcore.layers.block_linear import by_blocks
 
@@ -34,7 +34,7 @@ def init_head_wise(
 def head_wise(params: Params, h: Array) -> Array:
     """``h @ kernel (+ bias)``, head by head: ``(..., size)`` to ``(..., gates * size)``, gate by gate."""
     kernel = cast(params["kernel"], h.dtype)
-    y = h @ kernel if kernel.ndim == 2 else _by_heads(kernel, h)
+    y = product(h, kernel) if kernel.ndim == 2 else _by_heads(kernel, h)
     return y + cast(params["bias"], h.dtype) if "bias" in params else y
 
 

@@ -24,7 +24,7 @@ class SegmentMemory(Cell):
     heads: int = count(4)
     depth: int = count(2)
     hidden_size: int | None = count(None)
-    rate: float = number(0.1, above=0)
+    rate: float = number(0.01, above=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

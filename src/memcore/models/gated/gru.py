@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from memcore import nn
-from memcore.backend import namespace
+from memcore.backend import namespace, parts
 from memcore.cell import Array, Inputs, Params, State
 from memcore.fields import choice
 from memcore.layers.head_wise import head_wise
@@ -61,9 +61,7 @@ class GRU(HeadWiseCell):
         return namespace(state).concat([gates, new], axis=-1)
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
-        xp, n = namespace(state), self.hidden_size
-        gates = nn.sigmoid(inputs[..., : 2 * n] + hidden[..., : 2 * n])
-        z, new = gates[..., n:], hidden[..., 2 * n :]
-        if self.reset == "after":
-            new = gates[..., :n] * new
-        return (1.0 - z) * xp.tanh(inputs[..., 2 * n :] + new) + z * state
+        (u_r, u_z, u_n), (h_r, h_z, h_n) = parts(inputs, 3), parts(hidden, 3)
+        new = nn.sigmoid(u_r + h_r) * h_n if self.reset == "after" else h_n
+        z = nn.sigmoid(u_z + h_z)
+        return (1.0 - z) * namespace(state).tanh(u_n + new) + z * state

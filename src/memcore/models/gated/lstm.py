@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from memcore import nn
-from memcore.backend import namespace
+from memcore.backend import namespace, parts
 from memcore.cell import Array, Inputs, Params, State
 from memcore.layers.hidden_state import HeadWiseCell
 from memcore.registry import register
@@ -48,9 +48,7 @@ class LSTM(HeadWiseCell):
         return state[0]
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
-        c, n = state[1], self.hidden_size
-        xp, gates = namespace(c), inputs + hidden
-        i, f = nn.sigmoid(gates[..., :n]), nn.sigmoid(gates[..., n : 2 * n])
-        g, o = xp.tanh(gates[..., 2 * n : 3 * n]), nn.sigmoid(gates[..., 3 * n :])
-        c = f * c + i * g
-        return o * xp.tanh(c), c
+        xp, c = namespace(state[1]), state[1]
+        i, f, g, o = parts(inputs + hidden, 4)
+        c = nn.sigmoid(f) * c + nn.sigmoid(i) * xp.tanh(g)
+        return nn.sigmoid(o) * xp.tanh(c), c

@@ -1,0 +1,181 @@
+"""Gated cells beside Equinox's and Flax's over a table of shapes, with and without starts.
+
+    python benchmarks/gated.py
+    python benchmarks/gated.py --kinds GRU --peers equinox --shapes 4x128x64
+
+What is measured replaces its rows in ``benchmarks/results/gated.json``; the table beside it holds them all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from flax import linen
+from harness import Effort, agree, compiled, forward_and_gradient, measure
+from peers import equinox, flax
+from results import commit, this_device, versions, write
+from tables import number, table
+
+import memcore
+
+SHAPES = (
+    "4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256",
+)  # fmt: skip
+"""B x T x H; the inputs are as wide as the state."""
+KINDS = ("GRU", "LSTM")
+EFFORT = Effort(blocks=5, seconds=0.12, least=3, most=60)
+A_START = 0.02
+"""The share of steps at which a sequence begins."""
+PATH = Path(__file__).parent / "results" / "gated.json"
+WORK = {(False, False): "forward", (False, True): "forward, starts",
+        (True, False): "gradient", (True, True): "gradient, starts"}  # fmt: skip
+
+
+def of_equinox(kind: str, width: int) -> tuple[Any, Any, Callable[..., Any]]:
+    """``(their parameters, ours, their run)``."""
+    cell = getattr(eqx.nn, f"{kind}Cell")(width, width, key=jax.random.key(0))
+    params_of = equinox.gru_params if kind == "GRU" else equinox.lstm_params
+
+    def one(cell: Any, x: Any, starts: Any) -> Any:
+        zeros = jnp.zeros(width)
+        first = zeros if kind == "GRU" else (zeros, zeros)
+
+        def body(state: Any, slot: Any) -> Any:
+            x, start = slot
+            if start is not None:
+                state = jax.tree.map(lambda h: jnp.where(start, 0, h), state)
+            state = cell(x, state)
+            return state, jax.tree.leaves(state)[0]
+
+        return jax.lax.scan(body, first, (x, starts))[1]
+
+    def run(cell: Any, x: Any, starts: Any) -> Any:
+        return jax.vmap(one, (None, 0, None if starts is None else 0))(cell, x, starts)
+
+    return cell, params_of(cell), run
+
+
+def of_flax(kind: str, width: int) -> tuple[Any, Any, Callable[..., Any]]:
+    """The same for ``linen``: by ``RNN``, and where there are starts by the scan that it makes."""
+    cell = linen.GRUCell(width) if kind == "GRU" else linen.OptimizedLSTMCell(width)
+    rnn = linen.RNN(cell)
+    variables = rnn.init(jax.random.key(0), jnp.zeros((1, 1, width)))
+    params_of = flax.gru_params if kind == "GRU" else flax.lstm_params
+
+    class Resetting(linen.Module):
+        """The cell, begun anew at starts."""
+
+        @linen.compact
+        def __call__(self, carry: Any, slot: Any) -> Any:
+            x, start = slot
+            carry = jax.tree.map(lambda h: jnp.where(start[:, None], 0, h), carry)
+            return cell.copy(name="cell")(carry, x)
+
+    scan = linen.scan(
+        Resetting, variable_broadcast="params", split_rngs={"params": False}, in_axes=1, out_axes=1
+    )
+
+    def run(variables: Any, x: Any, starts: Any) -> Any:
+        if starts is None:
+            return rnn.apply(variables, x)
+        zeros = jnp.zeros((len(x), width))
+        first = zeros if kind == "GRU" else (zeros, zeros)
+        return scan().apply(variables, first, (x, starts))[1]
+
+    return variables, params_of(variables["params"]["cell"]), run
+
+
+PEERS = {"equinox": of_equinox, "flax": of_flax}
+
+
+def compare(kind: str, peer: str, shape: str, gradient: bool, starting: bool) -> dict[str, Any]:
+    """One row: the same numbers, then the time in turns."""
+    batch, length, width = map(int, shape.split("x"))
+    theirs, ours, run = PEERS[peer](kind, width)
+    model = getattr(memcore, kind)(width, hidden_size=width)
+    x = jax.random.normal(jax.random.key(1), (batch, length, width))
+    starts = jax.random.bernoulli(jax.random.key(2), A_START, (batch, length)) if starting else None
+
+    def mine(params: Any, x: Any) -> Any:
+        return model.apply(params, x, starts=starts)[1]
+
+    def other(params: Any, x: Any) -> Any:
+        return run(params, x, starts)
+
+    if gradient:
+        mine, other = forward_and_gradient(mine), forward_and_gradient(other)
+    programs = [compiled(mine, (ours, x), once=True), compiled(other, (theirs, x), once=True)]
+    a, b = (program.run() for program in programs)
+    agree(shape, (a[0], a[1][1]) if gradient else a, (b[0], b[1][1]) if gradient else b)
+    one, two = (vars(side) for side in measure(programs, EFFORT))
+    name = [kind, peer, shape, gradient, starting]
+    return {"name": name, "ours": one, "theirs": two}
+
+
+def ratio(row: dict[str, Any]) -> float:
+    """How many times faster memcore is."""
+    return float(row["theirs"]["seconds"] / row["ours"]["seconds"])
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """A table for each cell and peer, and its range."""
+    device, rows = found["device"], {tuple(row["name"]): row for row in found["rows"]}
+    text = [
+        "# Gated cells by shape",
+        "How many times faster memcore is; in brackets its milliseconds and theirs. B x T x H, float32. "
+        f"{device['processor']}, {device['cores']} cores; commit {found['commit']}; "
+        + ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + ".",
+    ]  # fmt: skip
+    for kind, peer in product(KINDS, PEERS):
+        ratios = [ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)]
+        if not ratios:
+            continue
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        lines = [
+            [shape, *(cell(rows.get((kind, peer, shape, *work))) for work in WORK)]
+            for shape in SHAPES
+        ]
+        text += [
+            f"## {kind}, beside {peer}",
+            f"{min(ratios):.2f} to {max(ratios):.2f} times, {mean:.2f} in the geometric mean.",
+            table(["shape", *WORK.values()], lines),
+        ]
+    return "\n\n".join(text) + "\n"
+
+
+def cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    ours, theirs = (number(row[side]["seconds"], 1e-3) for side in ("ours", "theirs"))
+    return f"{ratio(row):.2f} ({ours}, {theirs})"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--peers", nargs="+", default=tuple(PEERS), choices=tuple(PEERS))
+    parser.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
+    options = parser.parse_args()
+    jax.config.update("jax_enable_compilation_cache", False)
+    found = json.loads(PATH.read_text()) if PATH.exists() else {"rows": []}
+    found |= {"device": this_device(), "commit": commit(),
+              "versions": versions(("memcore", "jax", "equinox", "flax"))}  # fmt: skip
+    for peer, kind, shape, work in product(options.peers, options.kinds, options.shapes, WORK):
+        row = compare(kind, peer, shape, *work)
+        found["rows"] = [old for old in found["rows"] if old["name"] != row["name"]] + [row]
+        write(PATH, json.dumps(found, indent=1) + "\n")
+        write(PATH.with_suffix(".md"), markdown(found))
+        print(kind, peer, shape, WORK[work], cell(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()
