@@ -15,17 +15,26 @@ from memcore.compose.wrapper import Wrapper
 from memcore.registry import alone
 
 
+def of_twelve(model: memcore.Model) -> memcore.Model:
+    """The model with 12 inputs, as those inside a wrapper or a stack have them."""
+    if isinstance(model, Wrapper):
+        return replace(model, model=of_twelve(model.model))
+    if isinstance(model, memcore.Stack):
+        first, *rest = model.models
+        wider = of_twelve(first)
+        if wider.out_features != first.out_features:
+            rest = [of_twelve(behind) for behind in rest]
+        return replace(model, models=(wider, *rest))
+    return replace(model, in_features=12)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_a_value(name: str) -> None:
     model = MODELS[name]
     for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), replace(model)):
         assert again == model and hash(again) == hash(model) and {model: 1}[again] == 1
     assert eval(repr(model), vars(memcore)) == model
-    inside = model.model if isinstance(model, Wrapper) else None
-    how = {"in_features": 12} if inside is None else {"model": replace(inside, in_features=12)}
-    if isinstance(model, memcore.Stack):
-        how = {"models": (replace(model.models[0], in_features=12), *model.models[1:])}
-    other = replace(model, **how)
+    other = of_twelve(model)
     assert other != model and other.in_features == 12
     with pytest.raises(FrozenInstanceError):
         model.in_features = 3  # type: ignore[misc]

@@ -92,7 +92,7 @@ def titans_mal(p, xs, starts, *, heads, window, mini_batch, rate=0.1, depth=2):
     return window_attention(p["attention"], memory, starts, heads, window)
 
 
-def titans_mac(p, xs, starts, *, heads, segment, rate=0.1, depth=2):
+def titans_mac(p, xs, starts, *, heads, segment, rate=0.01, depth=2):
     att, mem = p["attention"], p["memory"]
     layers = [np.asarray(mem["weights"][f"layer_{i}"], float) for i in range(depth)]
     first = [[w[h] for w in layers] for h in range(heads)]
