@@ -3,7 +3,7 @@
     python benchmarks/gated.py
     python benchmarks/gated.py --kinds GRU --peers equinox --shapes 4x128x64
 
-What is measured replaces its rows in ``benchmarks/results/gated.json``; the table beside it holds them all.
+What is measured replaces its rows in ``benchmarks/results/gated/gated.json``; the table beside it has all.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KINDS = ("GRU", "LSTM")
 EFFORT = Effort(blocks=5, seconds=0.12, least=3, most=60)
 A_START = 0.02
 """The share of steps at which a sequence begins."""
-PATH = Path(__file__).parent / "results" / "gated.json"
+PATH = Path(__file__).parent / "results" / "gated" / "gated.json"
 WORK = {(False, False): "forward", (False, True): "forward, starts",
         (True, False): "gradient", (True, True): "gradient, starts"}  # fmt: skip
 

@@ -146,6 +146,8 @@ def test_what_newton_cannot_do_is_named(backend: Any) -> None:
         run(Counts(4))
     with pytest.raises(ValueError, match="method is 'newton', expected one of"):
         run(memcore.LRU(4))
-    with pytest.raises(ValueError, match="'layer_1/window_attention', whose pieces .* with a window"):
+    with pytest.raises(
+        ValueError, match="'layer_1/window_attention', whose pieces .* with a window"
+    ):
         full = memcore.Attention(4, heads=1, window=None, capacity=8)
         run(memcore.Stack((memcore.GRU(4, hidden_size=4), full)))

@@ -34,8 +34,8 @@ class TitansMAG(WindowMemory):
 
     p are persistent tokens without a place; x_i have rotary ones. State: ``attention``, the window's
     keys and values; ``memory``, that of `NeuralMemory`. Cost per step
-    ``O(in_features * (window + in_features) + heads * D * hidden_size * depth)``; parallel inside a
-    mini-batch. The memory's weights at starts have the label ``"memory"``.
+    ``O(in_features * window)`` and that of the memory; parallel inside a mini-batch. The memory's weights at
+    starts have the label ``"memory"``.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, 4.2. Left open there, and chosen here: silu for the
     nonlinearity; what the memory would learn from p at every start is in its trained weights at starts.

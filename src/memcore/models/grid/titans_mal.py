@@ -21,8 +21,8 @@ class TitansMAL(WindowMemory):
 
     p are persistent tokens, which every query sees, without a place; m_i have rotary ones. State:
     ``attention``, the window's keys and values; ``memory``, that of `NeuralMemory`. Cost per step
-    ``O(in_features * (window + in_features) + heads * D * hidden_size * depth)``; parallel inside a
-    mini-batch. The memory's weights at starts have the label ``"memory"``.
+    ``O(in_features * window)`` and that of the memory; parallel inside a mini-batch. The memory's weights at
+    starts have the label ``"memory"``.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, 4.3. The paper sets p before the sequence and sends it
     through the memory, so that the window leaves it behind; here it stays.
