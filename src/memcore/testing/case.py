@@ -209,14 +209,17 @@ class Case:
         return floats
 
     def memoroids(self) -> list[tuple[Memoroid, Params, Inputs]]:
-        """The memoroids inside the model, each with its parameters and the inputs that a run gave it."""
+        """The memoroids inside the model, each with its parameters and the inputs that a run of three steps
+        gave it; the last step is repeated where there are fewer."""
         found: list[tuple[Memoroid, Params, Inputs]] = []
 
         def watch(cell: Cell, params: Params, inputs: Inputs) -> None:
             if isinstance(cell, Memoroid):
                 found.append((cell, params, inputs))
 
-        model, xs = self.model, self.xs[:, :3, ...]
+        model, last = self.model, self.xs.shape[1] - 1
+        steps = [self.xs[:, min(t, last), None, ...] for t in range(3)]
+        xs = namespace(self.xs).concat(steps, axis=1)
         memory = self.fresh["memory"] if model.grid > 1 else self.fresh
         phase = namespace(xs).zeros((), dtype=namespace(xs).int32) if model.grid > 1 else None
         call = Call(method="sequential", phase=phase, watch=watch)

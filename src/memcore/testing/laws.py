@@ -13,7 +13,7 @@ from memcore.engine.resets import align
 from memcore.engine.run import scan
 from memcore.engine.state import memory_like
 from memcore.testing.case import Case, NotApplicable
-from memcore.types import Array, Element, Tree
+from memcore.types import Element, Tree
 
 # --- 1 to 3: the algebra ---------------------------------------------------------------------------
 
@@ -26,18 +26,12 @@ def _elements(case: Case) -> Element:
         state = memory_like(cell, params, floats[0], (case.batch,), floats[0].dtype)
         for t in range(2):
             state = cell.act(params, state, _at(lifted, t))
-        yield cell, params, [_at(lifted, t) for t in range(3)], state, tree_map(_three, inputs)
+        yield cell, params, [_at(lifted, t) for t in range(3)], state, inputs
 
 
 def _at(tree: Tree, t: int) -> Tree:
     """Step t; what is constant in time has length 1."""
     return tree_map(lambda leaf: leaf[:, min(t, leaf.shape[1] - 1), ...], tree)
-
-
-def _three(leaf: Array) -> Array:
-    """The first three steps, the last one again where there are fewer."""
-    steps = [leaf[:, min(t, leaf.shape[1] - 1), None, ...] for t in range(3)]
-    return namespace(leaf).concat(steps, axis=1)
 
 
 def associativity(case: Case) -> None:
