@@ -1,6 +1,6 @@
 """Copy and reverse across segments: RMT, its options, and the same Transformer without memory.
 
-    python benchmarks/rmt.py                              # all runs, a minute or two each on an idle core
+    python benchmarks/rmt.py                              # all runs, six minutes each on an idle core
     python benchmarks/rmt.py --models rmt --seeds 1       # some of them
 
 Trains on 3 segments, tests on up to 10, streams a million tokens, and says what a gradient keeps. Each run
@@ -26,7 +26,7 @@ import optax
 import memcore
 
 RESULTS = Path(__file__).parent / "results" / "rmt"
-SEGMENT, SYMBOLS, FILLERS, WIDTH, BATCH, STEPS, PART = 8, 8, 8, 32, 32, 6000, 50
+SEGMENT, SYMBOLS, FILLERS, WIDTH, BATCH, STEPS, PART = 8, 8, 8, 32, 32, 40_000, 50
 RATE, DECAY = 3e-3, 0.5
 QUESTION = SYMBOLS + FILLERS
 """Tokens: symbols, fillers, and the one that asks."""
