@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +10,7 @@ import optree
 import pytest
 
 import memcore
+from cases.maps import MAPS, Map
 from conftest import Backend
 from memcore.backend import namespace
 
@@ -181,31 +181,6 @@ def test_a_tree_of_states_and_a_learned_beginning(backend: Backend, x64: None) -
             v = np.tanh(xs[i, t] + 0.5 * m[0] * m[1])
         close((state["v"][i], state["m"][i]), (v, m), 1e-11)
     close(*gradients(model, flags, *arrays), 1e-10)
-
-
-@dataclass(frozen=True)
-class Map(memcore.Cell):
-    """``h' = f(h) + x``, without parameters."""
-
-    name: str = "chaos"
-
-    def init(self, key: Any, dtype: Any = "float32") -> Any:
-        return {}
-
-    def initial_state(self, params: Any) -> Any:
-        return np.full(self.in_features, 0.3)
-
-    def step(self, params: Any, state: Any, inputs: Any) -> Any:
-        return MAPS[self.name](state) + inputs
-
-
-MAPS: dict[str, Callable[[Any], Any]] = {
-    "chaos": lambda h: 3.99 * h * (1 - h),
-    "logistic": lambda h: 2.5 * h * (1 - h),
-    "cubic": lambda h: h - 0.1 * h**3,
-    # Neighbours act on each other, so that a diagonal of Jacobians is not all there is.
-    "mixed": lambda h: namespace(h).tanh(0.3 * h + 0.5 * namespace(h).roll(h, 1, axis=-1)),
-}
 
 
 def solve(step: Any, params: Any, state: Any, slots: Any) -> tuple[Any, int, bool]:

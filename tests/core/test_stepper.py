@@ -144,7 +144,7 @@ def test_parameters_are_not_kept_alive(backend: Backend) -> None:
     model, params, state, x = seen("gru")
     plan = stepper._PLANS[model, x.shape, x.dtype]
     kept = optree.tree_leaves(plan.seen)
-    assert [ref() is leaf for ref, leaf in zip(kept, optree.tree_leaves(params), strict=True)]
+    assert all(ref() is x for ref, x in zip(kept, optree.tree_leaves(params), strict=True))
     del params
     assert all(ref() is None for ref in kept)
 

@@ -193,14 +193,15 @@ def test_what_is_not_finite_stays_in_its_segment(backend: Any) -> None:
     agree(got_state, want_state, "state", tolerance=1e-5)
 
 
-def sent(model: memcore.Model, length: int) -> dict[str, list[int]]:
+def sent(model: memcore.Model, length: int, method: str = "auto") -> dict[str, list[int]]:
     """The collectives of the compiled program: of each kind the numbers that each brings."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
 
     def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        return parallel.apply(model, params, xs, state, starts=starts, axis_name="time")
+        how = {"starts": starts, "method": method, "axis_name": "time"}
+        return parallel.apply(model, params, xs, state, **how)
 
     params = jax.tree.map(jnp.asarray, model.init(0))
     xs = jnp.zeros((BATCH, length, model.in_features))

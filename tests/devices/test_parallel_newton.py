@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,9 +9,9 @@ import numpy as np
 import pytest
 
 import memcore
-from devices.test_parallel import check, split
+from cases.maps import Map
+from devices.test_parallel import check, sent, split
 from memcore import parallel
-from memcore.backend import namespace
 from placements import agree
 
 pytestmark = [pytest.mark.backend("jax"), pytest.mark.devices(4)]
@@ -31,46 +29,32 @@ def test_on_eight_devices_pieces_of_one_step(backend: Any, x64: None) -> None:
 
 
 @dataclass(frozen=True)
-class Map(memcore.Cell):
-    """``h' = f(h) + x``, without parameters; what is read is the state before."""
+class Before(Map):
+    """What is read is the state before."""
 
     reads_previous: ClassVar[bool] = True
-    name: str = "logistic"
-
-    def init(self, key: Any, dtype: Any = "float32") -> Any:
-        return {}
-
-    def initial_state(self, params: Any) -> Any:
-        return np.full(self.in_features, 0.3)
-
-    def step(self, params: Any, state: Any, inputs: Any) -> Any:
-        return MAPS[self.name](state) + inputs
-
-
-MAPS: dict[str, Callable[[Any], Any]] = {
-    "logistic": lambda h: 2.5 * h * (1 - h),  # solved by damped corrections
-    "folded": lambda h: 1.5 * h * (1 - h),  # not given the iterations: the fold runs by pieces
-    "mixed": lambda h: namespace(h).tanh(0.3 * h + 0.5 * namespace(h).roll(h, 1, axis=-1)),
-}
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "steps"), [("folded", 2, 24), ("logistic", 3, 200), ("mixed", 5, 24)]
+    ("name", "size", "steps", "limits"),
+    [
+        ("cubic", 2, 24, {"ITERATIONS": 1}),  # too few: the fold runs by pieces
+        ("logistic", 3, 200, {}),  # solved by damped corrections
+        ("mixed", 5, 24, {"DENSE": 2}),  # a diagonal of Jacobians is all that is kept
+    ],
+    ids=["folded", "damped", "diagonal"],
 )
 def test_what_is_damped_diagonal_or_folded(
-    name: str, size: int, steps: int, backend: Any, x64: None, monkeypatch: Any
+    name: str, size: int, steps: int, limits: Any, backend: Any, x64: None, monkeypatch: Any
 ) -> None:
     """Against the fold of one device: outputs, state, and the gradients of inputs and state."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
 
-    newton = "memcore.backend.jax_newton"
-    if name == "folded":
-        monkeypatch.setattr(f"{newton}.ITERATIONS", 1)
-    if name == "mixed":  # a diagonal of Jacobians is all that is kept
-        monkeypatch.setattr(f"{newton}.DENSE", 2)
-    model, rng = Map(size, name), np.random.default_rng(0)
+    for limit, number in limits.items():
+        monkeypatch.setattr(f"memcore.backend.jax_newton.{limit}", number)
+    model, rng = Before(size, name), np.random.default_rng(0)
     xs = jnp.asarray(0.01 * rng.standard_normal((2, steps, size)) * (1 + 20 * (name == "mixed")))
     state = jnp.asarray(rng.uniform(0.2, 0.4, (2, size)))
     starts = jnp.asarray(np.arange(steps)[None] == np.array([[steps - 9], [steps // 2]]))
@@ -97,23 +81,8 @@ def test_what_is_damped_diagonal_or_folded(
 
 
 def test_what_is_sent_in_an_iteration_does_not_grow_with_the_length(backend: Any) -> None:
-    import jax
-    import jax.numpy as jnp
-    from jax.sharding import PartitionSpec as P
-
     model = memcore.GRU(3, hidden_size=4)
-    params = jax.tree.map(jnp.asarray, model.init(0))
-
-    def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        return parallel.apply(model, params, xs, method="newton", axis_name="time")
-
-    def sent(length: int) -> list[str]:
-        args = (params, jnp.zeros((2, length, 3)), None, None, None)
-        text = split(piece, (P(), P(None, "time")), False).lower(*args).compile().as_text()
-        kinds = "all-gather|all-reduce|collective-permute|reduce-scatter|all-to-all"
-        return sorted(re.findall(rf"= (\S.*?) (?:{kinds})(?:-start)?\(", text))
-
-    short, long = sent(4 * 16), sent(4 * 48)
+    short, long = (sent(model, 4 * steps, method="newton") for steps in (16, 48))
     assert short and short == long
 
 
