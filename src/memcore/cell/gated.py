@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from memcore.cell.cell import Cell
 from memcore.engine import Call
-from memcore.engine.methods import gated
+from memcore.engine.gated import gated
 from memcore.engine.recurrence import job_of
 from memcore.types import Array, Inputs, Params, Reads, Starts, State, Tree
 

@@ -9,7 +9,7 @@ from memcore.backend import is_floating, namespace, tree_leaves
 from memcore.cell.cell import Cell
 from memcore.cell.embedded import embedded
 from memcore.engine import Call
-from memcore.engine.methods import total
+from memcore.engine.prefix import total
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.state import memory_like
 from memcore.types import Array, Element, Inputs, Params, Starts, State

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
 
 from memcore.backend import (
     asarray_like,
-    associative_scan,
     checkpoint,
     device_kind,
     fold,
@@ -17,27 +14,22 @@ from memcore.backend import (
     is_jax,
     is_symbolic,
     namespace,
-    placed_like,
-    states_of_fold,
     tree_leaves,
     tree_map,
 )
 from memcore.engine import auto, newton, pieces, resets
 from memcore.engine.chunking import CHUNK_SIZE, WIDENED, into_chunks, out_of_chunks
+from memcore.engine.prefix import all_states
 from memcore.engine.recurrence import (
     Recurrence,
     advance,
-    either,
     join,
     moved_by,
     slots_of,
     split,
     time_back,
 )
-from memcore.types import Array, Element, Params, State, Tree
-
-if TYPE_CHECKING:
-    from memcore.cell import GatedCell
+from memcore.types import Array, State, Tree
 
 
 def recur(job: Recurrence) -> tuple[Tree, ...]:
@@ -60,7 +52,7 @@ def recur(job: Recurrence) -> tuple[Tree, ...]:
     if method == "sequential" or job.length == 1:
         return _sequential_in_chunks(job) if _keeps_much(job) else sequential(job)
     if method == "associative":
-        return _results(job, _all_states(job))
+        return results(job, all_states(job))
     if method == "newton":
         return _newton(job)
     return _chunked(job, min(chunk_size or CHUNK_SIZE, job.length))
@@ -135,141 +127,14 @@ def _newton(job: Recurrence) -> tuple[Tree, ...]:
     states, before = newton.all_states(
         lambda *args: one(*args)[2], constants, job.state, slots, job.axis, job.length, axis_name
     )
-    return _results(replace(job, state=before), time_back(states, job.axis))
+    return results(replace(job, state=before), time_back(states, job.axis))
 
 
-def gated(job: Recurrence) -> tuple[Tree, ...]:
-    """The fused form of a `GatedCell`: ``(state, reads)``."""
-    if not is_jax(job.leaf):
-        return sequential(job)  # no gradient, and so nothing to gain
-    cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
-    leaves, still, structure = split(job.inputs, axis, job.length)
-    moving = [leaf if leaf is not None and is_floating(leaf) else None for leaf in leaves]
-    others = [leaf if f is None else None for leaf, f in zip(leaves, moving, strict=True)]
-
-    def inputs(still: Tree, moving: Tree, rest: Tree) -> Tree:
-        return join(either(moving, rest[0]), still, structure)
-
-    def project(still: Tree, moving: Tree, rest: Tree, params: Params, h: State) -> Tree:
-        return cell.project(params, h, inputs(still, moving, rest))
-
-    def update(still: Tree, moving: Tree, rest: Tree, h: State, projected: Tree) -> Tree:
-        after = cell.update(h, inputs(still, moving, rest), projected)
-        return after if rest[1] is None else resets.select(rest[1], after, h)
-
-    def late(rest: Tree, params: Params, h: State, x: Array) -> Tree:
-        after = cell.step(params, h, cell.embed(params, x))
-        return after if rest[1] is None else resets.select(rest[1], after, h)
-
-    xs = job.xs if job.xs is not None and _are_many(job) else None
-    states = states_of_fold(
-        (project, update, late), axis, job.params, job.state, still, moving, (others, call.valid),
-        call.starts, None if call.starts is None else job.fresh, xs,
-    )  # fmt: skip
-    return _results(job, states)
-
-
-EMBEDDED_LATE = 16
-"""Sequences from which on a fold without a gradient embeds its inputs itself, measured on a 2-core CPU: of
-few sequences that would be a product of few rows at every step, of many the embedded inputs of all steps
-would not fit the cache."""
-
-
-def _are_many(job: Recurrence) -> bool:
-    batch = job.shape[:-1]
-    return not any(map(is_symbolic, batch)) and math.prod(batch) >= EMBEDDED_LATE
-
-
-def _results(job: Recurrence, states: State) -> tuple[Tree, ...]:
+def results(job: Recurrence, states: State) -> tuple[Tree, ...]:
     """What a run returns, from the state after each step."""
     last = (slice(None),) * job.axis + (-1, ...)
     result = (tree_map(lambda s: s[last], states), _read_all(job, states))
     return (*result, states) if job.call.return_states else result
-
-
-def _all_states(job: Recurrence) -> Tree:
-    """The state after each step, by the parallel prefix of the reset-aware operator."""
-    axis = job.axis
-    started, used, elements = associative_scan(_operator(job), _elements(job), axis)
-    state, initial = (
-        tree_map(lambda s: namespace(s).expand_dims(s, axis=axis), tree)
-        for tree in (job.state, job.fresh)
-    )
-    before = _from(started, initial, state)
-    after = job.memoroid.act(job.params, before, elements)
-    if used is None:
-        return after
-    before = tree_map(lambda a, b: namespace(a).broadcast_to(b, a.shape), after, before)
-    return resets.select(used, after, before)
-
-
-def _operator(job: Recurrence) -> Callable[[Tree, Tree], Tree]:
-    return resets.resettable(lambda a, b: job.memoroid.binary_op(job.params, a, b))
-
-
-def _elements(job: Recurrence) -> Element:
-    """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
-
-    def full(leaf: Array) -> Tree:
-        if leaf.shape[: job.axis + 1] == job.shape:
-            return leaf
-        wide = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
-        return placed_like(wide, job.leaf, job.axis)
-
-    elements = tree_map(full, job.memoroid.lift(job.params, job.inputs))
-    return job.call.starts, job.call.valid, elements
-
-
-def total(job: Recurrence, size: int = CHUNK_SIZE) -> tuple[Array, Array, Element]:
-    """The whole sequence as one element ``(start, valid, element)``, by chunks of ``size`` steps: what a step
-    lifts to is there for one chunk at a time."""
-    axis, call = job.axis, job.call
-    moving, still, structure = split(job.inputs, axis, job.length)
-    slots = (moving, call.starts, call.valid)
-
-    def whole(slot: Tree) -> Tree:
-        moved, starts, valid = slot
-        length = next(leaf.shape[axis] for leaf in tree_leaves(moved))
-        part = replace(
-            job,
-            inputs=join(moved, still, structure),
-            call=replace(call, starts=starts, valid=valid),
-            shape=(*job.shape[:-1], length),
-        )
-        return _total_at_once(part)
-
-    def body(before: Tree, slot: Tree) -> tuple[Tree, None]:
-        return _operator(job)(before, whole(slot)), None
-
-    def between(begin: int, end: int) -> Tree:
-        return tree_map(lambda x: x[(slice(None),) * axis + (slice(begin, end), ...)], slots)
-
-    first = job.length % size or min(size, job.length)
-    chunks = (job.length - first) // size
-    if not chunks:
-        return whole(slots)
-    head = between(0, first)
-    cut = tree_map(lambda x: into_chunks(x, axis, size), between(first, job.length))
-    element, _ = fold(checkpoint(body, job.leaf), whole(head), cut, chunks)
-    return element
-
-
-def _total_at_once(job: Recurrence) -> tuple[Array, Array, Element]:
-    """The last of the prefix."""
-    prefix = associative_scan(_operator(job), _elements(job), job.axis)
-    last = (slice(None),) * job.axis + (-1, ...)
-    return tree_map(lambda leaf: leaf[last], prefix)
-
-
-def _from(started: Tree, initial: State, state: State) -> Tree:
-    """The state that a prefix acts on: the incoming one, or the initial one behind a start."""
-    if started is None:
-        return state
-
-    def leaf(i: Array, s: State) -> Tree:
-        return namespace(s).where(resets.align(started, s.ndim), i, s)
-
-    return tree_map(leaf, initial, state)
 
 
 def _read_all(job: Recurrence, states: State) -> Tree:
@@ -291,7 +156,7 @@ def _read_all(job: Recurrence, states: State) -> Tree:
 
 def _chunked(job: Recurrence, size: int) -> tuple[Tree, ...]:
     """A fold over chunks with a parallel prefix inside."""
-    return in_chunks(job, size, lambda part: _results(part, _all_states(part)))
+    return in_chunks(job, size, lambda part: results(part, all_states(part)))
 
 
 def in_chunks(
@@ -308,9 +173,8 @@ def in_chunks(
     cut = tree_map(lambda leaf: into_chunks(leaf, axis, size), (moving, call.starts))
     if valid is not None:
         valid = into_chunks(valid, axis, size, False)
-    if (
-        missing and call.starts is not None
-    ):  # the padding repeats the last step: no start of its own
+    if missing and call.starts is not None:
+        # The padding repeats the last step: no start of its own.
         cut = (cut[0], into_chunks(call.starts, axis, size, False))
 
     def body(h: Array, slot: Tree) -> Tree:

@@ -17,8 +17,9 @@ from memcore.backend.namespace import is_bfloat16
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import WIDENED
-from memcore.engine.methods import in_chunks, recur, sequential, total
+from memcore.engine.methods import in_chunks, recur, sequential
 from memcore.engine.pieces import flags, full, used
+from memcore.engine.prefix import total
 from memcore.engine.recurrence import Recurrence, job_of, part
 from memcore.engine.resets import select
 from memcore.types import Dtype, Key, Reads, Tree

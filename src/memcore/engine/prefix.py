@@ -1,0 +1,93 @@
+"""A memoroid's parallel prefix: the state after each step, and a whole run as one element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from memcore.backend import (
+    associative_scan,
+    checkpoint,
+    fold,
+    namespace,
+    placed_like,
+    tree_map,
+)
+from memcore.engine import resets
+from memcore.engine.chunking import CHUNK_SIZE, into_chunks
+from memcore.engine.recurrence import Recurrence, join, part, split
+from memcore.types import Array, Element, State, Tree
+
+
+def all_states(job: Recurrence) -> Tree:
+    """The state after each step, by the parallel prefix of the reset-aware operator."""
+    axis = job.axis
+    started, used, elements = associative_scan(_operator(job), _elements(job), axis)
+    state, initial = (
+        tree_map(lambda s: namespace(s).expand_dims(s, axis=axis), tree)
+        for tree in (job.state, job.fresh)
+    )
+    before = _from(started, initial, state)
+    after = job.memoroid.act(job.params, before, elements)
+    if used is None:
+        return after
+    before = tree_map(lambda a, b: namespace(a).broadcast_to(b, a.shape), after, before)
+    return resets.select(used, after, before)
+
+
+def _operator(job: Recurrence) -> Callable[[Tree, Tree], Tree]:
+    return resets.resettable(lambda a, b: job.memoroid.binary_op(job.params, a, b))
+
+
+def _elements(job: Recurrence) -> Element:
+    """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
+
+    def full(leaf: Array) -> Tree:
+        if leaf.shape[: job.axis + 1] == job.shape:
+            return leaf
+        wide = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
+        return placed_like(wide, job.leaf, job.axis)
+
+    elements = tree_map(full, job.memoroid.lift(job.params, job.inputs))
+    return job.call.starts, job.call.valid, elements
+
+
+def total(job: Recurrence, size: int = CHUNK_SIZE) -> tuple[Array, Array, Element]:
+    """The whole sequence as one element ``(start, valid, element)``, by chunks of ``size`` steps: what a step
+    lifts to is there for one chunk at a time."""
+    first = job.length % size or min(size, job.length)
+    element, count = _total_at_once(part(job, 0, first)), (job.length - first) // size
+    if not count:
+        return element
+    later, axis = part(job, first, job.length), job.axis
+    moving, still, structure = split(later.inputs, axis, later.length)
+
+    def body(before: Tree, slot: Tree) -> tuple[Tree, None]:
+        moved, starts, valid = slot
+        call = replace(job.call, starts=starts, valid=valid)
+        how = {"inputs": join(moved, still, structure), "call": call}
+        chunk = replace(job, shape=(*job.shape[:-1], size), **how)
+        return _operator(job)(before, _total_at_once(chunk)), None
+
+    slots = (moving, later.call.starts, later.call.valid)
+    cut = tree_map(lambda x: into_chunks(x, axis, size), slots)
+    element, _ = fold(checkpoint(body, job.leaf), element, cut, count)
+    return element
+
+
+def _total_at_once(job: Recurrence) -> tuple[Array, Array, Element]:
+    """The last of the prefix."""
+    prefix = associative_scan(_operator(job), _elements(job), job.axis)
+    last = (slice(None),) * job.axis + (-1, ...)
+    return tree_map(lambda leaf: leaf[last], prefix)
+
+
+def _from(started: Tree, initial: State, state: State) -> Tree:
+    """The state that a prefix acts on: the incoming one, or the initial one behind a start."""
+    if started is None:
+        return state
+
+    def leaf(i: Array, s: State) -> Tree:
+        return namespace(s).where(resets.align(started, s.ndim), i, s)
+
+    return tree_map(leaf, initial, state)
