@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import Draw, namespace
-from memcore.cell import Array, Inputs, Params, State
+from memcore.backend import Draw, as_draw, cast, namespace, parts
+from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count
+from memcore.layers.head_wise import kernel_shape
 from memcore.layers.hidden_state import HeadWiseCell
 from memcore.nn import wide
+from memcore.types import Dtype
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,10 @@ class ExponentialGates(HeadWiseCell):
         bias[1] = np.tile(forget, self.heads)
         return draw.array(bias.reshape(-1), label="bias")
 
+    def initial_kernel(self, draw: Draw) -> Params:
+        """R, zero."""
+        return {"kernel": draw.zeros(kernel_shape(self.hidden_size, 4, self.heads))}
+
     def initial_state(self, params: Params) -> State:
         return tuple(np.zeros(self.hidden_size) for _ in range(4))
 
@@ -36,8 +42,7 @@ class ExponentialGates(HeadWiseCell):
 
     def update(self, state: State, inputs: Inputs, hidden: Array) -> State:
         _, c, n, m = state
-        xp, size, gates = namespace(c), self.hidden_size, inputs + hidden
-        i, f, z, o = (gates[..., k * size : (k + 1) * size] for k in range(4))
+        xp, (i, f, z, o) = namespace(c), parts(inputs + hidden, 4)
         empty, kept = n == 0, m - nn.softplus(-f)
         top = xp.where(empty, i, xp.maximum(kept, i))
         # Of an empty memory nothing is kept, and its exponent may be anything.
@@ -51,6 +56,10 @@ class ExponentialGates(HeadWiseCell):
 class GivenGates(ExponentialGates):
     """One whose inputs are its gates, but for their biases."""
 
+    def init(self, key: Key, dtype: Dtype = "float32") -> Params:
+        draw = as_draw(key, dtype)
+        return {"bias": self.initial_bias(draw), "hidden": self.initial_kernel(draw)}
+
     def embed(self, params: Params, x: Array) -> Inputs:
         x = wide(x)
-        return x + namespace(x).astype(params["bias"], x.dtype, copy=False)
+        return x + cast(params["bias"], x.dtype)

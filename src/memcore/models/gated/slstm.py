@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from memcore.backend import as_draw
 from memcore.cell import Key, Params
 from memcore.layers.exponential_gates import ExponentialGates
-from memcore.layers.head_wise import kernel_shape
 from memcore.registry import register
 from memcore.types import Dtype
 
@@ -47,5 +46,5 @@ class SLSTM(ExponentialGates):
                 "kernel": draw.child("input").normal("kernel", (width, 4 * n), std),
                 "bias": self.initial_bias(draw),
             },
-            "hidden": {"kernel": draw.zeros(kernel_shape(n, 4, self.heads))},
+            "hidden": self.initial_kernel(draw),
         }

@@ -12,7 +12,7 @@ from memcore.engine import Parts
 from memcore.fields import count
 from memcore.layers.block_linear import block_linear, init_block_linear
 from memcore.layers.exponential_gates import GivenGates
-from memcore.layers.head_wise import check_heads, kernel_shape
+from memcore.layers.head_wise import check_heads
 from memcore.layers.short_convolution import ShortConvolution
 from memcore.registry import register
 from memcore.types import Dtype
@@ -71,14 +71,11 @@ class SLSTMLayer(Model):
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, n, heads = as_draw(key, dtype), self.in_features, self.size, self.heads
-        memory, std = draw.child("memory"), math.sqrt(2 / (5 * n))
+        std = math.sqrt(2 / (5 * n))
         params = {
             "conv": self.parts["conv"].init(draw.child("conv")),
             **{name: init_block_linear(draw, name, heads, n // heads, std) for name in GATES},
-            "memory": {
-                "bias": self.memory.initial_bias(memory),
-                "hidden": {"kernel": memory.zeros(kernel_shape(n, 4, heads))},
-            },
+            "memory": self.memory.init(draw.child("memory")),
             "norm": {"scale": draw.ones((heads, n // heads))},
         }
         if self.inner:
