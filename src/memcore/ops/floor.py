@@ -22,3 +22,9 @@ def forgetting(log_decay: Array) -> Array:
     xp = namespace(log_decay)
     nothing = xp.asarray(-math.inf, dtype=log_decay.dtype)
     return xp.where(log_decay < -1e30, nothing, log_decay)
+
+
+def at_least(lowest: float, x: Array) -> Array:
+    """``x``, or ``lowest`` where x is below it."""
+    xp = namespace(x)
+    return xp.where(x < lowest, xp.asarray(lowest, dtype=x.dtype), x)

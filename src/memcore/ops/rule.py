@@ -22,6 +22,7 @@ from memcore.engine.pieces import flags, full, used
 from memcore.engine.prefix import total
 from memcore.engine.recurrence import Recurrence, job_of, part
 from memcore.engine.resets import select
+from memcore.ops.floor import at_least
 from memcore.types import Dtype, Key, Reads, Tree
 
 
@@ -295,12 +296,6 @@ def narrow(rule: Rule, read: Array, like: Array) -> Array:
     if rule.saturates and read.dtype != like.dtype and not is_bfloat16(like.dtype):
         read = at_least(float(namespace(read).finfo(like.dtype).min), read)
     return cast(read, like.dtype)
-
-
-def at_least(lowest: float, x: Array) -> Array:
-    """``x``, or ``lowest`` where x is below it."""
-    xp = namespace(x)
-    return xp.where(x < lowest, xp.asarray(lowest, dtype=x.dtype), x)
 
 
 def is_zero(tree: Tree) -> bool:

@@ -86,3 +86,10 @@ def keep(valid: Array, x: Array, identity: float = 0.0) -> Array:
         return x
     xp = namespace(x)
     return xp.where(align(valid, x.ndim), x, xp.asarray(identity, dtype=x.dtype))
+
+
+def sum_of_used(used: Array, log_decay: Array) -> Array:
+    """The logarithm of what is kept over the steps that are ``used (*batch, T)``; None without a decay."""
+    if log_decay is None:
+        return None
+    return namespace(log_decay).sum(keep(used, log_decay), axis=used.ndim - 1)

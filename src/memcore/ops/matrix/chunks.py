@@ -18,8 +18,8 @@ from memcore.cell import Array, State
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.engine.resets import poison, seen_so_far, segments
 from memcore.nn import wide
+from memcore.ops.floor import at_least
 from memcore.ops.matrix.channel_decays import ChannelDecays
-from memcore.ops.rule import at_least
 from memcore.ops.run import keep
 from memcore.types import Namespace, Starts, Tree
 

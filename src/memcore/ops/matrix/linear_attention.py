@@ -19,7 +19,7 @@ from memcore.ops.arguments import as_scale
 from memcore.ops.matrix.chunks import Decays, entered, fold_chunks, last_entry, summable
 from memcore.ops.matrix.inputs import decay_of, fade, in_time, matrix_inputs
 from memcore.ops.rule import Rule, fresh_state
-from memcore.ops.run import keep, run_rule
+from memcore.ops.run import run_rule, sum_of_used
 from memcore.types import Reads, Tree
 
 EPS = 1e-10
@@ -55,10 +55,9 @@ class LinearAttentionRule(Rule):
     def transition(self, inputs: Inputs, used: Array) -> Element:
         if "log_decay" not in inputs:
             return None
-        g = keep(used, wide(inputs["log_decay"]))
-        xp, per_key = namespace(g), g.ndim == inputs["k"].ndim
-        decay = xp.exp(xp.sum(g, axis=used.ndim - 1))
-        return decay if per_key else decay[..., None]
+        g = wide(inputs["log_decay"])
+        decay = namespace(g).exp(sum_of_used(used, g))
+        return decay if g.ndim == inputs["k"].ndim else decay[..., None]
 
     def act(self, state: State, element: Element) -> State:
         decay, written = element

@@ -37,7 +37,7 @@ from memcore.ops.matrix.chunks import (
 )
 from memcore.ops.matrix.inputs import in_time, matrix_inputs
 from memcore.ops.rule import Rule, fresh_state
-from memcore.ops.run import keep, run_rule
+from memcore.ops.run import run_rule, sum_of_used
 from memcore.types import Reads, Tree
 
 
@@ -70,8 +70,7 @@ class MLSTMRule(Rule):
         return a[0] + b[0], self.act(a[1], b)
 
     def transition(self, inputs: Inputs, used: Array) -> Element:
-        g = keep(used, forgetting(wide(inputs["log_forget"])))
-        return namespace(g).sum(g, axis=used.ndim - 1)
+        return sum_of_used(used, forgetting(wide(inputs["log_forget"])))
 
     def act(self, state: State, element: Element) -> State:
         (memory, norm, m), (g, (written, k, log_input)) = state, element

@@ -18,7 +18,7 @@ from memcore.engine.resets import select
 from memcore.nn import wide
 from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.rule import Rule
-from memcore.ops.run import keep
+from memcore.ops.run import keep, sum_of_used
 from memcore.types import Reads, Tree
 
 
@@ -50,10 +50,7 @@ class SemiringRecurrence(Rule):
         return decay, self.act(a[1], b)
 
     def transition(self, inputs: Inputs, used: Array) -> Element:
-        decay, _ = self.lift(inputs)
-        if decay is None:
-            return None
-        return namespace(decay).sum(keep(used, decay), axis=used.ndim - 1)
+        return sum_of_used(used, self.lift(inputs)[0])
 
     def act(self, state: State, element: Element) -> State:
         decay, new = element

@@ -29,7 +29,7 @@ from memcore.ops.floor import FLOOR, floored, forgetting
 from memcore.ops.matrix.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
 from memcore.ops.matrix.inputs import in_time
 from memcore.ops.rule import Rule
-from memcore.ops.run import keep, run_rule
+from memcore.ops.run import run_rule, sum_of_used
 from memcore.types import Reads, Tree
 
 
@@ -63,10 +63,7 @@ class SoftmaxRule(Rule):
         return decay, self.act(a[1], b)
 
     def transition(self, inputs: Inputs, used: Array) -> Element:
-        decay = _decay(inputs, wide(inputs["scores"]))
-        if decay is None:
-            return None
-        return namespace(decay).sum(keep(used, decay), axis=used.ndim - 1)
+        return sum_of_used(used, _decay(inputs, wide(inputs["scores"])))
 
     def act(self, state: State, element: Element) -> State:
         (m, u, w), (decay, (top, total, weighted)) = state, element
