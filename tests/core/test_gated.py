@@ -1,0 +1,36 @@
+"""A `GatedCell` on JAX without a gradient: of many sequences the fold embeds its inputs itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import memcore
+from cases.checks import close
+from conftest import Backend
+from memcore.engine.gated import EMBEDDED_LATE
+
+MODELS = {
+    "gru": memcore.GRU(3, hidden_size=4),
+    "lstm": memcore.LSTM(3, hidden_size=4),
+    "slstm": memcore.SLSTM(3, hidden_size=4, heads=2),
+}
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("batch", [(EMBEDDED_LATE,), (4, EMBEDDED_LATE // 4)])
+@pytest.mark.parametrize("name", MODELS)
+def test_many_sequences_are_the_fold_of_numpy(
+    name: str, batch: tuple[int, ...], backend: Backend
+) -> None:
+    model, rng = MODELS[name], np.random.default_rng(0)
+    params = model.init(0)
+    xs = rng.standard_normal((*batch, 6, 3)).astype(np.float32)
+    state, _ = model.apply(params, xs)
+    flags = {"starts": rng.random((*batch, 6)) < 0.3, "valid": rng.random((*batch, 6)) < 0.7}
+    want = model.apply(params, xs, state, **flags, method="sequential")
+    arrays: Any = backend.asarray((params, xs, state))
+    got = model.apply(*arrays, **backend.asarray(flags), method="fused")
+    close(got, want, 1e-5)
