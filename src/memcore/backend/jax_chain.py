@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_collectives import gathered, of_one_before
 from memcore.backend.jax_placement import common
 from memcore.types import Array, Element, State, Tree
 
@@ -44,9 +45,7 @@ class Chain:
         """What stands before this piece: ``first``, or the ``last`` of the piece before it."""
         if self.axis_name is None:
             return first
-        pairs = [(i, i + 1) for i in range(self.count - 1)]
-        pairs = [(j, i) for i, j in pairs] if self.backwards else pairs
-        arrived = jax.lax.ppermute(last, self.axis_name, pairs)
+        arrived = of_one_before(last, self.axis_name, self.backwards)
         return jnp.where(self.index == 0, first, arrived)
 
     def shift(self, first: Array, states: Array) -> Array:
@@ -94,5 +93,5 @@ class Chain:
         """``(count, *leaf)`` in the order of the chain."""
         if self.axis_name is None:
             return jax.tree.map(lambda leaf: leaf[None], tree)
-        every = jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, self.axis_name), tree)
+        every = gathered(tree, self.axis_name)
         return jax.tree.map(lambda leaf: leaf[::-1], every) if self.backwards else every

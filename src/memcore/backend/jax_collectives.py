@@ -28,8 +28,10 @@ def of_last(tree: Tree, axis_name: str) -> Tree:
     return _together(told, tree)
 
 
-def of_one_before(tree: Tree, axis_name: str) -> Tree:
+def of_one_before(tree: Tree, axis_name: str, backwards: bool = False) -> Tree:
+    """With ``backwards`` of the one behind; zeros where there is none."""
     pairs = [(i, i + 1) for i in range(piece(axis_name)[1] - 1)]
+    pairs = [(j, i) for i, j in pairs] if backwards else pairs
     return _together(lambda line: jax.lax.ppermute(line, axis_name, pairs), tree)
 
 
