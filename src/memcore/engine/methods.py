@@ -182,7 +182,7 @@ def in_chunks(
         how = replace(call, starts=starts, valid=valid)
         shape = (*job.shape[:-1], size)
         inputs = join(moved, still, structure)
-        state, *outs = run(replace(job, inputs=inputs, state=h, call=how, shape=shape))
+        state, *outs = run(replace(job, inputs=inputs, state=h, call=how, shape=shape, xs=None))
         return state, outs
 
     state, outs = fold(checkpoint(body, job.state), job.state, (cut, valid), chunks)

@@ -12,15 +12,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from memcore.backend import (
-    asarray_like,
     common_axes,
     fold,
     gathered,
     namespace,
     of_one_before,
     piece,
-    placed_like,
-    tree_map,
 )
 from memcore.engine import resets
 from memcore.engine.recurrence import Recurrence, part
@@ -81,37 +78,6 @@ def handed_on(job: Recurrence, reach: int, axis_name: str) -> State:
     left = job.memoroid.act(job.params, job.fresh, element)  # `fresh` shows behind a start alone
     index, _ = piece(axis_name)
     return resets.select(index == 0, job.state, of_one_before(left, axis_name))
-
-
-def flags(job: Recurrence) -> tuple[Array, Array]:
-    """``(start, valid)`` of a run as one element: whether a start is in it, and whether it has a valid step
-    behind the last one; None where nothing was given."""
-    starts, valid = job.call.starts, job.call.valid
-    start = None if starts is None else namespace(starts).any(starts, axis=-1)
-    return start, None if valid is None else namespace(valid).any(used(job), axis=-1)
-
-
-def used(job: Recurrence) -> Array:
-    """``(*batch, T)`` bool: the valid steps behind the last start, of which a run's element is made."""
-    starts, valid, xp = job.call.starts, job.call.valid, namespace(job.leaf)
-    if valid is None:
-        every = asarray_like(xp.ones(job.shape, dtype=xp.bool), job.leaf)
-        valid = placed_like(every, job.leaf, job.axis)
-    if starts is None:
-        return valid
-    number = resets.segments(starts)
-    return valid & (number == number[..., -1:])
-
-
-def full(empty: State, job: Recurrence) -> State:
-    """A state of one sequence for all of the run's, in the dtypes of its own."""
-
-    def leaf(x: Array, like: Array) -> Array:
-        xp, lead = namespace(like), like.shape[: job.axis]
-        x = xp.broadcast_to(asarray_like(x, like), (*lead, *x.shape))
-        return placed_like(x, like, job.axis)
-
-    return tree_map(leaf, empty, job.state)
 
 
 def spoiled(bad: Array, end: Array, starts: Starts, axis_name: str) -> Array:

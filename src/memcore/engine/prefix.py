@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from memcore.backend import (
+    asarray_like,
     associative_scan,
     checkpoint,
     fold,
@@ -22,17 +23,28 @@ from memcore.types import Array, Element, State, Tree
 def all_states(job: Recurrence) -> Tree:
     """The state after each step, by the parallel prefix of the reset-aware operator."""
     axis = job.axis
-    started, used, elements = associative_scan(_operator(job), _elements(job), axis)
+    started, valid, elements = associative_scan(_operator(job), _elements(job), axis)
     state, initial = (
         tree_map(lambda s: namespace(s).expand_dims(s, axis=axis), tree)
         for tree in (job.state, job.fresh)
     )
     before = _from(started, initial, state)
     after = job.memoroid.act(job.params, before, elements)
-    if used is None:
+    if valid is None:
         return after
     before = tree_map(lambda a, b: namespace(a).broadcast_to(b, a.shape), after, before)
-    return resets.select(used, after, before)
+    return resets.select(valid, after, before)
+
+
+def _from(started: Tree, initial: State, state: State) -> Tree:
+    """The state that a prefix acts on: the incoming one, or the initial one behind a start."""
+    if started is None:
+        return state
+
+    def leaf(i: Array, s: State) -> Tree:
+        return namespace(s).where(resets.align(started, s.ndim), i, s)
+
+    return tree_map(leaf, initial, state)
 
 
 def _operator(job: Recurrence) -> Callable[[Tree, Tree], Tree]:
@@ -42,13 +54,13 @@ def _operator(job: Recurrence) -> Callable[[Tree, Tree], Tree]:
 def _elements(job: Recurrence) -> Element:
     """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
 
-    def full(leaf: Array) -> Tree:
+    def of_all(leaf: Array) -> Tree:
         if leaf.shape[: job.axis + 1] == job.shape:
             return leaf
         wide = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
         return placed_like(wide, job.leaf, job.axis)
 
-    elements = tree_map(full, job.memoroid.lift(job.params, job.inputs))
+    elements = tree_map(of_all, job.memoroid.lift(job.params, job.inputs))
     return job.call.starts, job.call.valid, elements
 
 
@@ -64,9 +76,8 @@ def total(job: Recurrence, size: int = CHUNK_SIZE) -> tuple[Array, Array, Elemen
 
     def body(before: Tree, slot: Tree) -> tuple[Tree, None]:
         moved, starts, valid = slot
-        call = replace(job.call, starts=starts, valid=valid)
-        how = {"inputs": join(moved, still, structure), "call": call}
-        chunk = replace(job, shape=(*job.shape[:-1], size), **how)
+        call, shape = replace(job.call, starts=starts, valid=valid), (*job.shape[:-1], size)
+        chunk = replace(later, inputs=join(moved, still, structure), call=call, shape=shape)
         return _operator(job)(before, _total_at_once(chunk)), None
 
     slots = (moving, later.call.starts, later.call.valid)
@@ -82,12 +93,32 @@ def _total_at_once(job: Recurrence) -> tuple[Array, Array, Element]:
     return tree_map(lambda leaf: leaf[last], prefix)
 
 
-def _from(started: Tree, initial: State, state: State) -> Tree:
-    """The state that a prefix acts on: the incoming one, or the initial one behind a start."""
-    if started is None:
-        return state
+def flags(job: Recurrence) -> tuple[Array, Array]:
+    """``(start, valid)`` of a run as one element: whether a start is in it, and whether it has a valid step
+    behind the last one; None where nothing was given."""
+    starts, valid = job.call.starts, job.call.valid
+    start = None if starts is None else namespace(starts).any(starts, axis=-1)
+    return start, None if valid is None else namespace(valid).any(used(job), axis=-1)
 
-    def leaf(i: Array, s: State) -> Tree:
-        return namespace(s).where(resets.align(started, s.ndim), i, s)
 
-    return tree_map(leaf, initial, state)
+def used(job: Recurrence) -> Array:
+    """``(*batch, T)`` bool: the valid steps behind the last start, of which a run's element is made."""
+    starts, valid, xp = job.call.starts, job.call.valid, namespace(job.leaf)
+    if valid is None:
+        every = asarray_like(xp.ones(job.shape, dtype=xp.bool), job.leaf)
+        valid = placed_like(every, job.leaf, job.axis)
+    if starts is None:
+        return valid
+    number = resets.segments(starts)
+    return valid & (number == number[..., -1:])
+
+
+def full(empty: State, job: Recurrence) -> State:
+    """A state of one sequence for all of the run's, in the dtypes of its own."""
+
+    def leaf(x: Array, like: Array) -> Array:
+        xp, lead = namespace(like), like.shape[: job.axis]
+        x = xp.broadcast_to(asarray_like(x, like), (*lead, *x.shape))
+        return placed_like(x, like, job.axis)
+
+    return tree_map(leaf, empty, job.state)

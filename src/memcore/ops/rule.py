@@ -18,8 +18,7 @@ from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import WIDENED
 from memcore.engine.methods import in_chunks, recur, sequential
-from memcore.engine.pieces import flags, full, used
-from memcore.engine.prefix import total
+from memcore.engine.prefix import flags, full, total, used
 from memcore.engine.recurrence import Recurrence, job_of, part
 from memcore.engine.resets import select
 from memcore.ops.floor import at_least

@@ -13,7 +13,7 @@ import numpy as np
 from memcore.backend import namespace
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.methods import recur
-from memcore.engine.pieces import flags, full
+from memcore.engine.prefix import flags, full
 from memcore.engine.recurrence import Recurrence
 from memcore.nn import wide
 from memcore.ops.matrix.chunks import Decays, fold_chunks, summable

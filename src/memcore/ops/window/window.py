@@ -16,7 +16,7 @@ from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.engine.methods import sequential
-from memcore.engine.pieces import flags, full
+from memcore.engine.prefix import flags, full
 from memcore.engine.recurrence import Recurrence
 from memcore.engine.resets import align, segments
 from memcore.nn import wide
