@@ -124,9 +124,8 @@ def solve(
         trial, best, size, damping, count, _ = carry
         point = linearise(trial)
         # As Levenberg and Marquardt do: a step that makes the residual larger is taken back and damped.
-        size_here = chain.mean(
-            jnp.mean(jnp.abs(point[1]))
-        )  # no squares: small cotangents would vanish
+        # No squares: small cotangents would vanish.
+        size_here = chain.mean(jnp.mean(jnp.abs(point[1])))
         better = size_here < size
         damping = jnp.where(better, _less(damping), _more(damping))
         best = jax.tree.map(lambda a, b: jnp.where(better | (count == 0), a, b), point, best)
