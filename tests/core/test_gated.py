@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,21 @@ MODELS = {
     "lstm": memcore.LSTM(3, hidden_size=4),
     "slstm": memcore.SLSTM(3, hidden_size=4, heads=2),
 }
+
+
+@dataclass(frozen=True)
+class Own(memcore.GRU):
+    """A cell with a fused form of its own, as the contract has it."""
+
+    def fused(
+        self, params: Any, state: Any, inputs: Any, starts: Any, *, initial: Any = None,
+        valid: Any = None, chunk_size: int | None = None,
+    ) -> Any:  # fmt: skip
+        how = {"initial": initial, "valid": valid, "chunk_size": chunk_size}
+        return super().fused(params, state, inputs, starts, **how)
+
+
+MODELS["own"] = Own(3, hidden_size=4)
 
 
 @pytest.mark.backend("jax")

@@ -24,7 +24,10 @@ class GatedCell(Cell):
     """
 
     rule_name: ClassVar[str] = "gated_cell"
-    embeds_late: ClassVar[bool] = True
+
+    @property
+    def embeds_late(self) -> bool:  # type: ignore[override]
+        return type(self).fused is GatedCell.fused  # another one does not know of ``xs``
 
     def project(self, params: Params, state: State, inputs: Inputs) -> Tree:
         """All that the step needs of the parameters: floating point, any leading axes."""
