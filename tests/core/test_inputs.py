@@ -357,3 +357,11 @@ def test_a_numpy_matrix_is_its_numbers_and_no_parameter(backend: Backend) -> Non
         TypeError, match="params has the leaf 'output/kernel', which is .* a numpy.matrix"
     ):
         memcore.step(model, params, state, x)
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize("key", [5, (1, 2), None])
+def test_a_leaf_too_many_under_a_key_that_is_no_name(key: Any, backend: Backend) -> None:
+    params = {**GRU.init(0), key: np.ones(3, np.float32)}
+    with pytest.raises(ValueError, match=r"^params has the leaf '.*', which GRU.* does not have"):
+        GRU.apply(params, np.zeros((5, 3), np.float32))
