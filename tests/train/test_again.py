@@ -2,7 +2,9 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -67,6 +69,19 @@ def test_a_configuration_in_yaml_with_what_matters(tmp_path):
     config = parse(["--config", str(path), "--steps", "5"]).config
     assert config.optimizer.learning_rate == 0.003 and config.steps == 5 and config.task.pack == 2
     assert config.model.model == memcore.LRU(8, state_size=4)
+
+
+def test_the_configuration_on_the_page_on_titans(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "coming_from_titans_nnx.md"
+    (block,) = re.findall(r"```yaml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    Path("mac.yaml").write_text(block)
+    for name in ("train.txt", "validation.txt"):
+        Path(name).write_text("To be, or not to be. " * 100)
+    config = parse(["--config", "mac.yaml", "--steps", "5"]).config
+    assert config.steps == 5 and isinstance(config.model.model, memcore.TitansMAC)
+    task, model = config.task, config.model
+    assert (task.in_features, task.out_features) == (model.in_features, model.out_features)
 
 
 def test_models_that_options_cannot_say_are_kept(config, tmp_path):

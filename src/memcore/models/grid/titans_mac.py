@@ -56,7 +56,7 @@ class TitansMAC(SegmentMemory):
         persistent: number of persistent tokens.
         depth: layers of M, 1 to 4.
         hidden_size: width between the layers of M; 2 D if None.
-        rate: the largest inner learning rate; above 0.2 / segment the memory diverges on tokens that repeat.
+        rate: the largest inner learning rate; near 1 / segment the memory diverges on tokens that repeat.
     """
 
     segment: int = count(16, least=2)
