@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from results import write
 
 import memcore
 
@@ -232,8 +233,7 @@ def kept(
         return None
     print(name, flush=True)
     found = {"settings": settings, **make()}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(found, indent=1) + "\n")
+    write(path, json.dumps(found, indent=1) + "\n")
     return found
 
 
@@ -384,7 +384,7 @@ def main() -> None:
     for title, make, about in SECTIONS.values():
         if found := make(asked):
             lines += ["", title, "", about, "", *found]
-    PAGE.write_text(PAGE.read_text().partition(MARK)[0] + "\n".join(lines) + "\n")
+    write(PAGE, PAGE.read_text().partition(MARK)[0] + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ operations.
 
 from __future__ import annotations
 
+import argparse
 from functools import partial
 from typing import Any
 
@@ -55,6 +56,7 @@ def rows(batch: int, length: int, heads: int, width: int) -> list[tuple[str, flo
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     print(f"{'batch x length x heads x width':32}{'side':24}{'ms':>8}{'GFLOP/s':>9}")
     for size in SIZES:
         batch, length, heads, width = size

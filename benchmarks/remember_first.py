@@ -127,7 +127,7 @@ def table(results: dict[str, list[dict[str, float]]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="*", default=MEMORIES)
+    parser.add_argument("--models", nargs="*", default=MEMORIES, choices=MEMORIES)
     parser.add_argument("--seeds", type=int, default=2)
     asked = parser.parse_args()
     results = read_json(RESULTS) if RESULTS.exists() else {}

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from results import write
 
 import memcore
 
@@ -30,6 +31,7 @@ SEGMENT, SYMBOLS, FILLERS, WIDTH, BATCH, STEPS, PART = 8, 8, 8, 32, 32, 40_000, 
 RATE, DECAY = 3e-3, 0.5
 QUESTION = SYMBOLS + FILLERS
 """Tokens: symbols, fillers, and the one that asks."""
+TASKS = ("copy", "reverse")
 TRAINED, TESTS = 3, (2, 3, 5, 10)
 MODELS: dict[str, dict[str, Any]] = {
     "rmt": {},
@@ -231,7 +233,7 @@ def tables() -> str:
     """All results that lie in the folder."""
     found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
     lines = []
-    for task in ("copy", "reverse"):
+    for task in TASKS:
         heads = " | ".join(f"{n} segments" for n in TESTS)
         lines += [f"| {task} | {heads} | seeds |", "|---|" + "---|" * (len(TESTS) + 1)]
         for name in MODELS:
@@ -260,26 +262,25 @@ def slug(name: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", nargs="*", default=["copy", "reverse"])
-    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    parser.add_argument("--tasks", nargs="*", default=TASKS, choices=TASKS)
+    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=MODELS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--stream", type=int, default=1_000_000, help="tokens; 0 for none")
     asked = parser.parse_args()
-    RESULTS.mkdir(parents=True, exist_ok=True)
 
-    def write(name: str, result: dict[str, Any]) -> None:
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    def keep(name: str, result: dict[str, Any]) -> None:
+        write(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")
 
     if asked.stream:
-        write("stream", stream(asked.stream))
-        write("temporaries", temporaries())
+        keep("stream", stream(asked.stream))
+        keep("temporaries", temporaries())
     for seed in range(asked.seeds):
         for task in asked.tasks:
             for name in asked.models:
                 file = f"{task}-{slug(name)}-seed{seed}"
                 if not (RESULTS / f"{file}.json").exists():
-                    write(file, run(task, name, seed, asked.steps))
+                    keep(file, run(task, name, seed, asked.steps))
     print(tables())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,25 @@ def test_names_of_the_release_before() -> None:
     assert model == same
     for path, leaf in tree_paths(params):
         np.testing.assert_array_equal(leaf, dict(tree_paths(again))[path])
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize(
+    "change", [lambda leaf: leaf[0], lambda leaf: leaf[None], lambda leaf: leaf[..., :-1]]
+)
+@pytest.mark.parametrize("name", ["f_bias", "f_gate/kernel", "rf/kernel"])
+def test_a_wrong_shape_of_a_gate_is_named(name: str, change: Any) -> None:
+    found = weights(load("memorax_slstm")[1])
+    given = change(found[name])
+    words = re.escape(f"weights[{name!r}] has shape {given.shape}, expected {found[name].shape}")
+    with pytest.raises(ValueError, match=words):
+        from_weights("memorax.sLSTMCell", {**found, name: given})
+
+
+@pytest.mark.backend("numpy")
+def test_blocks_of_another_width_than_the_map_in_front_are_named() -> None:
+    found = weights(load("memorax_slstm")[1])
+    found["input_projection/kernel"] = np.tile(found["input_projection/kernel"], 2)
+    words = re.escape("weights['i_gate/kernel'] has shape (2, 3, 3), expected (2, 6, 6)")
+    with pytest.raises(ValueError, match=words):
+        from_weights("memorax.sLSTMCell", found)

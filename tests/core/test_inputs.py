@@ -293,7 +293,9 @@ def test_masked_arrays_are_named(name: str, backend: Backend) -> None:
 @pytest.mark.parametrize("change", [masked, swapped])
 def test_parameters_that_no_library_reads_as_they_stand(change: Any, backend: Backend) -> None:
     params = optree.tree_map(change, GRU.init(0))
-    words = "^params has the leaf 'hidden/bias', which is masked or in the byte order of another machine"
+    words = (
+        "^params has the leaf 'hidden/bias', which is masked, a numpy.matrix or in the byte order"
+    )
     with pytest.raises(TypeError, match=words):
         GRU.apply(params, backend.asarray(np.zeros((2, 5, 3), np.float32)))
 
@@ -339,3 +341,27 @@ def test_the_inner_step_names_the_step_of_a_model(backend: Backend) -> None:
             model.step(params, state, x)  # type: ignore[attr-defined]
     inputs = GRU.embed(GRU.init(0), np.zeros(3))
     assert GRU.step(GRU.init(0), np.zeros(4), inputs).shape == (4,)
+
+
+def test_a_numpy_matrix_is_its_numbers_and_no_parameter(backend: Backend) -> None:
+    """Its products and indices are its own: wrong numbers, and errors from inside."""
+    model = memcore.GatedDeltaNet(4, heads=2)
+    params, x = model.init(0), np.ones((2, 4), np.float32)
+    state = memcore.initial_state(model, params, (2,))
+    want = memcore.step(model, params, state, x)
+    got = memcore.step(model, params, state, x.view(np.matrix))
+    close(got, want, 0)
+    assert type(got[1]) is np.ndarray
+    params["output"] = {"kernel": params["output"]["kernel"].view(np.matrix)}
+    with pytest.raises(
+        TypeError, match="params has the leaf 'output/kernel', which is .* a numpy.matrix"
+    ):
+        memcore.step(model, params, state, x)
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize("key", [5, (1, 2), None])
+def test_a_leaf_too_many_under_a_key_that_is_no_name(key: Any, backend: Backend) -> None:
+    params = {**GRU.init(0), key: np.ones(3, np.float32)}
+    with pytest.raises(ValueError, match=r"^params has the leaf '.*', which GRU.* does not have"):
+        GRU.apply(params, np.zeros((5, 3), np.float32))

@@ -89,6 +89,61 @@ class WrongFused(RuleCell):
 
 
 @dataclass(frozen=True)
+class Decaying(LinearRecurrence):
+    """Takes padding, and what stands before a start, into its product of decays."""
+
+    def transition(self, inputs: Any, used: Any) -> Any:
+        return super().transition(inputs, used | True)
+
+
+@dataclass(frozen=True)
+class TooFull(LinearRecurrence):
+    """What it writes begins with something in it."""
+
+    def empty(self, inputs: Any) -> Any:
+        return self.zeros(inputs) + 1
+
+
+@dataclass(frozen=True)
+class Reaching(LinearRecurrence):
+    """Claims to have forgotten everything after some steps."""
+
+    reach: Any = 2
+
+
+@dataclass(frozen=True)
+class OverRule(WrongFused):
+    """A cell over any of these."""
+
+    inner: LinearRecurrence = LinearRecurrence()
+
+    fused = RuleCell.fused
+
+    @property
+    def rule(self) -> LinearRecurrence:
+        return self.inner
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (Decaying(), "act with the total behind a start[0, 0] is"),
+        (TooFull(), "act with the total[0, 0] is"),
+        (Reaching(), "behind the 2 steps of its reach, of two states[0, 0] is"),
+        (Reaching(reach=0), "reach is 0, expected None or a positive int"),
+        (Reaching(reach="2"), "reach is '2', expected None or a positive int"),
+    ],
+)
+def test_what_a_rule_says_of_pieces_is_checked(
+    rule: LinearRecurrence, words: str, backend: Backend
+) -> None:
+    [found] = check_model(OverRule(3, rule), laws=["action"], raises=False).failed
+    assert words in found.detail
+    others = ["associativity", "step", "execution", "reset", "stream"]
+    assert not check_model(OverRule(3, rule), laws=others, raises=False).failed
+
+
+@dataclass(frozen=True)
 class Leaking(memcore.Model):
     """Resets by multiplying with a flag that is not quite zero: a hundredth passes every start."""
 

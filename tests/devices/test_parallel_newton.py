@@ -104,9 +104,9 @@ def test_what_newton_cannot_do_is_named(backend: Any) -> None:
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
 
-    def run(model: memcore.Model) -> None:
+    def run(model: memcore.Model, method: Any = "newton") -> None:
         def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-            return parallel.apply(model, params, xs, method="newton", axis_name="time")
+            return parallel.apply(model, params, xs, method=method, axis_name="time")
 
         args = ({}, jnp.zeros((2, 4, 4)), None, None, None)
         split(piece, (P(), P(None, "time")), False)(*args)
@@ -115,6 +115,9 @@ def test_what_newton_cannot_do_is_named(backend: Any) -> None:
         run(Counts(4))
     with pytest.raises(ValueError, match="method is 'newton', expected one of"):
         run(memcore.LRU(4))
+    for wrong in ("newtn", None):  # what is no method at all is said before what it cannot do
+        with pytest.raises(ValueError, match=f"method is {wrong!r}, expected one of .*newton"):
+            run(memcore.GRU(4), wrong)
     with pytest.raises(
         ValueError, match="'layer_1/window_attention', whose pieces .* with a window"
     ):

@@ -11,15 +11,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import flops
+import gated
 import harness
+import inner
 import jax
 import jax.numpy as jnp
 import methods
 import numpy as np
 import pictures
+import products
 import pytest
 import remember_first
 import report
+import rmt
 import run
 import streaming
 from jobs import Job, NotRun
@@ -452,3 +456,23 @@ def test_the_page_of_remember_first_is_its_results():
     results = json.loads(remember_first.RESULTS.read_text())
     assert remember_first.PAGE.read_text().endswith(remember_first.table(results))
     assert set(results) <= set(remember_first.MEMORIES)
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "known"),
+    [
+        (rmt, "--tasks", "'copy', 'reverse'"),
+        (rmt, "--models", "'rmt', 'rmt, rotary'"),
+        (inner, "--only", "'recall', 'outliers'"),
+        (remember_first, "--models", "'gru'"),
+        (gated, "--kinds", "'GRU', 'LSTM'"),
+        (gated, "--shapes", "'4x128x64'"),
+        (products, "--sizes", "unrecognized arguments: --sizes nonsense"),
+    ],
+)
+def test_an_unknown_name_lists_what_is_known(script, option, known, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", [script.__name__, option, "nonsense"])
+    with pytest.raises(SystemExit):
+        script.main()
+    said = capsys.readouterr().err
+    assert known in said.rpartition("error: ")[2] and "nonsense" in said

@@ -45,7 +45,7 @@ def tree_leaves(tree: Tree) -> list[Tree]:
 def tree_paths(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Tree]]:
     """Names and leaves of a tree of mappings, tuples and lists: ``("layer_0/kernel", leaf)``."""
     if isinstance(tree, Mapping):
-        items = [(str(key), tree[key]) for key in sorted(tree)]
+        items = [(str(key), tree[key]) for key in sorted(tree, key=str)]
     elif isinstance(tree, tuple | list):
         items = [(str(i), item) for i, item in enumerate(tree)]
     elif tree is None:

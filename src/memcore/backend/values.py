@@ -21,7 +21,9 @@ def plain(name: str, x: Array, expected: str) -> Array:
         came = "None" if x is None else "a masked array"
         raise TypeError(f"{name} is {came}, expected {expected}")
     if array_api_compat.is_array_api_obj(x) and not isinstance(x, np.generic):
-        return x
+        return (
+            np.asarray(x) if isinstance(x, np.ndarray) else x
+        )  # a numpy.matrix has rules of its own
     try:
         return np.asarray(x)
     except (TypeError, ValueError) as error:

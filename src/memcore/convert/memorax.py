@@ -166,7 +166,10 @@ def mlstm(w: Weights) -> tuple[Model, Table]:
         "up/kernel": same("up_projection/kernel"),
         "conv/kernel": reshaped("causal_conv/kernel", (conv, 1, inner), conv, inner),
         "conv/bias": same("causal_conv/bias"),
-        **{f"{name}/kernel": blocks(f"{name}/kernel") for name in ("query", "key", "value")},
+        **{
+            f"{name}/kernel": blocks(f"{name}/kernel", inner // block, block)
+            for name in ("query", "key", "value")
+        },
         "input_gate/kernel": gate("i_gate"),
         "input_gate/bias": same("i_gate/bias"),
         "forget_gate/kernel": gate("f_gate"),
@@ -191,8 +194,9 @@ def mlstm(w: Weights) -> tuple[Model, Table]:
 def slstm(w: Weights) -> tuple[Model, Table]:
     """Its gates have a kernel each, memcore's recurrent kernel holds them side by side in every head."""
     (width, inner), (conv, _) = w.shape("input_projection/kernel"), w.shape("causal_conv/kernel")
-    heads, own, _ = w.shape("i_gate/kernel", 3)
-    model, gates = SLSTMLayer(width, heads, conv, inner), dict(zip("ifzo", GATES, strict=True))
+    heads, gates = w.shape("i_gate/kernel", 3)[0], dict(zip("ifzo", GATES, strict=True))
+    model = SLSTMLayer(width, heads, conv, inner)
+    own = inner // heads
 
     def recurrent(w: Weights) -> np.ndarray:
         each = [w.exactly(f"r{gate}/kernel", heads, own, own) for gate in gates]
@@ -203,17 +207,20 @@ def slstm(w: Weights) -> tuple[Model, Table]:
         "up/kernel": same("input_projection/kernel"),
         "conv/kernel": same("causal_conv/kernel"),
         "conv/bias": same("causal_conv/bias"),
-        **{f"{ours}/kernel": blocks(f"{gate}_gate/kernel") for gate, ours in gates.items()},
-        "memory/bias": beside(*(same(f"{gate}_bias") for gate in gates)),
+        **{
+            f"{ours}/kernel": blocks(f"{gate}_gate/kernel", heads, own)
+            for gate, ours in gates.items()
+        },
+        "memory/bias": beside(*(reshaped(f"{gate}_bias", (inner,), inner) for gate in gates)),
         "memory/hidden/kernel": recurrent,
         "norm/scale": lambda w: 1 + w["norm/weight"],
         "down/kernel": same("output_projection/kernel"),
     }
 
 
-def blocks(name: str) -> Take:
+def blocks(name: str, count: int, size: int) -> Take:
     """Blocks that were multiplied from the left."""
-    return lambda w: np.swapaxes(w[name], -1, -2)
+    return lambda w: np.swapaxes(w.exactly(name, count, size, size), -1, -2)
 
 
 refuse(

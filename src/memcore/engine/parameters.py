@@ -74,8 +74,8 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
         leaf = given[name]
         if not _is_plain(leaf):
             raise TypeError(
-                f"{source} has the leaf {name!r}, which is masked or in the byte order of another machine: "
-                "expected a plain array"
+                f"{source} has the leaf {name!r}, which is masked, a numpy.matrix or in the byte order of "
+                "another machine: expected a plain array"
             )
         if "float" not in str(getattr(leaf, "dtype", "")):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
@@ -133,7 +133,7 @@ def _is_plain(leaf: Array) -> bool:
     """Whether a NumPy array is one that every library reads as it stands."""
     if not isinstance(leaf, np.ndarray):
         return True
-    return leaf.dtype.isnative and not isinstance(leaf, np.ma.MaskedArray)
+    return leaf.dtype.isnative and not isinstance(leaf, np.ma.MaskedArray | np.matrix)
 
 
 def _inside(params: Tree) -> str:

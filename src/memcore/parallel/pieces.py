@@ -5,7 +5,7 @@ from __future__ import annotations
 from memcore.backend import as_draw, is_jax, piece
 from memcore.cell import Model
 from memcore.engine import Call
-from memcore.engine.checks import check_model
+from memcore.engine.checks import check_method, check_model
 from memcore.engine.pieces import check_pieces
 from memcore.engine.run import run_model
 from memcore.types import Array, Key, Params, Starts, State
@@ -53,6 +53,7 @@ def apply(
         TypeError: ``xs`` is no JAX array, ``model`` no model, or ``axis_name`` no name.
     """
     check_model(model)
+    check_method(model, method, chunk_size)
     check_pieces(model, method)
     if not is_jax(xs):
         raise TypeError(f"xs is a {type(xs).__name__}, expected a JAX array inside jax.shard_map")

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from memcore.backend import is_floating, namespace, to_numpy, tree_leaves, tree_map
-from memcore.cell import Cell
+from memcore.cell import Cell, Memoroid
 from memcore.engine.checks import runnable
 from memcore.engine.resets import align
 from memcore.engine.run import scan
 from memcore.engine.state import memory_like
-from memcore.testing.case import Case, NotApplicable
+from memcore.fields import is_count
+from memcore.testing.case import Case, CounterExample, NotApplicable
 from memcore.types import Element, Tree
 
 # --- 1 to 3: the algebra ---------------------------------------------------------------------------
@@ -43,14 +44,43 @@ def associativity(case: Case) -> None:
 
 
 def action(case: Case) -> None:
-    """``act(act(h, a), b) == act(h, op(a, b))``, and acting with the `total` of steps is acting with each."""
-    for cell, params, (a, b, c), h, inputs in _elements(case):
-        twice = cell.act(params, cell.act(params, h, a), b)
-        case.close(twice, cell.act(params, h, cell.binary_op(params, a, b)), f"{cell}: act")
-        if case.backend != "jax":  # which would compile a run of each
-            _, _, piece = cell.total(params, inputs)
-            got, want = (cell.act(params, *pair) for pair in ((h, piece), (twice, c)))
-            case.close(got, want, f"{cell}: act with the total")
+    """``act(act(h, a), b) == act(h, op(a, b))``, acting with the `total` of steps is acting with each that is
+    valid and behind the last start, and behind ``reach`` steps the state before them is forgotten."""
+    for cell, params, elements, h, inputs in _elements(case):
+        a, b, c = elements
+
+        def after(state: Tree, *elements: Element, cell: Memoroid = cell, p: Tree = params) -> Tree:
+            for element in elements:
+                state = cell.act(p, state, element)
+            return state
+
+        twice = after(h, a, b)
+        case.close(twice, after(h, cell.binary_op(params, a, b)), f"{cell}: act")
+        if case.backend == "jax":  # which would compile a run of each
+            continue
+        begun, kept = ([[False, True, False]], [[True, False, True]])
+        for starts, valid, left, what in (
+            (None, None, (a, b, c), ""),
+            (begun, None, (b, c), " behind a start"),
+            (None, kept, (a, c), " of valid steps"),
+        ):
+            flags = [f and case.array(np.repeat(f, case.batch, axis=0)) for f in (starts, valid)]
+            _, _, piece = cell.total(params, inputs, *flags)
+            case.close(after(h, piece), after(h, *left), f"{cell}: act with the total{what}")
+        _reach(case, cell, params, elements, h)
+
+
+def _reach(case: Case, cell: Memoroid, params: Tree, elements: list[Element], h: Tree) -> None:
+    """Two states are the same behind ``reach`` steps."""
+    reach = cell.reach
+    if reach is None:
+        return
+    if not is_count(reach):
+        raise CounterExample(f"{cell}: reach is {reach!r}, expected None or a positive int")
+    one, other = h, tree_map(lambda s: namespace(s).zeros_like(s), h)
+    for t in range(reach):
+        one, other = (cell.act(params, s, elements[t % len(elements)]) for s in (one, other))
+    case.close(one, other, f"{cell}: behind the {reach} steps of its reach, of two states")
 
 
 def step(case: Case) -> None:
