@@ -44,7 +44,7 @@ def test_negative_eigenvalues_solve_parity() -> None:
     said = parity(memcore.DeltaNet(3, **small, negative_eigenvalues=True), bits)
     np.testing.assert_allclose(said, 1 - 2 * odd, atol=1e-3)
     said = parity(memcore.DeltaNet(3, **small), bits)
-    assert np.all(said[:, -1] >= 0)  # whatever the bits are
+    assert np.all(said[:, -1] >= -1e-12)  # whatever the bits are
 
 
 def test_eigenvalues() -> None:
