@@ -17,13 +17,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memcore.backend import broadcast_like, namespace
+from memcore.backend import broadcast_like, namespace, sum_last
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array
 from memcore.engine.resets import select
 from memcore.fields import check_count, flag, number
-from memcore.nn import sum_last, wide
+from memcore.nn import wide
 from memcore.ops.arguments import as_floats
 from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import all_finite, backward, forward
