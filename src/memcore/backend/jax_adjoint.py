@@ -66,6 +66,11 @@ def _drop(still: Tree, axis: int) -> Tree:
     return jax.tree.map(lambda x: jnp.squeeze(x, axis), still)
 
 
+def _raised(x: Array, ndim: int) -> Array:
+    """With axes of length 1 in front, where it has fewer than ``ndim``: time can stand behind as many."""
+    return x.reshape((1,) * (ndim - x.ndim) + x.shape)
+
+
 @broadcasting
 def _forward(functions: Functions, axis: int, *args: Tree) -> Tree:
     *given, _ = args  # the gradient by what was embedded is that by moving and still
@@ -79,10 +84,13 @@ def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree
     (params, state, still, moving, rest, starts, initial), after, z = residuals
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)
     given = where(starts, fresh, before(state, after, axis))
-    one = _drop(still, axis)
+    one, ranks = _drop(still, axis), list[int]()
 
     def pullback(moving: Tree, rest: Tree, h: Tree, z: Tree) -> Tree:
-        return jax.vjp(lambda s, u, *hz: update(s, u, rest, *hz), one, moving, h, z)[1]
+        pull = jax.vjp(lambda s, u, *hz: update(s, u, rest, *hz), one, moving, h, z)[1]
+        leaves, structure = jax.tree.flatten(pull)
+        ranks[:] = [x.ndim for x in leaves]
+        return jax.tree.unflatten(structure, [_raised(x, axis) for x in leaves])
 
     pulls = jax.vmap(pullback, axis, axis)(moving, rest, given, z)
 
@@ -90,6 +98,9 @@ def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree
         (params, still), (dh, dinitial) = constants, carry
         g, (moving, rest, h), pull, start = slot
         dafter = jax.tree.map(jnp.add, g, dh)
+        leaves, structure = jax.tree.flatten(pull)
+        lowered = [x.reshape(x.shape[x.ndim - n :]) for x, n in zip(leaves, ranks, strict=True)]
+        pull = jax.tree.unflatten(structure, lowered)
         *_, dh, dz = pull(dafter)
         _, unproject = jax.vjp(partial(project, still, moving, rest, params), h)
         dh = jax.tree.map(jnp.add, dh, unproject(dz)[0])
