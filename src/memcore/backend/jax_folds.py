@@ -28,8 +28,9 @@ def fold_in_place(
 
     ``body`` closes over no array: all that it needs are its arguments. With ``ahead`` each step takes out of
     ``xs`` what the next one needs. XLA for CPUs makes no vectors of a loop that indexes ``xs`` itself: where
-    the body has exponentials, that costs two to three times more than the copies. With ``over``, not both,
-    ``xs`` is a pair, and ``ys``, of the second's types, take the place of it: one buffer for both.
+    the body has exponentials, that costs two to three times more than the copies. With ``over``
+    (and not ``ahead``) ``xs`` is a pair, and each ``y`` is written over what the step read of the second:
+    it has the same types, and one buffer holds both.
     """
     return _fold(body, axis, reverse, ahead, over, constants, carry, xs)
 
