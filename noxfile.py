@@ -207,6 +207,7 @@ def devices_whole(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Tasks, training, the command line, and the benchmarks' own code."""
     install(session, "all", ["test"])
+    quick_compiles(session)
     files = ["package/test_package.py", "package/test_benchmarks.py"]
     pytest(
         session,

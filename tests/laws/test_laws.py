@@ -9,18 +9,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases.models import CASES, ON_JAX, ONE_PER_RULE
+from memcore.engine.checks import runnable
 from memcore.testing import LAWS, check_model
+from memcore.testing import case as cases_of_laws
+from memcore.testing import laws as the_laws
 
 ELSEWHERE = ("adapter",)
 """Checked where the frameworks are installed: tests/adapters."""
 LAWS_HERE = [law for law in LAWS if law not in ELSEWHERE]
 
+EVERY_METHOD = (*ONE_PER_RULE, "spherical", "n_max", "dlse")
+"""Models that are compiled by all their methods: one for each rule, and those whose algebra is their own."""
+
 models = pytest.mark.parametrize("name", list(CASES))
 
 
+def the_fold_and_auto(model: Any, arrays: Any) -> tuple[str, ...]:
+    """The first method, with which the laws compare, and what is chosen where none is asked for."""
+    every = runnable(model, arrays)
+    return every if len(every) == 1 else (every[0], "auto")
+
+
 @models
-def test_laws(name: str, backend: Any) -> None:
-    """On NumPy of every instance, elsewhere of one for each model: the others have NumPy's numbers."""
+def test_laws(name: str, backend: Any, pytestconfig: Any, monkeypatch: Any) -> None:
+    """On NumPy of every instance, elsewhere of one for each model: the others have NumPy's numbers.
+
+    On JAX by every method with ``--whole``, else by the fold and `auto`: NumPy runs the same code of a model,
+    and JAX every method of every rule (test_rule_runs).
+    """
+    every = backend.name != "jax" or name in EVERY_METHOD or pytestconfig.getoption("--whole")
+    if not every:
+        for module in (cases_of_laws, the_laws):
+            monkeypatch.setattr(module, "runnable", the_fold_and_auto)
+    check_all(name, backend)
+
+
+def check_all(name: str, backend: Any) -> None:
     case = CASES[name]
     # JAX compiles every length of every method; its long sequence is in float64 below.
     on_jax = {"dtype": "float32", "length": 5} if backend.name == "jax" else {}
@@ -50,9 +74,9 @@ def test_laws_in_float64(name: str, backend: Any) -> None:
 @models
 @pytest.mark.backend("numpy")
 def test_laws_in_float32(name: str, backend: Any) -> None:
-    laws = ["execution", "reset", "stream", "reference"]
+    which = ["execution", "reset", "stream", "reference"]
     case = CASES[name]
-    check_model(case.model, laws=laws, dtype="float32", reference=case.reference)
+    check_model(case.model, laws=which, dtype="float32", reference=case.reference)
 
 
 @models
@@ -60,8 +84,8 @@ def test_laws_in_float32(name: str, backend: Any) -> None:
 @settings(max_examples=8)
 @given(length=st.integers(1, 40), batch=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_laws_for_any_length(name: str, backend: Any, length: int, batch: int, seed: int) -> None:
-    laws = ["execution", "reset", "reference"]
+    which = ["execution", "reset", "reference"]
     case = CASES[name]
     check_model(
-        case.model, laws=laws, length=length, batch=batch, seed=seed, reference=case.reference
+        case.model, laws=which, length=length, batch=batch, seed=seed, reference=case.reference
     )

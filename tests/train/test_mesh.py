@@ -20,6 +20,8 @@ pytestmark = [
 ]
 
 KINDS = ("core", "equinox", "linen", "nnx", "segments", "averaged")
+WHOLE = ("core", "segments", "averaged")
+"""Those that are trained with every array on every device as well."""
 EQUAL = 1e-6
 """Of losses, on one device and on four: sums of rows are rounded in another order."""
 
@@ -36,13 +38,14 @@ def found(tmp_path_factory):
         cwd=Path(__file__).parents[1],
         check=True,
         capture_output=True,
-        timeout=600,
+        timeout=1800,  # a bound for what hangs, on a machine that is busy
     )
     return json.loads((folder / "found.json").read_text())
 
 
-@pytest.mark.parametrize("placement", ["data", "sharded"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "placement"), [(k, "sharded") for k in KINDS] + [(k, "data") for k in WHOLE]
+)
 def test_losses_are_those_of_one_device(found, kind, placement):
     runs = found["trained"]
     one, four = runs.get(kind, {}).get("one", runs["core"]["one"]), runs[kind][placement]
@@ -55,7 +58,8 @@ def test_losses_are_those_of_one_device(found, kind, placement):
 def test_large_parameters_and_their_moments_are_split(found, kind):
     """Of a large array each of four devices has a quarter, of any other all."""
     for name in ("params", "memory", "state"):
-        assert all(shape == piece for shape, piece in found["trained"][kind]["data"][name])
+        if kind in WHOLE:
+            assert all(shape == piece for shape, piece in found["trained"][kind]["data"][name])
         arrays = found["trained"][kind]["sharded"][name]
         split = [shape for shape, piece in arrays if piece != shape]
         assert split and split == [shape for shape, _ in arrays if math.prod(shape) >= LARGE]
@@ -66,7 +70,7 @@ def test_large_parameters_and_their_moments_are_split(found, kind):
 IN_TIME = [
     ("core", "time"),
     *((f, "both") for f in KINDS[:4]),
-    ("segments", "time"),
+    ("segments", "both"),
     ("last", "both"),
 ]
 
@@ -133,7 +137,8 @@ def test_a_run_goes_on_with_another_number_of_devices(found):
 
 
 def test_a_step_compiles_once(found):
-    assert found["compiled"] == {"sharded": 1, "both": 1}
+    assert found["trained"]["segments"]["sharded"]["compiled"] == 1
+    assert found["in_time"]["segments"]["both"]["compiled"] == 1
 
 
 def test_a_mesh_as_text():
