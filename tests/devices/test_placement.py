@@ -44,7 +44,7 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
 
 
 RUNS = [(name, "auto", True) for name in ON_JAX]
-"""By all of `KINDS` one model for each rule by `auto`; of the rest by `SPELLED`, and by all with ``--whole``."""
+"""By all of `KINDS` one model for each rule by `auto`; the rest by `SPELLED`, by all with ``--whole``."""
 RUNS += [(name, "auto", False) for name in ONE_PER_RULE]
 RUNS += [(name, method, True) for name in ONE_PER_RULE for method in MODELS[name].methods]
 

@@ -80,7 +80,7 @@ def check(
 @pytest.mark.parametrize("given", ["nothing", "all"])
 @pytest.mark.parametrize("name", OPS)
 def test_four_devices_are_one(name: str, given: str) -> None:
-    """`auto`; chunks of four steps, of which the second is not full; by all of `KINDS` one case of each rule."""
+    """`auto`; chunks of four steps, the second not full; by all of `KINDS` one case of each rule."""
     kinds = KINDS if given == "all" and name in FIRST else SPELLED
     check(name, "auto", GIVEN[given], 4, kinds)
 

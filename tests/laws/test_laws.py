@@ -30,21 +30,23 @@ def the_fold_and_auto(model: Any, arrays: Any) -> tuple[str, ...]:
     return every if len(every) == 1 else (every[0], "auto")
 
 
-@models
-def test_laws(name: str, backend: Any, pytestconfig: Any, monkeypatch: Any) -> None:
-    """On NumPy of every instance, elsewhere of one for each model: the others have NumPy's numbers.
+@pytest.fixture
+def fewer_methods(name: str, backend: Any, request: Any, monkeypatch: Any) -> None:
+    """On JAX every method of `EVERY_METHOD`, and with ``--whole`` of all models; else the fold and `auto`.
 
-    On JAX by every method with ``--whole``, else by the fold and `auto`: NumPy runs the same code of a model,
-    and JAX every method of every rule (test_rule_runs).
+    NumPy runs the same code of a model by every method, and JAX every method of every rule (test_rule_runs).
     """
-    every = backend.name != "jax" or name in EVERY_METHOD or pytestconfig.getoption("--whole")
-    if not every:
-        for module in (cases_of_laws, the_laws):
-            monkeypatch.setattr(module, "runnable", the_fold_and_auto)
-    check_all(name, backend)
+    if backend.name == "jax" and name not in EVERY_METHOD:
+        request.node.add_marker("no_cover")
+        if not request.config.getoption("--whole"):
+            for module in (cases_of_laws, the_laws):
+                monkeypatch.setattr(module, "runnable", the_fold_and_auto)
 
 
-def check_all(name: str, backend: Any) -> None:
+@models
+@pytest.mark.usefixtures("fewer_methods")
+def test_laws(name: str, backend: Any) -> None:
+    """On NumPy of every instance, elsewhere of one for each model: the others have NumPy's numbers."""
     case = CASES[name]
     # JAX compiles every length of every method; its long sequence is in float64 below.
     on_jax = {"dtype": "float32", "length": 5} if backend.name == "jax" else {}
@@ -66,6 +68,7 @@ def check_all(name: str, backend: Any) -> None:
     [n if n in ONE_PER_RULE else pytest.param(n, marks=pytest.mark.whole) for n in ON_JAX],
 )
 @pytest.mark.backend("jax")
+@pytest.mark.no_cover
 def test_laws_in_float64(name: str, backend: Any) -> None:
     """Execution with gradients, and NumPy's numbers, to 1e-10; with ``--whole`` of every model."""
     check_model(CASES[name].model, laws=["execution", "backend"], backend="jax", dtype="float64")
@@ -73,6 +76,7 @@ def test_laws_in_float64(name: str, backend: Any) -> None:
 
 @models
 @pytest.mark.backend("numpy")
+@pytest.mark.no_cover
 def test_laws_in_float32(name: str, backend: Any) -> None:
     which = ["execution", "reset", "stream", "reference"]
     case = CASES[name]
@@ -81,6 +85,7 @@ def test_laws_in_float32(name: str, backend: Any) -> None:
 
 @models
 @pytest.mark.backend("numpy")
+@pytest.mark.no_cover
 @settings(max_examples=8)
 @given(length=st.integers(1, 40), batch=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_laws_for_any_length(name: str, backend: Any, length: int, batch: int, seed: int) -> None:
