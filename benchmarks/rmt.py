@@ -1,6 +1,6 @@
 """Copy and reverse across segments: RMT, its options, and the same Transformer without memory.
 
-    python benchmarks/rmt.py                              # all runs, six minutes for each seed on an idle core
+    python benchmarks/rmt.py                              # all runs, six minutes a seed on an idle core
     python benchmarks/rmt.py --models rmt --seeds 1       # some of them
 
 Trains on 3 segments, tests on up to 10, streams a million tokens, and says what a gradient keeps. Each run

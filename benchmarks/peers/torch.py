@@ -21,7 +21,9 @@ PACKAGES = ("torch",)
 
 def params_of(layer: Any) -> Any:
     """torch's parameters of a GRU or an LSTM as memcore's."""
-    w = {name: jnp.asarray(value.detach().cpu().numpy()) for name, value in layer.named_parameters()}
+    w = {
+        name: jnp.asarray(value.detach().cpu().numpy()) for name, value in layer.named_parameters()
+    }
     return {
         "input": {"kernel": w["weight_ih_l0"].T, "bias": w["bias_ih_l0"]},
         "hidden": {"kernel": w["weight_hh_l0"].T, "bias": w["bias_hh_l0"]},
