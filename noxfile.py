@@ -65,7 +65,7 @@ ENV = {
 }
 
 # Small programs, compiled by the hundred: the compiler's effort costs more than it saves (measured
-# on the laws of one cell: 38 s, and 8 s with these). Training and the README run without.
+# on the laws of one cell: 38 s, and 8 s with these). The README runs without.
 QUICK_XLA = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     " --xla_cpu_use_fusion_emitters=false"
@@ -126,8 +126,14 @@ def quick_compiles(session: nox.Session, more: str = "") -> None:
         session.env["XLA_FLAGS"] = f"{QUICK_XLA} {more}".strip()
 
 
-def pytest(session: nox.Session, *arguments: str, paths: Sequence[str]) -> None:
-    """Run pytest on the paths, or on those given after ``--``."""
+def pytest(
+    session: nox.Session, *arguments: str, paths: Sequence[str], covered: bool = True
+) -> None:
+    """Run pytest on the paths, or on those given after ``--``.
+
+    With coverage unless not `covered`: it doubles the time of Python's own work, and is left out where
+    another session runs the same lines.
+    """
     session.env.update(ENV)
     given = session.posargs
     if any(Path(argument.split("::")[0]).exists() for argument in given):
@@ -135,7 +141,8 @@ def pytest(session: nox.Session, *arguments: str, paths: Sequence[str]) -> None:
     if not given:
         name = "".join(c if c.isalnum() else "_" for c in session.name).strip("_")
         session.env["COVERAGE_FILE"] = str(SHARED / "coverage" / f"data.{name}")
-        given = ["-n", "2", "--dist", "loadgroup", "--cov", "--cov-report=", "--cov-fail-under=0"]
+        given = ["-n", "2", "--dist", "loadgroup"]
+        given += ["--cov", "--cov-report=", "--cov-fail-under=0"] if covered else []
     session.run("pytest", *paths, *arguments, *given)
 
 
@@ -148,7 +155,8 @@ def tests(session: nox.Session, backend: str) -> None:
         quick_compiles(session)
     required = ["--require", "torch"] if "torch" in GROUPS[backend] else []
     ignored = [f"--ignore=tests/{name}" for name in NOT_CORE]
-    pytest(session, "--backend", backend, *required, *ignored, paths=["tests"])
+    covered = backend != "array_api_strict"  # NumPy runs its lines
+    pytest(session, "--backend", backend, *required, *ignored, paths=["tests"], covered=covered)
 
 
 @nox.session(default=False)
@@ -203,10 +211,19 @@ def devices_whole(session: nox.Session) -> None:
     pytest(session, "--backend", "jax", "--whole", paths=paths)
 
 
+@nox.session(default=False)
+def laws_whole(session: nox.Session) -> None:
+    """The laws by every method of every model on JAX, in float32 and float64."""
+    install(session, "jax", ["test"])
+    quick_compiles(session)
+    pytest(session, "--backend", "jax", "--whole", paths=["tests/laws/test_laws.py"])
+
+
 @nox.session
 def train(session: nox.Session) -> None:
     """Tasks, training, the command line, and the benchmarks' own code."""
     install(session, "all", ["test"])
+    quick_compiles(session)
     files = ["package/test_package.py", "package/test_benchmarks.py"]
     pytest(
         session,
@@ -221,7 +238,7 @@ def parity(session: nox.Session) -> None:
     """The same training in every framework and on NumPy, on data of every kind."""
     install(session, "all", ["test"])
     quick_compiles(session)
-    pytest(session, "--backend", "jax", paths=["tests/parity"])
+    pytest(session, "--backend", "jax", paths=["tests/parity"], covered=False)
 
 
 @nox.session
@@ -229,7 +246,8 @@ def readme(session: nox.Session) -> None:
     """Every code block of the README, the examples with weights of other packages, and their pages."""
     install(session, "all", ["test"])
     files = ["package/test_readme.py", "convert/test_examples.py", "convert/test_pages.py"]
-    pytest(session, "--backend", "jax", paths=[f"tests/{name}" for name in files])
+    paths = [f"tests/{name}" for name in files]
+    pytest(session, "--backend", "jax", paths=paths, covered=False)
 
 
 @nox.session

@@ -109,6 +109,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "requires(*packages): left out where a package is absent")
     config.addinivalue_line("markers", "devices(n): left out where JAX has fewer devices")
     config.addinivalue_line("markers", "whole: left out without --whole")
+    # pytest-cov's: coverage doubles the time of a test, and is for those that reach lines first.
+    config.addinivalue_line("markers", "no_cover: what runs here is covered by another test")
 
     asked: list[str] = config.getoption("--backend")
     absent = [name for name in [*asked, *config.getoption("--require")] if not installed(name)]

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 KINDS = ("shard_map", "explicit", "automatic")
+SPELLED = KINDS[:2]
+"""Those in which the library's own code says how arrays lie; in the third XLA finds it out alone."""
 
 
 def on_one(loss: Callable[..., Any], args: tuple[Any, ...], floats: tuple[int, ...]) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 import memcore
 from cases.checks import close
-from cases.models import MODELS, ON_JAX
+from cases.models import MODELS, ON_JAX, ONE_PER_RULE
 from conftest import Backend
 
 pytestmark = pytest.mark.backend("jax")
@@ -34,8 +34,15 @@ def outline(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
-@pytest.mark.parametrize(("method", "given"), [("auto", True), ("sequential", False)])
-@pytest.mark.parametrize("name", OPEN)
+RUNS = [(name, "auto", True) for name in OPEN]
+RUNS += [
+    pytest.param(name, "sequential", False, marks=() if name in ONE_PER_RULE else pytest.mark.whole)
+    for name in OPEN
+]
+"""With a state and without; step by step of one model for each rule, of the others with ``--whole``."""
+
+
+@pytest.mark.parametrize(("name", "method", "given"), RUNS)
 def test_open_batch_and_length(name: str, method: str, given: bool, backend: Backend) -> None:
     """The numbers of NumPy, at several lengths of one program."""
     import jax

@@ -31,7 +31,10 @@ def problem(name: str, backend: Backend) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("name", ON_JAX)
 def test_ranks_are_not_promoted_by_mistake(name: str, backend: Backend) -> None:
-    """``jax_numpy_rank_promotion="raise"``: a run, its gradient, a step, and what is around them."""
+    """``jax_numpy_rank_promotion="raise"``: a run, its gradient, a step, and what is around them.
+
+    JAX looks at ranks while it traces: nothing needs to be compiled.
+    """
     import jax
 
     model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
@@ -39,14 +42,27 @@ def test_ranks_are_not_promoted_by_mistake(name: str, backend: Backend) -> None:
     def loss(params: Any, state: Any) -> Any:
         return model.apply(params, xs, state, starts=starts, valid=valid)[1].sum()
 
-    with jax.numpy_rank_promotion("raise"):
+    def around(params: Any) -> Any:
         model.init(jax.random.key(0))
         state = memcore.initial_state(model, params, (2,))
         memcore.reset(model, params, state, starts[:, 0])
-        jax.jit(jax.value_and_grad(loss))(params, state)
         loss(params, None)
         if model.causal:
             memcore.step(model, params, state, xs[:, 0], start=starts[:, 0])
+        return state
+
+    with jax.numpy_rank_promotion("raise"):
+        state = jax.eval_shape(around, params)
+        jax.eval_shape(jax.value_and_grad(loss), params, state)
+
+
+def test_a_rank_is_looked_at_while_tracing(backend: Backend) -> None:
+    """What the two tests beside this one count on."""
+    import jax
+
+    wide, narrow = backend.asarray((np.ones((2, 3), "float32"), np.ones(3, "float32")))
+    with jax.numpy_rank_promotion("raise"), pytest.raises(ValueError, match="rank_promotion"):
+        jax.eval_shape(jax.jit(lambda x: x + narrow), wide)
 
 
 @pytest.mark.parametrize("name", OPS)
@@ -64,7 +80,7 @@ def test_rules_promote_no_ranks_by_mistake(name: str, backend: Backend) -> None:
         return sum(out.sum() for out in jax.tree.leaves(op.run(arrays, state, **how)[1]))
 
     with jax.numpy_rank_promotion("raise"):
-        jax.jit(jax.value_and_grad(loss))(arrays)
+        jax.eval_shape(jax.value_and_grad(loss), arrays)
 
 
 @pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention", "residual_stack"])

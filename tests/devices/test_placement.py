@@ -13,7 +13,7 @@ import pytest
 
 import memcore
 from cases.models import MODELS, ON_JAX, ONE_PER_RULE
-from placements import KINDS, agree, on_four, on_one
+from placements import KINDS, SPELLED, agree, on_four, on_one
 
 BATCH, LENGTH = 8, 6
 
@@ -44,25 +44,34 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
 
 
 RUNS = [(name, "auto", True) for name in ON_JAX]
+"""By all of `KINDS` one model for each rule by `auto`; the rest by `SPELLED`, by all with ``--whole``."""
 RUNS += [(name, "auto", False) for name in ONE_PER_RULE]
 RUNS += [(name, method, True) for name in ONE_PER_RULE for method in MODELS[name].methods]
+
+
+def kinds_of(name: str, method: str) -> tuple[str, ...]:
+    return KINDS if method == "auto" and name in ONE_PER_RULE else SPELLED
+
+
 WHOLE = [
     (name, method, given, starts)
     for name, model in MODELS.items()
     for method in ("auto", *model.methods)
     for given in (False, True)
     for starts in (False, True)
-    if not (starts and (name, method, given) in RUNS)
+    if not (starts and kinds_of(name, method) == KINDS and (name, method, given) in RUNS)
 ]
 
 
-def check(name: str, method: str, given: bool, starts: bool) -> None:
+def check(
+    name: str, method: str, given: bool, starts: bool, kinds: tuple[str, ...] = KINDS
+) -> None:
     """Values and the gradients of parameters, and of inputs that are numbers."""
     *args, flags = problem(name, given)
     args, loss = (*args, flags if starts else None), loss_of(name, method)
     floats = (0, 1) if MODELS[name].input_ndim else (0,)
     want = on_one(loss, args, floats)
-    for kind in KINDS:
+    for kind in kinds:
         got = on_four(kind, loss, args, (False, True, True, True), floats)
         agree(got, want, f"{name} {method} {kind}")
 
@@ -71,7 +80,7 @@ def check(name: str, method: str, given: bool, starts: bool) -> None:
 @pytest.mark.devices(4)
 @pytest.mark.parametrize(("name", "method", "given"), RUNS)
 def test_four_devices_are_one(name: str, method: str, given: bool, backend: Any) -> None:
-    check(name, method, given, starts=True)
+    check(name, method, given, starts=True, kinds=kinds_of(name, method))
 
 
 @pytest.mark.backend("jax")

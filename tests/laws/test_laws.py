@@ -9,16 +9,42 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cases.models import CASES, ON_JAX, ONE_PER_RULE
+from memcore.engine.checks import runnable
 from memcore.testing import LAWS, check_model
+from memcore.testing import case as cases_of_laws
+from memcore.testing import laws as the_laws
 
 ELSEWHERE = ("adapter",)
 """Checked where the frameworks are installed: tests/adapters."""
 LAWS_HERE = [law for law in LAWS if law not in ELSEWHERE]
 
+EVERY_METHOD = (*ONE_PER_RULE, "spherical", "n_max", "dlse")
+"""Models that are compiled by all their methods: one for each rule, and those whose algebra is their own."""
+
 models = pytest.mark.parametrize("name", list(CASES))
 
 
+def the_fold_and_auto(model: Any, arrays: Any) -> tuple[str, ...]:
+    """The first method, with which the laws compare, and what is chosen where none is asked for."""
+    every = runnable(model, arrays)
+    return every if len(every) == 1 else (every[0], "auto")
+
+
+@pytest.fixture
+def fewer_methods(name: str, backend: Any, request: Any, monkeypatch: Any) -> None:
+    """On JAX every method of `EVERY_METHOD`, and with ``--whole`` of all models; else the fold and `auto`.
+
+    NumPy runs the same code of a model by every method, and JAX every method of every rule (test_rule_runs).
+    """
+    if backend.name == "jax" and name not in EVERY_METHOD:
+        request.node.add_marker("no_cover")
+        if not request.config.getoption("--whole"):
+            for module in (cases_of_laws, the_laws):
+                monkeypatch.setattr(module, "runnable", the_fold_and_auto)
+
+
 @models
+@pytest.mark.usefixtures("fewer_methods")
 def test_laws(name: str, backend: Any) -> None:
     """On NumPy of every instance, elsewhere of one for each model: the others have NumPy's numbers."""
     case = CASES[name]
@@ -42,6 +68,7 @@ def test_laws(name: str, backend: Any) -> None:
     [n if n in ONE_PER_RULE else pytest.param(n, marks=pytest.mark.whole) for n in ON_JAX],
 )
 @pytest.mark.backend("jax")
+@pytest.mark.no_cover
 def test_laws_in_float64(name: str, backend: Any) -> None:
     """Execution with gradients, and NumPy's numbers, to 1e-10; with ``--whole`` of every model."""
     check_model(CASES[name].model, laws=["execution", "backend"], backend="jax", dtype="float64")
@@ -49,19 +76,21 @@ def test_laws_in_float64(name: str, backend: Any) -> None:
 
 @models
 @pytest.mark.backend("numpy")
+@pytest.mark.no_cover
 def test_laws_in_float32(name: str, backend: Any) -> None:
-    laws = ["execution", "reset", "stream", "reference"]
+    which = ["execution", "reset", "stream", "reference"]
     case = CASES[name]
-    check_model(case.model, laws=laws, dtype="float32", reference=case.reference)
+    check_model(case.model, laws=which, dtype="float32", reference=case.reference)
 
 
 @models
 @pytest.mark.backend("numpy")
+@pytest.mark.no_cover
 @settings(max_examples=8)
 @given(length=st.integers(1, 40), batch=st.integers(1, 3), seed=st.integers(0, 2**16))
 def test_laws_for_any_length(name: str, backend: Any, length: int, batch: int, seed: int) -> None:
-    laws = ["execution", "reset", "reference"]
+    which = ["execution", "reset", "reference"]
     case = CASES[name]
     check_model(
-        case.model, laws=laws, length=length, batch=batch, seed=seed, reference=case.reference
+        case.model, laws=which, length=length, batch=batch, seed=seed, reference=case.reference
     )

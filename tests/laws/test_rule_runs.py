@@ -26,6 +26,7 @@ def test_loop(name: str, method: str, given_initial: bool, backend: Backend, x64
 
 
 @pytest.mark.backend("numpy")
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", OPS)
 @settings(max_examples=25)
 @given(

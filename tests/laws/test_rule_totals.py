@@ -33,9 +33,14 @@ def after(rule: Any, inputs: Any, state: Any, initial: Any, starts: Any, valid: 
     return acted if used is None else select(used, acted, before)
 
 
-@pytest.mark.parametrize("length", [1, 6, 17])
 @pytest.mark.parametrize("name", NAMES)
-def test_an_element_is_its_piece(name: str, length: int, backend: Backend, x64: None) -> None:
+def test_an_element_is_its_piece(name: str, backend: Backend, x64: None) -> None:
+    """On JAX, which compiles every operation for every shape, of one length."""
+    for length in (6,) if backend.name == "jax" else (1, 6, 17):
+        element_is_piece(name, length, backend)
+
+
+def element_is_piece(name: str, length: int, backend: Backend) -> None:
     op, arrays, state, initial, starts, valid = drawn(name, length)
     rule, inputs = op.rule(arrays)
     for flags in ((None, None), (starts, None), (None, valid), (starts, valid)):

@@ -72,9 +72,10 @@ def together(*options: str, signal: str = "") -> list[tuple[int, str, str]]:
             )
         )
     try:
-        # Within a minute of the other's end, or of both starts.
-        said = {1: started[1].communicate(timeout=240)}
-        said[0] = started[0].communicate(timeout=60)
+        # Within a minute of the other's end, or of both starts; more where the machine is busy. A process
+        # that waits for the other one waits for ever.
+        said = {1: started[1].communicate(timeout=600)}
+        said[0] = started[0].communicate(timeout=300)
     finally:
         for process in started:
             process.kill()

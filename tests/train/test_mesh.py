@@ -36,7 +36,7 @@ def found(tmp_path_factory):
         cwd=Path(__file__).parents[1],
         check=True,
         capture_output=True,
-        timeout=600,
+        timeout=1800,  # a bound for what hangs, on a machine that is busy
     )
     return json.loads((folder / "found.json").read_text())
 
