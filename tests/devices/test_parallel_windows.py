@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import memcore
-from devices.test_parallel import BATCH, DEVICES, FLAGS, sent, split
+from devices.test_parallel import BATCH, DEVICES, FLAGS, check, sent, split
 from memcore import parallel
 from placements import agree
 
@@ -119,6 +119,12 @@ def test_what_is_sent_with_padding(backend: Any) -> None:
         "all-reduce": [BATCH * WINDOW * ITEM],
     }
     assert sent(MODEL, 4 * 16, valid=True) == sent(MODEL, 4 * 80, valid=True) == want
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_short_pieces_with_padding(steps: int, backend: Any, x64: None) -> None:
+    """Windows of four steps reach over several pieces, and over more of them where steps are padding."""
+    check("attention", DEVICES * steps, valid=True)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
