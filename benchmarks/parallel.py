@@ -166,8 +166,8 @@ def bytes_table() -> list[str]:
 def times_table() -> list[str]:
     lines = [
         f"The same runs: milliseconds of the processor ({os.cpu_count()} cores), forward, in `apply`, in "
-        "`parallel.apply` with one piece and with two pieces on two devices, what two pieces cost beside "
-        "`apply`, and seconds to compile:\n",
+        "`parallel.apply` with one piece, for which the compiler leaves the first pass out, and with two "
+        "pieces on two devices; what two pieces cost beside `apply`; seconds to compile:\n",
         "| model | `apply` | one piece | two pieces | ratio | compile | compile in two pieces |",
         "|---|---|---|---|---|---|---|",
     ]
