@@ -29,7 +29,9 @@ Group = dict[str, Any]
 def markdown(data: dict[str, Any], pictures: Iterable[str] = ()) -> str:
     """Everything measured on one device."""
     groups = {name: group for name, group in data["groups"].items() if group["rows"]}
-    parts = [f"# {devices(data)}", "## Promises", promises(data["groups"])]
+    parts = [f"# {devices(data)}"]
+    if data["device"]["platform"] == "cpu":  # where they were made
+        parts += ["## Promises", promises(data["groups"])]
     parts += [f"![{name.split('-')[-1].split('.')[0]}]({name})" for name in pictures]
     for name, (heading, text) in SECTIONS.items():
         if name in groups:

@@ -1,6 +1,6 @@
 """Copy and reverse across segments: RMT, its options, and the same Transformer without memory.
 
-    python benchmarks/rmt.py                              # all runs, six minutes each on an idle core
+    python benchmarks/rmt.py                              # all runs, six minutes a seed on an idle core
     python benchmarks/rmt.py --models rmt --seeds 1       # some of them
 
 Trains on 3 segments, tests on up to 10, streams a million tokens, and says what a gradient keeps. Each run
@@ -14,7 +14,8 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,8 @@ def logits(model: memcore.Model, params: Any, xs: Any, memory: bool) -> Any:
     return model.apply(params, rows)[1].reshape(*xs.shape, SYMBOLS)
 
 
-def run(task: str, name: str, seed: int, steps: int) -> dict[str, Any]:
-    """Train on 3 segments; shares of right answers over 2 to 10."""
+def run(task: str, name: str, seeds: Sequence[int], steps: int) -> Iterator[dict[str, Any]]:
+    """Train on 3 segments, all seeds side by side; shares of right answers over 2 to 10, by seed."""
     model, memory, begun = network(name), name != "no memory", time.time()
     optimizer = changes(steps)
 
@@ -138,7 +139,6 @@ def run(task: str, name: str, seed: int, steps: int) -> dict[str, Any]:
         losses = wrong(logits(model, params, xs, memory), answers)
         return jnp.sum(losses * counts) / jnp.sum(counts)
 
-    @jax.jit
     def part(both: Any, keys: jax.Array) -> Any:
         def one(both: Any, key: jax.Array) -> Any:
             params, moments = both
@@ -148,25 +148,33 @@ def run(task: str, name: str, seed: int, steps: int) -> dict[str, Any]:
 
         return jax.lax.scan(one, both, keys)
 
-    params = first_params(model, seed)
-    both = (params, optimizer.init(params))
-    keys = jax.random.split(jax.random.key(seed + 1000), steps)
+    parts = jax.jit(jax.vmap(part))
+    params = stacked([first_params(model, seed) for seed in seeds])
+    both = (params, jax.vmap(optimizer.init)(params))
+    keys = jnp.stack([jax.random.split(jax.random.key(seed + 1000), steps) for seed in seeds])
     for i in range(0, steps, PART):
-        both, losses = part(both, keys[i : i + PART])
-        if i % 500 == 500 - PART:
-            right = shares(model, both[0], seed, task, memory)
-            print(task, name, seed, i + PART, f"{losses.mean():.4f}", right, flush=True)
-    found: dict[str, Any] = {"right": shares(model, both[0], seed, task, memory), "steps": steps}
-    if memory:
-        found["carried"] = carried(model, both[0], seed)
-    return {**found, "loss": float(losses.mean()), "seconds": time.time() - begun}
+        both, losses = parts(both, keys[:, i : i + PART])
+        if i % 2000 == 2000 - PART:
+            means = " ".join(f"{mean:.1e}" for mean in losses.mean(1))
+            print(f"{task}, {name}, seeds {seeds}: {i + PART} updates, losses {means}", flush=True)
+    for i, seed in enumerate(seeds):
+        params = jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), both[0])
+        found: dict[str, Any] = {"right": shares(model, params, seed, task, memory), "steps": steps}
+        if memory:
+            found["carried"] = carried(model, params, seed)
+        yield {**found, "loss": float(losses[i].mean()), "seconds": time.time() - begun,
+               "device": jax.devices()[0].device_kind}  # fmt: skip
+
+
+def stacked(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def shares(
     model: memcore.Model, params: Any, seed: int, task: str, memory: bool
 ) -> dict[int, float]:
-    """Shares of right answers by number of segments, computed on NumPy."""
-    params, right = jax.tree.map(np.asarray, params), {}
+    """Shares of right answers by number of segments; the parameters are NumPy's."""
+    right = {}
     for segments in TESTS:
         xs, wanted = examination(seed, segments, task)
         said = logits(model, params, xs, memory)[:, -SEGMENT:].argmax(-1)
@@ -175,12 +183,12 @@ def shares(
 
 
 def carried(model: memcore.Model, params: Any, seed: int) -> dict[int, dict[str, float]]:
-    """The memory behind 1, 3, 5 and 10 segments, on NumPy.
+    """The memory behind 1, 3, 5 and 10 segments; the parameters are NumPy's.
 
     ``"cosine"`` to what stood behind the first one, and ``"spread"``, the part of it in which sequences
     differ: the root mean square of its distance from their mean, over that of the memory.
     """
-    params, (xs, _) = jax.tree.map(np.asarray, params), examination(seed, 11, "copy")
+    xs, _ = examination(seed, 11, "copy")
     found: dict[int, dict[str, float]] = {}
     first = None
     for segments in (1, 3, 5, 10):
@@ -275,12 +283,12 @@ def main() -> None:
     if asked.stream:
         keep("stream", stream(asked.stream))
         keep("temporaries", temporaries())
-    for seed in range(asked.seeds):
-        for task in asked.tasks:
-            for name in asked.models:
-                file = f"{task}-{slug(name)}-seed{seed}"
-                if not (RESULTS / f"{file}.json").exists():
-                    keep(file, run(task, name, seed, asked.steps))
+    for task, name in product(asked.tasks, asked.models):
+        files = {seed: f"{task}-{slug(name)}-seed{seed}" for seed in range(asked.seeds)}
+        seeds = [seed for seed, file in files.items() if not (RESULTS / f"{file}.json").exists()]
+        if seeds:
+            for seed, found in zip(seeds, run(task, name, seeds, asked.steps), strict=True):
+                keep(files[seed], found)
     print(tables())
 
 

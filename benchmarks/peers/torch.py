@@ -1,4 +1,4 @@
-"""memcore's gated cells against torch's, on the CPU."""
+"""memcore's gated cells against torch's (a GPU's are cuDNN's), on the device that JAX uses."""
 
 from __future__ import annotations
 
@@ -21,38 +21,44 @@ PACKAGES = ("torch",)
 
 def params_of(layer: Any) -> Any:
     """torch's parameters of a GRU or an LSTM as memcore's."""
-    w = {name: jnp.asarray(value.detach().numpy()) for name, value in layer.named_parameters()}
+    w = {
+        name: jnp.asarray(value.detach().cpu().numpy()) for name, value in layer.named_parameters()
+    }
     return {
         "input": {"kernel": w["weight_ih_l0"].T, "bias": w["bias_ih_l0"]},
         "hidden": {"kernel": w["weight_hh_l0"].T, "bias": w["bias_hh_l0"]},
     }
 
 
-def program(layer: Any, x: Any) -> Program:
+def program(layer: Any, x: Any, device: str) -> Program:
     """Forward plus gradient of sum(sin(output)), by all parameters and the input."""
-    x = torch.tensor(np.asarray(x), requires_grad=True)
+    x = torch.tensor(np.asarray(x), device=device, requires_grad=True)
     wanted = (*layer.parameters(), x)
 
     def run() -> tuple[Any, Any]:
         out = layer(x)[0]
         gradients = torch.autograd.grad(torch.sin(out).sum(), wanted)
-        return out.detach().numpy(), [g.numpy() for g in gradients]
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return out.detach(), gradients
 
     return Program(run)
 
 
 def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
     x = problems.features(n)
-    threads = f"torch on the CPU, threads: {torch.get_num_threads()}"
+    device = {"cpu": "cpu", "gpu": "cuda"}[jax.default_backend()]
+    note = f"torch on the CPU, threads: {torch.get_num_threads()}" if device == "cpu" else "cuDNN"
 
     def pair(kind: Any, model: memcore.Model) -> Pair:
-        if jax.default_backend() != "cpu":
-            raise NotRun("torch runs on the CPU, JAX does not")
+        if device == "cuda" and not torch.cuda.is_available():
+            raise NotRun("this torch runs on the CPU, JAX does not")
         torch.manual_seed(0)
-        layer = kind(n.width, n.width, batch_first=True)
+        layer = kind(n.width, n.width, batch_first=True).to(device)
         ours = lambda params, x: model.apply(params, x)[1]  # noqa: E731
-        args, name = (params_of(layer), x), f"nn.{kind.__name__}"
-        return Pair(name, ours, program(layer, x), args, (None, x), note=threads)
+        like_ours = lambda tree: jax.tree.map(lambda leaf: leaf.cpu().numpy(), tree)  # noqa: E731
+        args, their_args, name = (params_of(layer), x), (None, x), f"nn.{kind.__name__}"
+        return Pair(name, ours, program(layer, x, device), args, their_args, like_ours, note=note)
 
     def gru() -> Pair:
         return pair(torch.nn.GRU, memcore.GRU(n.width, hidden_size=n.width))
