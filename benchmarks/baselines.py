@@ -4,7 +4,8 @@
 
 Every comparison is one of ``memcore compare``: it lives in a folder of ``runs/baselines``, finished runs are
 kept there, and the same command goes on after an interruption. The page docs/baselines.md then shows every
-task that has a comparison with these settings, also those that were not asked for this time.
+task that has a comparison with these settings, also those that were not asked for this time; a task whose
+runs do not lie there keeps the section that the page has, if that is of the same budget.
 
 Exit codes: 0 where the page was written, 2 for arguments, data or folders that are not as they should be,
 otherwise that of the comparison that did not end well; the page is then as it was.
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -187,20 +187,28 @@ def budget(options: Options) -> str:
     rates = ", ".join(f"{rate:g}" for rate in options.learning_rates)
     return (
         f"Each model stands in a stack of {options.layers} layers of width {options.width} and is trained "
-        f"for {options.steps} steps of {options.batch_size} rows, learning rate {rates}, on {os.cpu_count()} "
-        f"CPU cores; memcore {memcore.__version__}. `state` is how many numbers a sequence carries from step "
-        "to step, `time` the sum over the seeds, and a test of several seeds their mean ± standard deviation."
+        f"for {options.steps} steps of {options.batch_size} rows, learning rate {rates}; memcore "
+        f"{memcore.__version__}. `state` is how many numbers a sequence carries from step to step, `time` the"
+        " sum over the seeds, and a test of several seeds their mean ± standard deviation."
     )
 
 
 def page(comparisons: Sequence[Comparison]) -> str:
-    """The page: its head as it is, and the sections of all comparisons that are there."""
-    head = PAGE.read_text(encoding="utf-8").split(MARK)[0]
-    there = [(chosen, chosen.rows()) for chosen in comparisons]
-    sections = [section(chosen, found) for chosen, found in there if found]
-    return "\n".join(
-        [head + MARK, "", "## Results", "", budget(comparisons[0].options), "", *sections]
-    )
+    """The page: its head as it is, and the sections of all comparisons that are there, or that it shows."""
+    head, _, shown = PAGE.read_text(encoding="utf-8").partition(MARK)
+    said = budget(comparisons[0].options)
+    sections = []
+    for chosen in comparisons:
+        found = chosen.rows()
+        before = earlier(shown, chosen.baseline.task) if said in shown else []
+        sections += [section(chosen, found)] if found else before
+    return "\n".join([head + MARK, "", "## Results", "", said, "", *sections])
+
+
+def earlier(shown: str, task: str) -> list[str]:
+    """A task's section as the page has it: its runs may lie elsewhere."""
+    _, found, after = shown.partition(f"### `{task}`\n")
+    return [found + after.partition("\n### ")[0].rstrip("\n") + "\n"] if found else []
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,6 +1,7 @@
 """The script of the baseline page, at two steps: the page's sections and rows, and its exit codes."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -84,6 +85,12 @@ def test_every_finished_task_stays_on_the_page(page, measured, monkeypatch):
     assert lru[0] == "| lru" and lru[1] == "" and lru[-1] == r"RuntimeError: it \| broke |"
     assert text.index("### `parity`") < text.index("### `mqar`")
     assert text.count("Training took ") == 2 and "without and with" not in text
+
+    shutil.rmtree(baselines.RUNS / "parity")  # as in another checkout: the page keeps its section
+    assert baselines.main([*SMALL, "--only", "mqar"]) == 0
+    assert page.read_text() == text
+    other = baselines.comparison(baselines.BASELINES[0], baselines.parse([*SMALL, "--steps", "3"]))
+    assert "###" not in baselines.page([other])  # another budget
 
 
 def test_a_comparison_that_fails_is_the_exit_code(page, monkeypatch, capsys):

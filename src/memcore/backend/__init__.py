@@ -31,6 +31,7 @@ from memcore.backend.loops import fold as fold
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
 from memcore.backend.loops import states_of_fold as states_of_fold
+from memcore.backend.loops import when as when
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like
 from memcore.backend.namespace import cast as cast
