@@ -20,8 +20,9 @@ pytestmark = [
 ]
 
 KINDS = ("core", "equinox", "linen", "nnx", "segments", "averaged")
-EQUAL = 1e-6
-"""Of losses, on one device and on four: sums of rows are rounded in another order."""
+EQUAL = 5e-6
+"""Of losses of about 2, on one device and on four: sums of rows are rounded in another order, and the compiler
+orders products anew. Rows that are left out or weighed wrong change them by a thousandth."""
 
 
 @pytest.fixture(scope="module")
