@@ -37,11 +37,13 @@ WIDTH, WINDOW, BATCH, STEPS, RATE, SEEDS, PART = 32, 8, 32, 400, 3e-3, 3, 50
 BUCKETS = ((1, 7), (8, 15), (16, 23), (24, 63))
 """Distances from a pair to its question; the first one lies inside the window."""
 
-INNER: dict[str, Any] = {"heads": 2, "depth": 1, "mini_batch": 1, "rate": 0.5}
+FREE: dict[str, Any] = {"max_grad_norm": None}
+"""These memories are linear, and written step by step or at a low rate: nothing has to be bounded."""
+INNER: dict[str, Any] = {"heads": 2, "depth": 1, "mini_batch": 1, "rate": 0.5, **FREE}
 MEMORY = memcore.NeuralMemory(WIDTH, **INNER)
 RECALL: dict[str, memcore.Model] = {
     "NeuralMemory": MEMORY,
-    "TitansMAC": memcore.TitansMAC(WIDTH, 2, segment=WINDOW, depth=1, rate=0.05),
+    "TitansMAC": memcore.TitansMAC(WIDTH, 2, segment=WINDOW, depth=1, rate=0.05, **FREE),
     "TitansMAG": memcore.TitansMAG(WIDTH, window=WINDOW, **INNER),
     "TitansMAL": memcore.TitansMAL(WIDTH, window=WINDOW, **INNER),
     "DeltaNet": memcore.DeltaNet(WIDTH, 2),

@@ -57,9 +57,10 @@ def count(default: Value = MISSING, *, least: int = 1, optional: bool = False) -
 
 def number(
     default: Value = MISSING, *, least: float | None = None, above: float | None = None,
-    most: float | None = None, below: float | None = None,
+    most: float | None = None, below: float | None = None, optional: bool = False,
 ) -> Value:  # fmt: skip
-    """A field for a number between bounds, each inclusive (``least``, ``most``) or not."""
+    """A field for a number between bounds, each inclusive (``least``, ``most``) or not; None is allowed where
+    ``optional`` or the default."""
     words = {"of at least": least, "above": above, "of at most": most, "below": below}
     bounds = " and ".join(f"{word} {bound:g}" for word, bound in words.items() if bound is not None)
 
@@ -72,7 +73,7 @@ def number(
             and (below is None or x < below)
         )
 
-    return _bounded(default, fits, f"a number {bounds}".strip())
+    return _bounded(default, fits, f"a number {bounds}".strip(), optional)
 
 
 def flag(default: Value = MISSING) -> Value:

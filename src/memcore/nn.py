@@ -153,6 +153,15 @@ def dropout(x: Array, rate: float, key: Key, name: str) -> Array:
     """Zero a share ``rate`` of ``x`` and scale up the rest; ``key`` None means no dropout."""
     if key is None or rate == 0:
         return x
+    return drop(x, rate, kept(x, rate, key, name))
+
+
+def kept(x: Array, rate: float, key: Key, name: str) -> Array:
+    """Which entries of ``x`` a dropout of ``rate`` leaves."""
+    return asarray_like(as_draw(key).uniform(name, x.shape), x) >= rate
+
+
+def drop(x: Array, rate: float, kept: Array) -> Array:
+    """``x`` where ``kept``, scaled up so that its mean stays, and zero elsewhere."""
     xp = namespace(x)
-    kept = asarray_like(as_draw(key).uniform(name, x.shape), x) >= rate
     return xp.where(kept, x / (1 - rate), xp.zeros_like(x))

@@ -38,6 +38,7 @@ class LearnedStart(memcore.Cell):
 
 
 HYBRID = (memcore.LRU(8), memcore.GatedDeltaNet(8, heads=2))
+DROPS = memcore.GRU(6, recurrent_dropout=0.25)
 LAST = {"out_features": 5, "position": "learned"}
 MODELS: dict[str, memcore.Model] = {
     "lru": memcore.LRU(6, state_size=7),
@@ -47,7 +48,7 @@ MODELS: dict[str, memcore.Model] = {
     "attention": memcore.Attention(8, heads=2, window=4),
     "stack": memcore.ResidualStack(3, model=HYBRID, layers=2, **LAST),
     "tokens": memcore.ResidualStack(7, model=memcore.GRU(6), layers=1, tokens=True, **LAST),
-    "dropout": memcore.ResidualStack(3, model=memcore.GRU(6), layers=1, dropout=0.5, **LAST),
+    "dropout": memcore.ResidualStack(3, model=DROPS, layers=1, dropout=0.5, **LAST),
     "learned_start": LearnedStart(6),
 }
 IDIOMS = ["dropout", "tokens", "learned_start"]  # small ones of each kind: compiling takes the time

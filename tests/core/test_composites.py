@@ -130,6 +130,71 @@ def test_phases(backend: Backend) -> None:
     check_model(stack, length=13, laws=["execution", "reset", "stream"])
 
 
+CALLS: list[int] = []
+
+
+@dataclass(frozen=True)
+class Doubling(memcore.Cell):
+    """A sum that doubles at every border of its grid, and says so."""
+
+    @property
+    def grid(self) -> int:
+        return 4
+
+    def init(self, key: Any, dtype: Any = "float32") -> Any:
+        return {"zero": memcore.as_draw(key, dtype).zeros((self.in_features,), label="matrix")}
+
+    def initial_state(self, params: Any) -> Any:
+        return np.zeros(self.in_features)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        return state + inputs
+
+    def turn(self, params: Any, state: Any) -> Any:
+        if isinstance(state, np.ndarray) or "strict" in namespace(state).__name__:
+            CALLS.append(1)
+        else:
+            import jax
+
+            jax.debug.callback(lambda: CALLS.append(1))
+        return 2 * state
+
+
+@pytest.mark.parametrize("way", ["sequential", "step"])
+def test_a_turn_is_computed_at_borders_alone(way: str, backend: Backend) -> None:
+    model, xs = Doubling(2), np.ones((3, 9, 2), np.float32)
+    params, xs = backend.asarray((model.init(0), xs))
+    state = memcore.initial_state(model, params, (3,))
+    CALLS.clear()
+    if way == "step":
+        for t in range(9):
+            state, y = memcore.step(model, params, state, xs[:, t, :])
+            found = np.asarray(y)
+    else:
+        state, ys = model.apply(params, xs, state, method="sequential")
+        found = np.asarray(ys)[:, -1]
+    np.testing.assert_array_equal(found, np.full((3, 2), 25))  # ((4 * 2) + 4) * 2 + 1
+    if backend.name == "jax":
+        import jax
+
+        jax.effects_barrier()
+    assert len(CALLS) == 2
+
+
+@pytest.mark.backend("jax")
+def test_each_row_turns_at_its_own_border_under_vmap(backend: Backend) -> None:
+    import jax
+
+    model = Doubling(2)
+    params, x = backend.asarray((model.init(0), np.ones((4, 2), np.float32)))
+    rows = [memcore.initial_state(model, params, phase=phase) for phase in range(4)]
+    state = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *rows)
+    step = jax.vmap(lambda s, x: memcore.step(model, params, s, x)[0])
+    after = step(step(state, x), x)
+    np.testing.assert_array_equal(after["memory"][:, 0], [2, 2, 4, 3])
+    np.testing.assert_array_equal(after["phase"], [2, 3, 0, 1])
+
+
 # --- ranks -----------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""A `GatedCell` on JAX without a gradient: of many sequences the fold embeds its inputs itself."""
+"""A `GatedCell` on JAX: without a gradient, of many sequences, the fold embeds its inputs itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import optree
 import pytest
 
 import memcore
@@ -50,3 +51,29 @@ def test_many_sequences_are_the_fold_of_numpy(
     arrays: Any = backend.asarray((params, xs, state))
     got = model.apply(*arrays, **backend.asarray(flags), method="fused")
     close(got, want, 1e-5)
+
+
+@dataclass(frozen=True)
+class Leaky(memcore.GRU):
+    """A number in the update that has no axes."""
+
+    def update(self, state: Any, inputs: Any, hidden: Any) -> Any:
+        return 0.9 * state + 0.1 * super().update(state, inputs, hidden)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("batch", [(2,), (2, 2)])
+def test_an_update_may_multiply_by_a_number(batch: tuple[int, ...], backend: Backend) -> None:
+    """Its gradient keeps the number, which stands at no time."""
+    import jax
+
+    model, rng = Leaky(3, hidden_size=4), np.random.default_rng(0)
+    xs = rng.standard_normal((*batch, 6, 3)).astype(np.float32)
+    params, xs = backend.asarray((model.init(0), xs))
+
+    def loss(params: Any, method: str) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, method=method)[1] ** 2)
+
+    got, want = (jax.grad(loss)(params, method) for method in ("fused", "sequential"))
+    for a, b in zip(*map(optree.tree_leaves, (got, want)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)

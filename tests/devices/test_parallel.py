@@ -193,26 +193,31 @@ def test_what_is_not_finite_stays_in_its_segment(backend: Any) -> None:
     agree(got_state, want_state, "state", tolerance=1e-5)
 
 
-def sent(model: memcore.Model, length: int, method: str = "auto") -> dict[str, list[int]]:
+def sent(
+    model: memcore.Model, length: int, method: str = "auto", valid: bool = False
+) -> dict[str, list[int]]:
     """The collectives of the compiled program: of each kind the numbers that each brings."""
     import jax
     import jax.numpy as jnp
     from jax.sharding import PartitionSpec as P
 
     def piece(params: Any, xs: Any, state: Any, starts: Any, valid: Any) -> Any:
-        how = {"starts": starts, "method": method, "axis_name": "time"}
+        how = {"starts": starts, "valid": valid, "method": method, "axis_name": "time"}
         return parallel.apply(model, params, xs, state, **how)
 
     params = jax.tree.map(jnp.asarray, model.init(0))
     xs = jnp.zeros((BATCH, length, model.in_features))
     state = memcore.initial_state(model, params, (BATCH,))
-    args = (params, xs, state, jnp.ones(xs.shape[:2], bool), None)
-    text = split(piece, (P(), P(None, "time")), False).lower(*args).compile().as_text()
+    every = jnp.ones(xs.shape[:2], bool)
+    args = (params, xs, state, every, every if valid else None)
+    text = split(piece, (P(), P(None, "time")), valid).lower(*args).compile().as_text()
     kinds = "all-gather|all-reduce|collective-permute|reduce-scatter|all-to-all"
     found: dict[str, list[int]] = {}
     for shapes, kind in re.findall(rf"= (\S.*?) ({kinds})(?:-start)?\(", text):
         axes = re.findall(r"\w+\[([\d,]*)\]", shapes)
-        found.setdefault(kind, []).extend(math.prod(map(int, a.split(","))) for a in axes)
+        found.setdefault(kind, []).extend(
+            math.prod(int(n) for n in a.split(",") if n) for a in axes
+        )
     return {kind: sorted(numbers) for kind, numbers in found.items()}
 
 

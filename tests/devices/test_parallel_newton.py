@@ -28,6 +28,37 @@ def test_on_eight_devices_pieces_of_one_step(backend: Any, x64: None) -> None:
     check("gru", 8, valid=True, devices=8, method="newton")
 
 
+@pytest.mark.devices(8)
+def test_groups_of_devices_end_together(backend: Any) -> None:
+    """A row of zeros is solved at once, the other is not: their devices wait for each other."""
+    import jax
+    import jax.numpy as jnp
+    from jax.sharding import AxisType
+    from jax.sharding import PartitionSpec as P
+
+    model = memcore.GRU(4, hidden_size=4)
+    params = jax.tree.map(lambda x: 4 * jnp.asarray(x), model.init(0))
+    xs = np.random.default_rng(0).normal(size=(2, 80, 4)).astype("float32")
+    xs[0] = 0
+
+    def piece(params: Any, xs: Any) -> Any:
+        def loss(params: Any) -> Any:
+            _, ys = parallel.apply(model, params, xs, axis_name="time", method="newton")
+            return jax.lax.psum(jnp.sum(jnp.sin(ys)), ("data", "time")), ys
+
+        return jax.grad(loss, has_aux=True)(params)
+
+    def whole(params: Any) -> Any:
+        _, ys = model.apply(params, jnp.asarray(xs), method="sequential")
+        return jnp.sum(jnp.sin(ys)), ys
+
+    mesh = jax.make_mesh((2, 4), ("data", "time"), axis_types=(AxisType.Auto,) * 2)
+    pieces = P("data", "time")
+    specs = {"in_specs": (P(), pieces), "out_specs": (P(), pieces)}
+    got = jax.jit(jax.shard_map(piece, mesh=mesh, **specs))(params, jnp.asarray(xs))
+    agree(got, jax.jit(jax.grad(whole, has_aux=True))(params), "two groups", tolerance=1e-4)
+
+
 @dataclass(frozen=True)
 class Before(Map):
     """What is read is the state before."""

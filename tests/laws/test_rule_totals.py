@@ -56,6 +56,26 @@ def test_a_piece_of_padding_is_the_identity(name: str, backend: Backend, x64: No
     close(after(rule, *backend.asarray(given)), state)
 
 
+@pytest.mark.backend("numpy", "array_api_strict")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_elements_of_two_pieces_make_that_of_both(
+    name: str, backend: Backend, x64: None
+) -> None:
+    op, arrays, state, initial, *_ = drawn(name, 6)
+    rule, given = op.rule(arrays)
+    want, _ = loop(op, arrays, state, initial, None, None)
+    inputs, state = backend.asarray((given, state))
+    batch = optree.tree_leaves(state)[0].shape[0]
+
+    def element(begin: int, end: int) -> Any:
+        cut = optree.tree_map(lambda x: x[:, begin:end, ...] if x.shape[1] == 6 else x, inputs)
+        job = Recurrence(RulePart(1, rule), {}, cut, state, None, Call(), (batch, end - begin))
+        return rule.element(job)[2]
+
+    for middle in (1, 4):
+        close(rule.act(state, rule.binary_op(element(0, middle), element(middle, 6))), want)
+
+
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_of_an_element(name: str, backend: Backend, x64: None) -> None:

@@ -26,12 +26,12 @@ pytestmark = [
 
 EQUAL = 5e-6
 """Of losses of about 2, whose sums are rounded in another order."""
-SMALL = [
+RUN = [
     *("--task", "repeat_first", "--task-options.length", "8", "--task-options.episodes", "2"),
-    *("--model", "gru", "--cell.hidden-size", "48", "--width", "32", "--layers", "1"),
-    *("--steps", "20", "--batch-size", "16", "--evaluate-rows", "10"),
+    *("--width", "32", "--layers", "1", "--batch-size", "16", "--evaluate-rows", "10"),
     *("--validate-every", "10", "--checkpoint-every", "5"),
 ]
+SMALL = [*RUN, "--model", "gru", "--cell.hidden-size", "48", "--steps", "20"]
 AFTER = """
 import os, signal, sys
 from memcore.cli import main
@@ -54,8 +54,10 @@ sys.exit(main(sys.argv[2:]))
 """The command line, in a process that gets a signal in its thirteenth step."""
 
 
-def together(*options: str, signal: str = "") -> list[tuple[int, str, str]]:
-    """Two processes with these options, the second of which gets the signal: codes, output and errors."""
+def together(*options: str, signal: str = "", devices: int = 1) -> list[tuple[int, str, str]]:
+    """Two processes with these options and so many devices each, the second of which gets the signal: codes,
+    output and errors."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -66,7 +68,7 @@ def together(*options: str, signal: str = "") -> list[tuple[int, str, str]]:
         started.append(
             subprocess.Popen(
                 [sys.executable, *begin, "train", *options, "--hosts", where],
-                env={**os.environ, "JAX_PLATFORMS": "cpu"},
+                env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags.strip()},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -125,6 +127,16 @@ def test_a_signal_to_one_ends_both_after_the_same_step(whole, tmp_path):
     assert step in (13, 14)
     assert (run / "checkpoints" / str(step)).is_dir()
     assert losses(run) == pytest.approx(losses(whole)[: step + 1], abs=EQUAL)
+
+
+def test_hosts_share_every_sequence(tmp_path):
+    """Of four devices each holds a quarter, over both hosts; the state is carried from segment to segment."""
+    small = (*RUN, "--model", "lru", "--segment", "8", "--steps", "6")
+    assert main(["train", *small, "--out", str(tmp_path / "one")]) == 0
+    shared = (*small, "--mesh", "time=4", "--shard-parameters", "--out", str(tmp_path / "run"))
+    (code, printed, _), (other, silent, _) = together(*shared, devices=2)
+    assert (code, other) == (0, 0) and "memcore" not in silent
+    assert losses(tmp_path / "run") == pytest.approx(losses(tmp_path / "one"), abs=EQUAL)
 
 
 @pytest.mark.parametrize("segment", [0, 5])

@@ -21,8 +21,7 @@ pytestmark = [
 
 KINDS = ("core", "equinox", "linen", "nnx", "segments", "averaged")
 EQUAL = 5e-6
-"""Of losses of about 2, on one device and on four: sums of rows are rounded in another order, and the compiler
-orders products anew. Rows that are left out or weighed wrong change them by a thousandth."""
+"""Of losses of about 2, on one device and on four: sums of rows are rounded in another order."""
 
 
 @pytest.fixture(scope="module")
@@ -118,12 +117,20 @@ def test_the_block_of_the_page_on_eight_devices(found):
     assert eight == pytest.approx(one, abs=EQUAL)
 
 
-def test_hosts_share_rows_and_not_time(monkeypatch):
+def test_what_hosts_cannot_share_is_refused(monkeypatch):
     monkeypatch.setattr("memcore.train.devices.placement.part", lambda: (0, 2))
-    with pytest.raises(
-        ValueError, match="mesh is time=1, expected a multiple of the 2 hosts on its axis data"
-    ):
-        place([("time", 1)])
+    monkeypatch.setattr("jax.device_count", lambda: 6)
+    for axes, text in {
+        (("time", 1),): "time=1",
+        (("data", 3), ("time", 2)): "data=3,time=2",
+    }.items():
+        with pytest.raises(
+            ValueError, match=f"mesh is {text}, expected as many devices of each of the 2 hosts"
+        ):
+            place(axes)
+    monkeypatch.setattr("jax.local_devices", lambda host: [None] * (4 if host else 2))
+    with pytest.raises(ValueError, match="data=6, which is 3 devices of each of the 2 hosts, exp"):
+        place([])
 
 
 def test_a_run_goes_on_with_another_number_of_devices(found):

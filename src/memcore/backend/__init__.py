@@ -11,10 +11,12 @@ from memcore.backend.draws import TooManyNumbers as TooManyNumbers
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
 from memcore.backend.draws import at_most as at_most
+from memcore.backend.functions import branch as branch
 from memcore.backend.functions import broadcasting as broadcasting
 from memcore.backend.functions import checkpoint as checkpoint
 from memcore.backend.functions import common_axes as common_axes
 from memcore.backend.functions import compiled as compiled
+from memcore.backend.functions import everywhere as everywhere
 from memcore.backend.functions import gathered as gathered
 from memcore.backend.functions import of_last as of_last
 from memcore.backend.functions import of_one_before as of_one_before
@@ -31,6 +33,7 @@ from memcore.backend.loops import fold as fold
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
 from memcore.backend.loops import states_of_fold as states_of_fold
+from memcore.backend.loops import when as when
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like
 from memcore.backend.namespace import cast as cast

@@ -3,8 +3,9 @@
 Differentiated as it stands, a fold keeps what it computed at every step, and adds to the gradient of every
 parameter at every step: for a cell of few sequences that moves more memory than all its sums. Here the
 parameters meet the state in one place, ``z_t = project(params, h_{t-1}, u_t)``, and the fold keeps its states
-and these. The derivatives of all updates are made at once, the fold backwards in time is then linear in the
-adjoints, and the gradients of parameters and inputs are made for all steps after it.
+and these. The fold backwards in time makes each update's derivatives anew and writes the adjoints of ``u_t``
+and ``z_t`` over them, so that no other array has all steps; the gradients of parameters and inputs are
+made for all steps after it.
 """
 
 from __future__ import annotations
@@ -79,38 +80,30 @@ def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree
     (params, state, still, moving, rest, starts, initial), after, z = residuals
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)
     given = where(starts, fresh, before(state, after, axis))
-    one = _drop(still, axis)
-
-    def pullback(moving: Tree, rest: Tree, h: Tree, z: Tree) -> Tree:
-        return jax.vjp(lambda s, u, *hz: update(s, u, rest, *hz), one, moving, h, z)[1]
-
-    pulls = jax.vmap(pullback, axis, axis)(moving, rest, given, z)
 
     def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
-        (params, still), (dh, dinitial) = constants, carry
-        g, (moving, rest, h), pull, start = slot
-        dafter = jax.tree.map(jnp.add, g, dh)
-        *_, dh, dz = pull(dafter)
+        (params, still), (dh, dinitial, dstill) = constants, carry
+        (g, rest, h, start), (moving, z) = slot
+        _, pull = jax.vjp(lambda s, u, *hz: update(s, u, rest, *hz), still, moving, h, z)
+        more, dmoving, dh, dz = pull(jax.tree.map(jnp.add, g, dh))
         _, unproject = jax.vjp(partial(project, still, moving, rest, params), h)
-        dh = jax.tree.map(jnp.add, dh, unproject(dz)[0])
+        dh, dstill = jax.tree.map(jnp.add, (dh, dstill), (unproject(dz)[0], more))
         if start is not None:
             nothing = jax.tree.map(jnp.zeros_like, dh)
             dinitial = jax.tree.map(jnp.add, dinitial, where(start, dh, nothing))
             dh = where(start, nothing, dh)
-        return (dh, dinitial), dafter
+        return (dh, dinitial, dstill), (dmoving, dz)
 
-    zeros = jax.tree.map(jnp.zeros_like, state)
-    carry = (zeros, None if starts is None else zeros)
-    slots = (cotangents, (moving, rest, given), pulls, starts)
-    (dstate, dinitial), dafter = fold_in_place(
-        body, (params, one), carry, slots, axis, reverse=True
+    zeros, one = jax.tree.map(jnp.zeros_like, state), _drop(still, axis)
+    carry = (zeros, None if starts is None else zeros, jax.tree.map(jnp.zeros_like, one))
+    slots = ((cotangents, rest, given, starts), (moving, z))
+    (dstate, dinitial, dstill), (dmoving, dz) = fold_in_place(
+        body, (params, one), carry, slots, axis, reverse=True, over=True
     )
-    # What vmap makes of the steps' own derivatives would move time; these come out as they stand.
-    _, pull = jax.vjp(lambda s, u, z: update(s, u, rest, given, z), still, moving, z)
-    *direct, dz = pull(dafter)
+    dstill = jax.tree.map(lambda d: jnp.expand_dims(d, axis), dstill)
     _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
     *projected, dparams = pull(dz)
-    dstill, dmoving = jax.tree.map(jnp.add, direct, projected)
+    dstill, dmoving = jax.tree.map(jnp.add, [dstill, dmoving], projected)
     return dparams, dstate, dstill, dmoving, None, None, dinitial, None
 
 

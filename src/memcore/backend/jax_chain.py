@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 
-from memcore.backend.jax_collectives import gathered, of_one_before
+from memcore.backend.jax_collectives import every_device, everywhere, gathered, of_one_before
 from memcore.backend.jax_placement import common
 from memcore.types import Array, Element, State, Tree
 
@@ -58,7 +58,7 @@ class Chain:
         """The prefixes of a piece, behind the elements of all pieces before it: one gather of elements."""
         if self.axis_name is None:
             return prefixes
-        every = self._gathered(jax.tree.map(lambda leaf: leaf[-1], prefixes))
+        every = self._gathered(jax.tree.map(lambda leaf: leaf[-1], prefixes), self.axis_name)
         index = self.index
 
         def enter(before: Element, slot: Tree) -> tuple[Element, None]:
@@ -71,12 +71,12 @@ class Chain:
         return compose(jax.tree.map(lambda leaf: leaf[None], begin), prefixes)
 
     def all(self, flag: Array) -> Array:
-        """Whether it holds in every piece."""
-        return jnp.all(self._gathered(flag))
+        """Whether it holds in every piece, of the rows of all devices."""
+        return flag if self.axis_name is None else everywhere(flag, self.axis_name)
 
     def mean(self, number: Array) -> Array:
-        """Over all pieces, which have one length."""
-        return jnp.mean(self._gathered(number))
+        """Over all pieces, which have one length, of the rows of all devices."""
+        return number if self.axis_name is None else jnp.mean(every_device(number, self.axis_name))
 
     def in_turn(self, run: Callable[[State], Tree], state: State) -> Tree:
         """``run`` over one piece after the other, each from where the one before it ended.
@@ -89,9 +89,7 @@ class Chain:
             1, self.count, lambda _, states: run(self.before(state, states[-1])), run(state)
         )
 
-    def _gathered(self, tree: Tree) -> Tree:
+    def _gathered(self, tree: Tree, axis_name: str) -> Tree:
         """``(count, *leaf)`` in the order of the chain."""
-        if self.axis_name is None:
-            return jax.tree.map(lambda leaf: leaf[None], tree)
-        every = gathered(tree, self.axis_name)
+        every = gathered(tree, axis_name)
         return jax.tree.map(lambda leaf: leaf[::-1], every) if self.backwards else every

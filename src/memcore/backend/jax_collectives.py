@@ -8,6 +8,7 @@ from itertools import accumulate
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_placement import cast_to
 from memcore.types import Array, Tree
 
 
@@ -33,6 +34,24 @@ def of_one_before(tree: Tree, axis_name: str, backwards: bool = False) -> Tree:
     pairs = [(i, i + 1) for i in range(piece(axis_name)[1] - 1)]
     pairs = [(j, i) for i, j in pairs] if backwards else pairs
     return _together(lambda line: jax.lax.ppermute(line, axis_name, pairs), tree)
+
+
+def every_device(x: Array, axis_name: str) -> Array:
+    """``x`` of all devices of the `shard_map`, ``(devices, *x)``: those of its other axes too.
+
+    What decides over what is sent has to be decided by all: a runtime may have a `ppermute` wait for every
+    device, and then a group that goes another way stops all of them.
+    """
+    axes = jax.sharding.get_abstract_mesh().manual_axes or (axis_name,)
+    return jax.lax.all_gather(cast_to(x, frozenset(axes)), tuple(axes))
+
+
+def everywhere(flag: Array, axis_name: str) -> Array:
+    return jnp.all(every_device(jnp.all(flag), axis_name))
+
+
+def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:
+    return jax.lax.cond(flag, chosen, other)
 
 
 def _together(send: Callable[[Array], Array], tree: Tree) -> Tree:

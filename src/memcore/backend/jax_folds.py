@@ -22,24 +22,27 @@ Body: TypeAlias = Callable[[Any, Any, Any], Any]
 
 def fold_in_place(
     body: Body, constants: Tree, carry: Tree, xs: Tree, axis: int,
-    reverse: bool = False, ahead: bool = False,
+    reverse: bool = False, ahead: bool = False, over: bool = False,
 ) -> Tree:  # fmt: skip
     """``carry, y_t = body(constants, carry, x_t)`` over ``axis`` of ``xs``; ``(carry, ys)``.
 
     ``body`` closes over no array: all that it needs are its arguments. With ``ahead`` each step takes out of
     ``xs`` what the next one needs. XLA for CPUs makes no vectors of a loop that indexes ``xs`` itself: where
-    the body has exponentials, that costs two to three times more than the copies.
+    the body has exponentials, that costs two to three times more than the copies. With ``over``
+    (and not ``ahead``) ``xs`` is a pair, and each ``y`` is written over what the step read of the second:
+    it has the same types, and one buffer holds both.
     """
-    return _fold(body, axis, reverse, ahead, constants, carry, xs)
+    return _fold(body, axis, reverse, ahead, over, constants, carry, xs)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3, 4))
 def _fold(
-    body: Body, axis: int, reverse: bool, ahead: bool, constants: Tree, carry: Tree, xs: Tree
+    body: Body, axis: int, reverse: bool, ahead: bool, over: bool,
+    constants: Tree, carry: Tree, xs: Tree,
 ) -> Tree:  # fmt: skip
     length = jax.tree.leaves(xs)[0].shape[axis]
 
-    def slot(t: Array) -> Tree:
+    def slot(t: Array, xs: Tree = xs) -> Tree:
         index = jax.lax.dynamic_index_in_dim
         return jax.tree.map(lambda x: index(x, t, axis, keepdims=False), xs)
 
@@ -52,7 +55,9 @@ def _fold(
 
     def one(i: Array, both: Tree) -> Tree:
         carry, ys, x = both
-        carry, y = body(constants, carry, x if ahead else slot(place(i)))
+        if not ahead:
+            x = slot(place(i), (xs[0], ys) if over else xs)
+        carry, y = body(constants, carry, x)
         following = slot(place(jnp.minimum(i + 1, length - 1))) if ahead else None
         return carry, put(ys, y, place(i)), following
 
@@ -60,14 +65,17 @@ def _fold(
         shape = (*y.shape[:axis], length, *y.shape[axis:])
         return jnp.zeros_like(jnp.broadcast_to(jnp.expand_dims(y, axis), shape))
 
-    y = body(constants, carry, slot(0))[1]  # for its type alone: where it lies, not only its shape
+    if over:
+        ys = xs[1]
+    else:  # a step, for its type alone: where it lies, not only its shape
+        ys = jax.tree.map(buffer, body(constants, carry, slot(0))[1])
     first = slot(place(0)) if ahead else None
-    return jax.lax.fori_loop(0, length, one, (carry, jax.tree.map(buffer, y), first))[:2]
+    return jax.lax.fori_loop(0, length, one, (carry, ys, first))[:2]
 
 
 @_fold.defjvp
 def _fold_jvp(
-    body: Body, axis: int, reverse: bool, ahead: bool, primals: Tree, tangents: Tree
+    body: Body, axis: int, reverse: bool, ahead: bool, over: bool, primals: Tree, tangents: Tree
 ) -> Tree:
     return jax.jvp(partial(_scan, body, axis, reverse), primals, tangents)
 

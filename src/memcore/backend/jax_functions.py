@@ -43,6 +43,10 @@ def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     return jax.lax.scan(f, carry, xs, length=None if jax.tree.leaves(xs) else length)
 
 
+def when(flag: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
+    return jax.lax.cond(flag, f, lambda x: x, x)
+
+
 def associative_scan(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:
     return jax.lax.associative_scan(op, elements, axis=axis)
 

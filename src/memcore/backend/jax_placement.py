@@ -13,7 +13,7 @@ def _varying(x: Array) -> frozenset[str]:
     return frozenset(getattr(kind, "varying", ()) or ())
 
 
-def _cast(x: Array, axes: frozenset[str]) -> Array:
+def cast_to(x: Array, axes: frozenset[str]) -> Array:
     """``x``, varying over ``axes`` too; the transpose is the sum that a replicated parameter needs."""
     if jax.dtypes.issubdtype(x.dtype, jax.dtypes.extended):
         return x  # a random key
@@ -29,7 +29,7 @@ def common(tree: Tree) -> Tree:
         axes |= _varying(leaf) if is_array else frozenset()
     if not axes:
         return tree
-    leaves = [_cast(jax.numpy.asarray(leaf), axes) for leaf in leaves]
+    leaves = [cast_to(jax.numpy.asarray(leaf), axes) for leaf in leaves]
     return jax.tree.unflatten(structure, leaves)
 
 
@@ -49,7 +49,7 @@ def rows(table: Array, index: Array) -> Array:
 
 
 def placed(x: Array, like: Array, axes: int) -> Array:
-    x = _cast(x, _varying(like))
+    x = cast_to(x, _varying(like))
     sharding = _explicit(like)
     if sharding is None:
         return x

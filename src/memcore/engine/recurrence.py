@@ -15,6 +15,7 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
     tree_unflatten,
+    when,
 )
 from memcore.engine import resets
 from memcore.engine.call import Call
@@ -172,5 +173,11 @@ def moved_by(
     before = resets.select(start, initial, h)
     after = step(before)
     after = after if valid is None else resets.select(valid, after, before)
-    turned = after if turn is None else resets.select(turn, cell.turn(params, after), after)
-    return before, after, turned, read
+    return before, after, _turned(cell, params, turn, after), read
+
+
+def _turned(cell: Cell, params: Params, turn: Array, h: State) -> State:
+    """``h`` after the cell's own update, where the scalar ``turn`` is set: elsewhere that is not computed."""
+    if turn is None:
+        return h
+    return when(turn, lambda h: broadcast_like(cell.turn(params, h), h), h)

@@ -22,6 +22,7 @@ class WindowMemory(Model):
     mini_batch: int = count(8)
     conv_size: int = count(4, least=2)
     rate: float = number(0.1, above=0)
+    max_grad_norm: float | None = number(10.0, above=0, optional=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -22,8 +22,8 @@ def apply(
     gathered from all devices, once per recurrence, and what stands before the piece follows from them; a
     second pass runs the piece from there. What is sent is the size of elements, whatever the length: for a
     memory of K x V numbers with decays that and the decays, for the delta rule K x K numbers more. A window
-    of W steps goes from each device to the next, W items; where a piece is shorter, or has a ``valid``, it is
-    gathered too. The numbers are those of one device, and so are the gradients.
+    of W steps goes from each device to the next, W items; where pieces are shorter, or a piece has fewer
+    ``valid`` steps, windows are gathered too. The numbers are those of one device, and so are the gradients.
 
     The idea is that of LASP (Sun et al., arXiv:2404.02882 and 2502.07563), here for any associative memory,
     with starts and padding.

@@ -9,18 +9,10 @@ import numpy as np
 from memcore import nn
 from memcore.backend import as_draw, namespace
 from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count
+from memcore.fields import count, number
+from memcore.layers import memory_context as context
 from memcore.layers.heads import init_heads, project_heads
-from memcore.layers.memory_context import (
-    MAPS,
-    SegmentMemory,
-    append,
-    ask,
-    attend,
-    init_memory,
-    said,
-    written,
-)
+from memcore.layers.memory_context import SegmentMemory, append, ask, attend, said, written
 from memcore.nn import wide
 from memcore.ops.inner.neural_memory import NeuralMemoryRule
 from memcore.registry import register
@@ -43,7 +35,7 @@ class TitansMAC(SegmentMemory):
 
     State: ``memory``, that of `NeuralMemoryRule`; ``segment``, keys and values ``(segment, heads, D)`` of its
     tokens and of h, and which are filled. Cost per step ``O(segment * in_features)`` and that of the memory;
-    sequential in time. The weights at starts have the label ``"memory"``.
+    sequential in time. Weights at starts: label ``"memory"``.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, 4.1. Left open there, and chosen here: silu and norms in
     o_t; rotary positions of tokens and of h alike, none for p; sigmoids for the memory's gates. Attention
@@ -56,11 +48,13 @@ class TitansMAC(SegmentMemory):
         persistent: number of persistent tokens.
         depth: layers of M, 1 to 4.
         hidden_size: width between the layers of M; 2 D if None.
-        rate: the largest inner learning rate; near 1 / segment the memory diverges on tokens that repeat.
+        rate: the largest inner learning rate; near 1 / segment descent diverges on tokens that repeat.
+        max_grad_norm: what the norm of the gradient of each token and head is cut to; None: it is not.
     """
 
     segment: int = count(16, least=2)
     persistent: int = count(4)
+    max_grad_norm: float | None = number(10.0, above=0, optional=True)
 
     @property
     def grid(self) -> int:
@@ -69,14 +63,14 @@ class TitansMAC(SegmentMemory):
     @property
     def rule(self) -> NeuralMemoryRule:
         """The memory: a segment is a mini-batch."""
-        return NeuralMemoryRule(self.size, self.segment, residual=True)
+        return NeuralMemoryRule(self.size, self.segment, True, self.max_grad_norm)
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, size = as_draw(key, dtype), self.in_features, self.size
         return {
             "persistent": draw.normal("persistent", (self.persistent, width), 0.02, label="matrix"),
             "attention": init_heads(draw.child("attention"), width, self.heads, (size, size)),
-            "memory": init_memory(draw.child("memory"), width, self.heads, self.widths),
+            "memory": context.init_memory(draw.child("memory"), width, self.heads, self.widths),
             "norm": {"scale": draw.ones((width,))},
             "gate_norm": {"scale": draw.ones((width,))},
         }
@@ -85,7 +79,7 @@ class TitansMAC(SegmentMemory):
         weights = params["memory"]["weights"]
         memory = self.rule.initial_state({"weights": [weights[name] for name in sorted(weights)]})
         places = np.zeros((self.segment, self.heads, self.size))
-        segment = dict.fromkeys(MAPS, places) | {"filled": np.zeros(self.segment, bool)}
+        segment = dict.fromkeys(context.MAPS, places) | {"filled": np.zeros(self.segment, bool)}
         return {"memory": memory, "segment": segment}
 
     def embed(self, params: Params, x: Array) -> Inputs:

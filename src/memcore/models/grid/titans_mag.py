@@ -20,7 +20,8 @@ def attention_and_memory(model: WindowMemory) -> dict[str, Model]:
     width, heads = model.in_features, model.heads
     inner = (model.depth, model.hidden_size, model.mini_batch, model.conv_size, model.rate)
     attention = Attention(width, heads, model.window, persistent=model.persistent)
-    return {"attention": attention, "memory": NeuralMemory(width, heads, *inner)}
+    memory = NeuralMemory(width, heads, *inner, max_grad_norm=model.max_grad_norm)
+    return {"attention": attention, "memory": memory}
 
 
 @register("titans_mag")
@@ -50,6 +51,7 @@ class TitansMAG(WindowMemory):
         mini_batch: rows whose gradients are taken at the same weights.
         conv_size: length of the memory's convolutions, at least 2.
         rate: the largest inner learning rate.
+        max_grad_norm: what the norm of the gradient of each row and head is cut to; None: it is not.
     """
 
     @property

@@ -37,6 +37,7 @@ class TitansMAL(WindowMemory):
         mini_batch: rows whose gradients are taken at the same weights.
         conv_size: length of the memory's convolutions, at least 2.
         rate: the largest inner learning rate.
+        max_grad_norm: what the norm of the gradient of each row and head is cut to; None: it is not.
     """
 
     @property

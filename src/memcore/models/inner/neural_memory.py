@@ -33,10 +33,13 @@ class NeuralMemory(Model):
     or ``(heads, D, hidden_size), ...``; ``conv``, the last inputs of the convolutions. Mini-batches stand
     on a grid. Cost per step ``O(heads * D * hidden_size * depth)``; parallel inside a mini-batch. The
     weights at starts have the label ``"memory"``, so that an optimizer can leave them as they are.
+    Rows of equal keys add up: where ``rate * mini_batch`` is large against the weights, descent diverges.
+    ``max_grad_norm`` bounds what it then does: a layer moves by ``rate * max_grad_norm / (1 - eta)`` at most.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, sections 3.1 to 3.3. Left open there, and chosen here:
     sigmoids for all gates, one number per head each; their biases at the beginning (eta 1/2, alpha 1/50,
-    theta half of ``rate``); the residual of M; the gate of the output.
+    theta half of ``rate``); the residual of M; the gate of the output; the cut of gradients (arXiv:1211.5063;
+    titans-pytorch by lucidrains has an option of this name, which clamps the sum over a chunk).
 
     Args:
         in_features: width of inputs and outputs.
@@ -48,6 +51,7 @@ class NeuralMemory(Model):
         conv_size: length of the convolutions, at least 2.
         rate: the largest inner learning rate theta.
         residual: whether ``M(x) = x + MLP(x)``.
+        max_grad_norm: what the norm of the gradient of each row and head is cut to; None: it is not.
     """
 
     heads: int = count(4)
@@ -57,6 +61,7 @@ class NeuralMemory(Model):
     conv_size: int = count(4, least=2)
     rate: float = number(0.1, above=0)
     residual: bool = flag(True)
+    max_grad_norm: float | None = number(10.0, above=0, optional=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -69,7 +74,7 @@ class NeuralMemory(Model):
 
     @property
     def parts(self) -> dict[str, Model]:
-        rule = NeuralMemoryRule(self.widths[0], self.mini_batch, self.residual)
+        rule = NeuralMemoryRule(self.widths[0], self.mini_batch, self.residual, self.max_grad_norm)
         return {"conv": ShortConvolution(3 * self.in_features, self.conv_size), "memory": rule}
 
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:

@@ -17,12 +17,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memcore.backend import broadcast_like, namespace
+from memcore.backend import broadcast_like, namespace, sum_last
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array
 from memcore.engine.resets import select
-from memcore.fields import check_count, flag
+from memcore.fields import check_count, flag, number
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats
 from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
@@ -44,9 +44,11 @@ class NeuralMemoryRule(InnerRule):
         in_features: D.
         mini_batch: rows whose gradients are taken at the same weights.
         residual: whether ``M(x) = x + MLP(x)``.
+        max_grad_norm: what the norm of a row's gradient, of all weights of a head, is cut to; None: not.
     """
 
     residual: bool = flag(False)
+    max_grad_norm: float | None = number(None, above=0)
 
     rule_name: ClassVar[str] = "neural_memory"
 
@@ -64,6 +66,7 @@ class NeuralMemoryRule(InnerRule):
         error = 2.0 * (self._out(k, z) - u["v"][..., None, :])
         ds = backward(lambda i, d: d @ at[i].mT, products, error)
         rate, momentum, forget = (u[n][..., None, None] for n in ("rate", "momentum", "forget"))
+        rate = self._cut(rate, xs, ds)
         moved = zip(state["momentum"], xs, ds, strict=True)
         speed = tuple(momentum * s - rate * (x.mT @ d) for s, x, d in moved)
         both = zip(state["weights"], speed, strict=True)
@@ -79,6 +82,14 @@ class NeuralMemoryRule(InnerRule):
 
     def _out(self, x: Array, z: Array) -> Array:
         return x + z if self.residual else z
+
+    def _cut(self, rate: Array, xs: list[Array], ds: list[Array]) -> Array:
+        """``rate (..., C, 1)`` times what is left of the gradient ``x^T d`` of all layers, of each row."""
+        if self.max_grad_norm is None:
+            return rate
+        square = sum(sum_last(x * x) * sum_last(d * d) for x, d in zip(xs, ds, strict=True))
+        xp, most = namespace(rate), self.max_grad_norm
+        return rate * most / xp.sqrt(xp.maximum(square, xp.full_like(square, most**2)))
 
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
@@ -126,8 +137,10 @@ class NeuralMemoryRule(InnerRule):
 
         xs, products, z = forward(at, len(state["anchor"]), k)
         ds = backward(back, products, 2.0 * (self._out(k, z) - v))
-        names = ("rate", "momentum", "forget")
-        gates = xp.stack([xp.moveaxis(u[n], -1, -2) for n in names], axis=-1)
+        rate, momentum, forget = (
+            xp.moveaxis(u[n], -1, -2)[..., None] for n in ("rate", "momentum", "forget")
+        )
+        gates = xp.concat([self._cut(rate, xs, ds), momentum, forget], axis=-1)
         good = all_finite(*xs, *ds, gates)
         wrong = ~good & used[..., None, :]
         counts = good & used[..., None, :]
@@ -223,6 +236,7 @@ def neural_memory(
     starts: Starts = None,
     valid: Array = None,
     residual: bool = False,
+    max_grad_norm: float | None = None,
     method: str = "auto",
     chunk_size: int | None = None,
 ) -> tuple[State, Array]:
@@ -252,6 +266,8 @@ def neural_memory(
         valid: ``(..., T)`` bool: other steps leave the memory as it is, and their output is 0; they take
             places in a mini-batch.
         residual: whether ``M(x) = x + MLP(x)``.
+        max_grad_norm: what the norm of each G_t, of all weights of a head, is cut to (arXiv:1211.5063); None:
+            it is not. With it a layer moves by at most ``rate * max_grad_norm / (1 - momentum)`` at a step.
         method: ``"auto"``, ``"sequential"`` or ``"fused"``, which keeps one state per mini-batch.
         chunk_size: rows that ``"fused"`` computes at once, rounded down to a divisor of the mini-batch; with
             a mini-batch of 1, steps per state that is kept for the gradient.
@@ -267,7 +283,7 @@ def neural_memory(
     inputs = headed(q, k, v, rate=rate, momentum=momentum, forget=forget)
     check_count("mini_batch", mini_batch)
     params = {"weights": _layers(weights, inputs["q"])}
-    rule = NeuralMemoryRule(inputs["q"].shape[-1], mini_batch, residual)
+    rule = NeuralMemoryRule(inputs["q"].shape[-1], mini_batch, residual, max_grad_norm)
     return run_inner(rule, params, inputs, state, Call(starts, valid, method, chunk_size))
 
 

@@ -1,7 +1,8 @@
 """The last W items: what sliding-window attention and causal convolutions remember.
 
 The state is the window: its items, oldest first, and which of its places are filled. Element: a window
-too; ``a . b`` is the last W items of a followed by b. It acts on a state as it combines.
+too, with as many places as it has steps where those are fewer; ``a . b`` is the last W items of a followed by
+b. It acts on a state as it combines.
 """
 
 from __future__ import annotations
@@ -54,15 +55,18 @@ class Window(Rule):
         return (*(alone(x) for x in items), filled)
 
     def binary_op(self, a: Element, b: Element) -> Element:
-        xp = namespace(a[-1])
+        xp, axis = namespace(a[-1]), a[-1].ndim - 1
+        size = min(self.length, a[-1].shape[axis] + b[-1].shape[axis])
+        a = tree_map(lambda x: in_front(x, axis, size - x.shape[axis]), a)
+        first, last = a[-1].shape[axis], b[-1].shape[axis]
         count = xp.sum(xp.astype(b[-1], xp.int32), axis=-1, dtype=xp.int32)[..., None]
-        place = xp.arange(self.length, dtype=xp.int32)
-        later = place >= self.length - count
-        source = xp.where(later, place + self.length, place + count)
-        return tree_map(lambda x, y: gather(append(x, y, a[-1].ndim - 1), source), a, b)
+        place = xp.arange(size, dtype=xp.int32)
+        later = place >= size - count
+        source = xp.where(later, place + (first + last - size), place + (first - size) + count)
+        return tree_map(lambda x, y: gather(append(x, y, axis), source), a, b)
 
     def act(self, state: State, element: Element) -> State:
-        lead = element[-1].shape
+        lead = element[-1].shape[:-1]
         state = tree_map(
             lambda s, e: namespace(s).broadcast_to(s, (*lead, *s.shape[len(lead) :])),
             state,
@@ -127,8 +131,10 @@ class Window(Rule):
         return self.length
 
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
-        """The window that a run from an empty one leaves."""
-        return (*flags(job), self.written(job, full(self.zeros(job.inputs), job)))
+        """The window that a run from an empty one leaves, without places that it cannot fill."""
+        left = self.written(job, full(self.zeros(job.inputs), job))
+        first = max(self.length - job.length, 0)
+        return (*flags(job), tree_map(lambda x: between(x, job.axis, first, self.length), left))
 
     def block(
         self, weights: dict[str, Array], line: list[Array], others: dict[str, Array]
@@ -187,6 +193,15 @@ def _alone(weight: Array, axes: int) -> Array:
 
 def append(a: Array, b: Array, axis: int) -> Array:
     return namespace(a, b).concat([a, b], axis=axis)
+
+
+def in_front(x: Array, axis: int, count: int) -> Array:
+    """``x`` behind ``count`` more places, which are empty; as it is where there are none to add."""
+    if count <= 0:
+        return x
+    xp = namespace(x)
+    more = xp.zeros((*x.shape[:axis], count, *x.shape[axis + 1 :]), dtype=x.dtype)
+    return append(placed_like(more, x, axis), x, axis)
 
 
 def gather(x: Array, source: Array) -> Array:

@@ -95,11 +95,33 @@ class Placement:
         return jax.shard_map(piece, mesh=self.mesh, **specs)(params, xs, state, starts)
 
     def rows(self, batch: Batch) -> Tree:
-        """A batch on its devices; on several hosts each gives its own rows."""
+        """A batch on its devices. On several hosts each gives its `share` of the rows, of which it takes the
+        steps that its devices hold."""
         if self.mesh is None:
             return batch
         split = NamedSharding(self.mesh, PartitionSpec(DATA, TIME))
-        return {k: jax.make_array_from_process_local_data(split, v) for k, v in batch.items()}
+        index, count = self._own(TIME)
+        own = {k: v.reshape(len(v), count, -1, *v.shape[2:])[:, index] for k, v in batch.items()}
+        return {k: jax.make_array_from_process_local_data(split, v) for k, v in own.items()}
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which part of a batch's rows this host gives, from 0, and of how many."""
+        return self._own(DATA)
+
+    def _own(self, axis: str) -> tuple[int, int]:
+        """Which part of an axis this host's devices are, and of how many."""
+        if self.mesh is None:
+            return 0, 1
+        host, _ = part()
+        devices, side = self.mesh.devices, self.mesh.axis_names.index(axis)
+        own = [
+            place[side]
+            for place in np.ndindex(*devices.shape)
+            if devices[place].process_index == host
+        ]
+        size = max(own) + 1 - min(own)
+        return min(own) // size, devices.shape[side] // size
 
     def filled(self, rows: int) -> int:
         """The least multiple of `ways` that is not less than `rows`."""
@@ -107,8 +129,8 @@ class Placement:
 
     def own(self, batch: Batch) -> Batch:
         """Of a batch that every host has whole, the rows that this one gives."""
-        index, count = part()
-        return batch if self.mesh is None else {k: v[index::count] for k, v in batch.items()}
+        index, count = self.share
+        return {k: v[index::count] for k, v in batch.items()}
 
     def begin(self, model: Model, params: Params, rows: int) -> State:
         """The model's state before the first step of so many rows."""
@@ -175,12 +197,18 @@ def place(axes: Sequence[tuple[str, int]], shard_parameters: bool = False) -> Pl
         raise ValueError(
             f"mesh is {text}, which is {wanted} devices, expected at most the {jax.device_count()} there are"
         )
-    if rows % hosts:  # each makes rows of its own, with all of their steps
-        raise ValueError(
-            f"mesh is {text}, expected a multiple of the {hosts} hosts on its axis data"
-        )
     each = wanted // hosts
+    if wanted % hosts or pieces % each and each % pieces:
+        raise ValueError(
+            f"mesh is {text}, expected as many devices of each of the {hosts} hosts: a number that divides "
+            "the axis time, where hosts share sequences, or a multiple of it"
+        )
     devices = [d for host in range(hosts) for d in jax.local_devices(host)[:each]]
+    if len(devices) < wanted:
+        raise ValueError(
+            f"mesh is {text}, which is {each} devices of each of the {hosts} hosts, expected at most those "
+            "of the smallest"
+        )
     kinds = (AxisType.Auto,) * 2
     mesh = jax.make_mesh((rows, pieces), (DATA, TIME), axis_types=kinds, devices=devices)
     return Placement(mesh, shard_parameters)

@@ -11,7 +11,7 @@ from rich.console import Console
 import memcore
 from memcore.tasks import batches
 from memcore.tasks.base.streams import Segments, look
-from memcore.train.devices.hosts import by_first, first, part
+from memcore.train.devices.hosts import by_first, first
 from memcore.train.devices.placement import ONE_DEVICE, Placement
 from memcore.train.learners import new_learner
 from memcore.train.objective.config import Config
@@ -68,7 +68,7 @@ class Training:
         how: dict[str, Any] = {
             "batch_size": config.batch_size,
             "seed": config.seed,
-            "part": part(),
+            "part": placement.share,
         }
         self.data: Value = (
             Segments(config.task, "train", size=config.segment, **how)

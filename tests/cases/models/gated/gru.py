@@ -9,16 +9,20 @@ from cases.models.base import NOT_ASSOCIATIVE, ModelCase
 from cases.models.reference import float64, sigmoid
 
 
-def gru(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[Any, Any]:
+def gru(
+    params: Any, xs: Any, starts: Any = None, state: Any = None, drop: Any = 1.0
+) -> tuple[Any, Any]:
     """xs (T, in) -> (h (N,), ys (T, N)); gates in the order r, z, n along the 3N axis.
 
     r = sigmoid(W_ir x + b_ir + W_hr h + b_hr)
     z = sigmoid(W_iz x + b_iz + W_hz h + b_hz)
     n = tanh(W_in x + b_in + r * (W_hn h + b_hn))       the reset gate acts after the product
     h_t = (1 - z) * n + z * h_{t-1},  y_t = h_t         z keeps the old state
+    Where drop (T, N) is given, n is multiplied by it (arXiv:1603.05118).
     """
     p, xs = float64(params), float64(xs)
     size = p["hidden"]["kernel"].shape[0]
+    drop = np.broadcast_to(drop, (len(xs), size))
     h = np.zeros(size) if state is None else float64(state)
     ys = np.zeros((len(xs), size))
     for t, x in enumerate(xs):
@@ -27,7 +31,7 @@ def gru(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[An
         ir, iz, i_n = np.split(x @ p["input"]["kernel"] + p["input"]["bias"], 3)
         hr, hz, hn = np.split(h @ p["hidden"]["kernel"] + p["hidden"]["bias"], 3)
         r, z = sigmoid(ir + hr), sigmoid(iz + hz)
-        n = np.tanh(i_n + r * hn)
+        n = np.tanh(i_n + r * hn) * drop[t]
         h = (1 - z) * n + z * h
         ys[t] = h
     return h, ys
@@ -37,10 +41,13 @@ def ys(params: Any, xs: Any, starts: Any) -> Any:
     return gru(params, xs, starts)[1]
 
 
-def before(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[Any, Any]:
+def before(
+    params: Any, xs: Any, starts: Any = None, state: Any = None, drop: Any = 1.0
+) -> tuple[Any, Any]:
     """As `gru`, but n = tanh(W_in x + b_in + W_hn (r * h)), and no bias in the recurrence."""
     p, xs = float64(params), float64(xs)
     ur, uz, un = np.split(p["hidden"]["kernel"], 3, axis=1)
+    drop = np.broadcast_to(drop, (len(xs), len(ur)))
     h = np.zeros(len(ur)) if state is None else float64(state)
     ys = np.zeros((len(xs), len(ur)))
     for t, x in enumerate(xs):
@@ -48,7 +55,7 @@ def before(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple
             h = np.zeros(len(ur))
         ir, iz, i_n = np.split(x @ p["input"]["kernel"] + p["input"]["bias"], 3)
         r, z = sigmoid(ir + h @ ur), sigmoid(iz + h @ uz)
-        h = (1 - z) * np.tanh(i_n + (r * h) @ un) + z * h
+        h = (1 - z) * np.tanh(i_n + (r * h) @ un) * drop[t] + z * h
         ys[t] = h
     return h, ys
 

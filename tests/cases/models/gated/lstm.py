@@ -10,14 +10,18 @@ from cases.models.gated.gru import blocks
 from cases.models.reference import float64, sigmoid
 
 
-def lstm(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[Any, Any]:
+def lstm(
+    params: Any, xs: Any, starts: Any = None, state: Any = None, drop: Any = 1.0
+) -> tuple[Any, Any]:
     """xs (T, in) -> ((h (N,), c (N,)), ys (T, N)); gates in the order i, f, g, o along the 4N axis.
 
     i, f, o = sigmoid(W x + b + U h + c), g = tanh(W_g x + b_g + U_g h + c_g)
     c_t = f * c_{t-1} + i * g,  h_t = o * tanh(c_t),  y_t = h_t
+    Where drop (T, N) is given, g is multiplied by it (arXiv:1603.05118).
     """
     p, xs = float64(params), float64(xs)
     size = p["hidden"]["kernel"].shape[0]
+    drop = np.broadcast_to(drop, (len(xs), size))
     h, c = np.zeros((2, size)) if state is None else float64(state)
     ys = np.zeros((len(xs), size))
     for t, x in enumerate(xs):
@@ -25,7 +29,7 @@ def lstm(params: Any, xs: Any, starts: Any = None, state: Any = None) -> tuple[A
             h, c = np.zeros((2, size))
         gates = x @ p["input"]["kernel"] + p["input"]["bias"]
         i, f, g, o = np.split(gates + h @ p["hidden"]["kernel"] + p["hidden"]["bias"], 4)
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g) * drop[t]
         h = sigmoid(o) * np.tanh(c)
         ys[t] = h
     return (h, c), ys

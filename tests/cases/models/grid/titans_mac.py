@@ -11,7 +11,9 @@ from cases.models.reference import float64, rms_norm, sigmoid, silu
 from cases.models.window.attention import rope
 
 
-def titans_mac(p: Any, xs: Any, starts: Any, *, heads: int, segment: int, rate: float) -> Any:
+def titans_mac(
+    p: Any, xs: Any, starts: Any, *, heads: int, segment: int, rate: float, max_grad_norm: float
+) -> Any:
     """xs (T, heads D) -> ys (T, heads D), from the beginning of the grid, token by token."""
     p, xs = float64(p), float64(xs)
     a, m = p["attention"], p["memory"]
@@ -51,7 +53,7 @@ def titans_mac(p: Any, xs: Any, starts: Any, *, heads: int, segment: int, rate: 
         gates = (sigmoid(y @ m[g]["kernel"] + m[g]["bias"]) for g in ("rate", "momentum", "forget"))
         theta, eta, alpha = gates
         for h in range(heads):
-            G = slopes(anchor[h], key[h], value[h], True)
+            G = slopes(anchor[h], key[h], value[h], True, max_grad_norm)
             S[h] = [eta[h] * s - rate * theta[h] * g for s, g in zip(S[h], G, strict=True)]
             M[h] = [(1 - alpha[h]) * w + s for w, s in zip(M[h], S[h], strict=True)]
         gate = silu(rms_norm(said(M, y), p["gate_norm"]["scale"]))
@@ -63,7 +65,7 @@ def titans_mac(p: Any, xs: Any, starts: Any, *, heads: int, segment: int, rate: 
 
 def _case(name: str, on_jax: bool, **how: Any) -> ModelCase:
     model = memcore.TitansMAC(4, heads=2, **how)
-    used: Any = {n: getattr(model, n) for n in ("heads", "segment", "rate")}
+    used: Any = {n: getattr(model, n) for n in ("heads", "segment", "rate", "max_grad_norm")}
     return ModelCase(
         name, model, lambda p, x, s: titans_mac(p, x, s, **used), NOT_ASSOCIATIVE, on_jax
     )

@@ -12,7 +12,7 @@ from cases.models.window.attention import attention
 def parts(model: Any, params: Any, xs: Any, starts: Any) -> tuple[Any, Any]:
     """Attention of xs, and the memory as a function of its inputs."""
     p = float64(params)
-    memory: Any = {n: getattr(model, n) for n in ("heads", "mini_batch", "rate")}
+    memory: Any = {n: getattr(model, n) for n in ("heads", "mini_batch", "rate", "max_grad_norm")}
     window: Any = {"heads": model.heads, "window": model.window, "position": "rope"}
 
     def attend(x: Any) -> Any:

@@ -37,8 +37,8 @@ def forward(W: Any, x: Any, residual: bool) -> tuple[Any, Any]:
     return (a + x if residual else a), layers
 
 
-def slopes(W: Any, k: Any, v: Any, residual: bool) -> list[Any]:
-    """The gradient of ``|M(k) - v|^2`` in each layer's matrix, by the chain rule."""
+def slopes(W: Any, k: Any, v: Any, residual: bool, most: float = np.inf) -> list[Any]:
+    """The gradient of ``|M(k) - v|^2`` in each layer's matrix, by the chain rule; its norm at ``most``."""
     out, layers = forward(W, k, residual)
     d, found = 2 * (out - v), []
     for i in range(len(W) - 1, -1, -1):
@@ -46,12 +46,14 @@ def slopes(W: Any, k: Any, v: Any, residual: bool) -> list[Any]:
         if i:
             z = layers[i - 1][1]
             d = (W[i] @ d) * (sigmoid(z) * (1 + z * (1 - sigmoid(z))))
-    return found
+    left = min(1.0, most / np.sqrt(sum(np.sum(g * g) for g in found)))
+    return [left * g for g in found]
 
 
 def neural_memory(
-    params: Any, xs: Any, starts: Any, *, heads: int, mini_batch: int, rate: float, residual: bool
-) -> Any:
+    params: Any, xs: Any, starts: Any, *, heads: int, mini_batch: int, rate: float, residual: bool,
+    max_grad_norm: float = np.inf,
+) -> Any:  # fmt: skip
     """xs (T, heads D) -> ys (T, heads D), from the beginning of the grid."""
     p, xs = float64(params), float64(xs)
     q, k, v = convolved(p, xs, starts, heads)
@@ -64,7 +66,7 @@ def neural_memory(
         for t in range(len(xs)):
             if starts is not None and starts[t]:
                 W, S, anchor = fresh, [0 * w for w in fresh], fresh
-            G = slopes(anchor, k[t, h], v[t, h], residual)
+            G = slopes(anchor, k[t, h], v[t, h], residual, max_grad_norm)
             S = [eta[t, h] * s - rate * theta[t, h] * g for s, g in zip(S, G, strict=True)]
             W = [(1 - alpha[t, h]) * w + s for w, s in zip(W, S, strict=True)]
             outs[t, h] = forward(W, q[t, h], residual)[0]
@@ -75,7 +77,8 @@ def neural_memory(
 
 def _case(name: str, on_jax: bool, **how: Any) -> ModelCase:
     model = memcore.NeuralMemory(6, heads=2, conv_size=3, **how)
-    used: Any = {n: getattr(model, n) for n in ("heads", "mini_batch", "rate", "residual")}
+    names = ("heads", "mini_batch", "rate", "residual", "max_grad_norm")
+    used: Any = {n: getattr(model, n) for n in names}
     reference: Reference = lambda p, x, s: neural_memory(p, x, s, **used)  # noqa: E731
     return ModelCase(name, model, reference, on_jax=on_jax)
 
@@ -84,5 +87,6 @@ CASES = [
     _case("neural_memory", True, mini_batch=4, hidden_size=4),
     _case("neural_memory_linear", True, depth=1, mini_batch=4, residual=False),
     _case("neural_memory_of_one", False, depth=1, mini_batch=1, rate=0.5),
+    _case("neural_memory_cut", False, mini_batch=4, hidden_size=4, rate=0.5, max_grad_norm=0.3),
     _case("neural_memory_deep", False, depth=3, mini_batch=16, hidden_size=4),
 ]

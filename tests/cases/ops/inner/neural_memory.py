@@ -29,6 +29,10 @@ RULE = Rule(
     ),
     wrong={
         "rate": (lambda: call(rate=B[:, :1]), r"^rate has shape \(2, 1, 2\), expected"),
+        "max_grad_norm": (
+            lambda: call(max_grad_norm=0.0),
+            r"^max_grad_norm is 0\.0, expected None",
+        ),
         "mini_batch": (lambda: call(mini_batch=0), r"^mini_batch is 0, expected a positive int"),
     },
 )
