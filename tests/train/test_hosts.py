@@ -24,7 +24,8 @@ pytestmark = [
     pytest.mark.xdist_group("hosts"),
 ]
 
-EQUAL = 1e-6
+EQUAL = 5e-6
+"""Of losses of about 2, whose sums are rounded in another order."""
 RUN = [
     *("--task", "repeat_first", "--task-options.length", "8", "--task-options.episodes", "2"),
     *("--width", "32", "--layers", "1", "--batch-size", "16", "--evaluate-rows", "10"),

@@ -20,8 +20,8 @@ pytestmark = [
 ]
 
 KINDS = ("core", "equinox", "linen", "nnx", "segments", "averaged")
-EQUAL = 1e-6
-"""Of losses, on one device and on four: sums of rows are rounded in another order."""
+EQUAL = 5e-6
+"""Of losses of about 2, on one device and on four: sums of rows are rounded in another order."""
 
 
 @pytest.fixture(scope="module")
