@@ -75,10 +75,10 @@ def together(*options: str, signal: str = "", devices: int = 1) -> list[tuple[in
             )
         )
     try:
-        # Within a minute of the other's end, or of both starts; more where the machine is busy. A process
+        # Within a minute of the other's end, and half of one where the machine is busy. A process
         # that waits for the other one waits for ever.
         said = {1: started[1].communicate(timeout=600)}
-        said[0] = started[0].communicate(timeout=300)
+        said[0] = started[0].communicate(timeout=90)
     finally:
         for process in started:
             process.kill()
