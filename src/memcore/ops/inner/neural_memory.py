@@ -87,9 +87,11 @@ class NeuralMemoryRule(InnerRule):
         """``rate (..., C, 1)`` times what is left of the gradient ``x^T d`` of all layers, of each row."""
         if self.max_grad_norm is None:
             return rate
-        square = sum(sum_last(x * x) * sum_last(d * d) for x, d in zip(xs, ds, strict=True))
         xp, most = namespace(rate), self.max_grad_norm
-        return rate * most / xp.sqrt(xp.maximum(square, xp.full_like(square, most**2)))
+        # Divided one by one: the square of a large bound would overflow.
+        layers = zip(xs, ds, strict=True)
+        square = sum(sum_last(x * x) / most * sum_last(d * d) / most for x, d in layers)
+        return rate / xp.sqrt(xp.maximum(square, xp.ones_like(square)))
 
     def fused(
         self, params: Params, state: State, inputs: Inputs, starts: Starts, *,
