@@ -37,9 +37,8 @@ def test_an_option_is_more_than_a_field_behind_the_name():
 
 @pytest.mark.parametrize("name", ["causal", "input_ndim", "in_features", "hidden"])
 def test_class_variables_are_no_options(name):
-    with pytest.raises(
-        ValueError, match="for gru, expected FIELD=VALUE with one of hidden_size, heads, reset$"
-    ):
+    fields = "hidden_size, heads, recurrent_dropout, reset"
+    with pytest.raises(ValueError, match=f"for gru, expected FIELD=VALUE with one of {fields}$"):
         chosen(f"gru:{name}=3")
 
 
