@@ -54,7 +54,7 @@ class Memoroid(Cell):
 
         Whether a start is in the piece ``(*batch,)``, whether it has a valid step behind the last one,
         and the element of what stands there; the first two are None where nothing was given. Acting
-        with it is running the piece.
+        with it is running the piece. A window's element has no more places than the piece has steps.
         """
         owns = self.ranks(inputs)
         leads = [u.shape[: u.ndim - own] for u, own in zip(tree_leaves(inputs), owns, strict=True)]

@@ -58,11 +58,10 @@ class Window(Rule):
         xp, axis = namespace(a[-1]), a[-1].ndim - 1
         size = min(self.length, a[-1].shape[axis] + b[-1].shape[axis])
         a = tree_map(lambda x: in_front(x, axis, size - x.shape[axis]), a)
-        first, last = a[-1].shape[axis], b[-1].shape[axis]
+        last = b[-1].shape[axis]
         count = xp.sum(xp.astype(b[-1], xp.int32), axis=-1, dtype=xp.int32)[..., None]
         place = xp.arange(size, dtype=xp.int32)
-        later = place >= size - count
-        source = xp.where(later, place + (first + last - size), place + (first - size) + count)
+        source = xp.where(place >= size - count, place + last, place + count)
         return tree_map(lambda x, y: gather(append(x, y, axis), source), a, b)
 
     def act(self, state: State, element: Element) -> State:
