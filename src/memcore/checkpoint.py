@@ -24,7 +24,7 @@ from memcore.backend import (
 from memcore.cell import Model, Params, State
 from memcore.engine import initial_state
 from memcore.engine.checks import as_array
-from memcore.engine.parameters import check_params
+from memcore.engine.parameters import check_params, whole
 from memcore.registry import from_config, to_config
 from memcore.types import Array, Tree, Value
 
@@ -145,7 +145,8 @@ def load(path: str | os.PathLike[str], *, state: bool = False) -> tuple[Tree, ..
             arrays |= _widened(path, narrow)
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
-    params = _nest({name: leaf for name, leaf in arrays.items() if not name.startswith(STATE)})
+    own_arrays = {name: leaf for name, leaf in arrays.items() if not name.startswith(STATE)}
+    params = whole(model, _nest(own_arrays))
     if not state:
         return model, params
     return model, params, _state_of(path, model, params, arrays)

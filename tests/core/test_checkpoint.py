@@ -94,6 +94,19 @@ def test_round_trip(name: str, tmp_path: Path, backend: Backend) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_parts_without_parameters(tmp_path: Path) -> None:
+    """A file of leaves does not keep their empty dicts."""
+    inner = (memcore.Identity(4), memcore.GRU(4), memcore.FrameStack(4))
+    model = memcore.ResidualStack(4, model=inner, layers=3)
+    params, path = model.init(0), tmp_path / "model.safetensors"
+    assert {} in (params["layer_0"]["model"], params["layer_2"]["model"])
+    memcore.save(path, model, params)
+    loaded, again = memcore.load(path)
+    assert optree.tree_structure(again) == optree.tree_structure(params)
+    xs = np.random.default_rng(1).normal(size=(5, 4))
+    np.testing.assert_array_equal(loaded.apply(again, xs)[1], model.apply(params, xs)[1])
+
+
 @pytest.mark.backend("jax", "array_api_strict")
 def test_parameters_of_any_library(tmp_path: Path, backend: Backend) -> None:
     params = GRU.init(1)

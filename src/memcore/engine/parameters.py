@@ -21,14 +21,18 @@ LABELS = {"kernel": "matrix", "embedding": "matrix", "bias": "bias", "scale": "s
 @functools.lru_cache(maxsize=1024)
 def described(model: Model) -> dict[str, tuple[tuple[int, ...], str | None]]:
     """Shape and label of every parameter, by path."""
+    return {path: _describe(path, leaf) for path, leaf in tree_paths(_drawn(model))}
+
+
+def _drawn(model: Model) -> Params:
+    """The parameters, of which nothing is drawn where labels do."""
     try:
         with np.errstate(all="ignore"):
-            drawn = model.init(LabelDraw())
+            return model.init(LabelDraw())
     except TooManyNumbers:
         raise
     except Exception:  # a user's init that wants a seed: names say what its parameters are
-        drawn = model.init(0)
-    return {path: _describe(path, leaf) for path, leaf in tree_paths(drawn)}
+        return model.init(0)
 
 
 def _describe(path: str, leaf: Array) -> tuple[tuple[int, ...], str | None]:
@@ -98,17 +102,29 @@ def fits(model: Model, params: Params) -> bool:
     return _fits(_nested(model), params)
 
 
+def whole(model: Model, params: Params) -> Params:
+    """The parameters with the empty dicts of parts that have none, which a file of leaves lacks."""
+    return _whole(_nested(model), params)
+
+
+def _whole(shapes: dict[str, Any], params: Params) -> Params:
+    return {
+        name: _whole(shape, params.get(name, {})) if type(shape) is dict else params[name]
+        for name, shape in shapes.items()
+    }
+
+
 @functools.lru_cache(maxsize=1024)
 def _nested(model: Model) -> dict[str, Any]:
     """The shapes as a nested dict, like the parameters."""
-    found: dict[str, Any] = {}
-    for path, (shape, _) in described(model).items():
-        *rooms, last = path.split("/")
-        at = found
-        for room in rooms:
-            at = at.setdefault(room, {})
-        at[last] = shape
-    return found
+    return _shapes(_drawn(model))
+
+
+def _shapes(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _shapes(leaf) if isinstance(leaf, Mapping) else tuple(getattr(leaf, "shape", ()))
+        for name, leaf in params.items()
+    }
 
 
 def _fits(shapes: dict[str, Any], params: Tree) -> bool:
