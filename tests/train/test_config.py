@@ -103,3 +103,18 @@ def test_a_run_of_an_older_version_is_still_this_run(config, tmp_path):
     assert folder.read_config() == config
     with pytest.raises(FileExistsError, match="seed is 0 there, 1 here"):
         folder.claim(replace(config, seed=1))
+
+
+def test_a_run_before_its_model_got_a_field_is_still_this_run(config, tmp_path):
+    """As those of GRUs before they had recurrent dropout."""
+    config = replace(config, model=network(config.task, memcore.GRU(4), layers=1))
+    folder = RunFolder(tmp_path / "run")
+    folder.claim(config)
+    values = read_json(folder.config)
+    del values["model"]["model"]["recurrent_dropout"]
+    write_json(folder.config, values)
+    folder.claim(config)
+    values["model"]["model"]["recurrent_dropout"] = 0.5
+    write_json(folder.config, values)
+    with pytest.raises(FileExistsError, match="recurrent_dropout is 0.5 there, 0.0 here"):
+        folder.claim(config)

@@ -67,7 +67,7 @@ class RunFolder:
         return lock.held(self.path)
 
     def _compare(self, config: Config) -> None:
-        there, here = completed(read_json(self.config)), config.to_json()
+        there, here = _of_today(completed(read_json(self.config))), config.to_json()
         if there != here:
             raise FileExistsError(
                 f"{self.path} holds another run: {difference(there, here)}; "
@@ -105,6 +105,15 @@ def read_config(path: Path) -> Config:
         return Config.from_json(values)
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path} is not the configuration of a run: {error}") from error
+
+
+def _of_today(values: dict[str, Value]) -> dict[str, Value]:
+    """A configuration with the defaults of what its models and task got since; as it stands where nothing can
+    be made of it."""
+    try:
+        return Config.from_json(values).to_json()
+    except (KeyError, TypeError, ValueError, OSError, ImportError):
+        return values
 
 
 def holds_other_things(path: Path, first: str) -> bool:
