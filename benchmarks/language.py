@@ -61,6 +61,7 @@ def trained(name: str, seed: int, data: Path, steps: int, out: Path) -> dict[str
         "model": name,
         "seed": seed,
         "steps": steps,
+        "data": data.name,
         "bits_per_byte": found["test_metric"],
         "parameters": found["parameters"],
         "state": found["state_size"],
@@ -126,12 +127,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--models", nargs="*", default=MODELS)
     asked = parser.parse_args()
-    if asked.steps < SMOOTH:
-        parser.error(f"steps is {asked.steps}, expected {SMOOTH} or more")
-    known = [name for name in asked.models if name.partition(":")[0] in memcore.registry]
+    if asked.steps < SMOOTH or asked.seeds < 1:
+        parser.error(
+            f"steps and seeds are {asked.steps}, {asked.seeds}, expected {SMOOTH} and 1 or more"
+        )
+    for name in asked.models:
+        if name.partition(":")[0] not in memcore.registry:
+            parser.error(f"models has {name!r}, expected names of registered models")
+    if not asked.data.is_file():
+        parser.error(f"data is {asked.data}, where there is no file")
     there = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    rows = [row for row in there if row["steps"] == asked.steps]
-    for name, seed in product(known, range(asked.seeds)):
+    same = (asked.steps, asked.data.name)
+    rows = [row for row in there if (row["steps"], row["data"]) == same]
+    for name, seed in product(asked.models, range(asked.seeds)):
         if not any((row["model"], row["seed"]) == (name, seed) for row in rows):
             out = ROOT / "runs" / "language" / f"{name.replace(':', '-')}-{asked.steps}-{seed}"
             rows.append(trained(name, seed, asked.data, asked.steps, out))

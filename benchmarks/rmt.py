@@ -29,7 +29,7 @@ import memcore
 
 RESULTS = Path(__file__).parent / "results" / "rmt"
 SEGMENT, SYMBOLS, FILLERS, WIDTH, BATCH, STEPS, PART = 8, 8, 8, 32, 32, 40_000, 50
-RATE, DECAY = 3e-3, 0.5
+RATE, DECAY, WARM = 3e-3, 0.5, 100
 QUESTION = SYMBOLS + FILLERS
 """Tokens: symbols, fillers, and the one that asks."""
 TASKS = ("copy", "reverse")
@@ -79,7 +79,7 @@ def changes(steps: int) -> optax.GradientTransformation:
         mark = jax.tree_util.tree_map_with_path
         return lambda tree: mark(lambda path, _: wanted([part.key for part in path]), tree)
 
-    rate = optax.warmup_cosine_decay_schedule(0, RATE, 100, steps, RATE / 20)
+    rate = optax.warmup_cosine_decay_schedule(0, RATE, WARM, steps, RATE / 20)
     adds = marked(lambda path: path[-2] in ("value", "output", "up", "down"))
     last_norm = marked(lambda path: path[:-1] == ["layer_0", "model", "norm"])
     return optax.chain(
@@ -276,6 +276,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--stream", type=int, default=1_000_000, help="tokens; 0 for none")
     asked = parser.parse_args()
+    if asked.seeds < 1 or asked.steps <= WARM:
+        parser.error(
+            f"seeds and steps are {asked.seeds}, {asked.steps}, expected 1 and {WARM + 1} or more"
+        )
 
     def keep(name: str, result: dict[str, Any]) -> None:
         write(RESULTS / f"{name}.json", json.dumps(result, indent=1) + "\n")

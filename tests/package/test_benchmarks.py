@@ -16,6 +16,7 @@ import harness
 import inner
 import jax
 import jax.numpy as jnp
+import language
 import methods
 import numpy as np
 import pictures
@@ -467,6 +468,8 @@ def test_the_page_of_remember_first_is_its_results():
         (remember_first, "--models", "'gru'"),
         (gated, "--kinds", "'GRU', 'LSTM'"),
         (gated, "--shapes", "'4x128x64'"),
+        (language, "--data", "data is nonsense, where there is no file"),
+        (rmt, "--steps", "invalid int value"),
         (products, "--sizes", "unrecognized arguments: --sizes nonsense"),
     ],
 )
