@@ -16,6 +16,7 @@ from memcore.backend import (
     at_most,
     is_bool,
     is_floating,
+    nested,
     to_numpy,
     tree_flatten,
     tree_paths,
@@ -146,7 +147,7 @@ def load(path: str | os.PathLike[str], *, state: bool = False) -> tuple[Tree, ..
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged or not a safetensors file: {error}") from error
     own_arrays = {name: leaf for name, leaf in arrays.items() if not name.startswith(STATE)}
-    params = whole(model, _nest(own_arrays))
+    params = whole(model, nested(own_arrays))
     if not state:
         return model, params
     return model, params, _state_of(path, model, params, arrays)
@@ -247,14 +248,3 @@ def _widened(path: str, names: list[str]) -> dict[str, Any]:
         .reshape(view["shape"])
         for name, view in found.items()
     }
-
-
-def _nest(arrays: dict[str, Any]) -> Params:
-    params: Params = {}
-    for name, leaf in arrays.items():
-        *path, last = name.split("/")
-        at = params
-        for part in path:
-            at = at.setdefault(part, {})
-        at[last] = leaf
-    return params

@@ -11,7 +11,6 @@ from memcore.backend.draws import TooManyNumbers as TooManyNumbers
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
 from memcore.backend.draws import at_most as at_most
-from memcore.backend.functions import branch as branch
 from memcore.backend.functions import broadcasting as broadcasting
 from memcore.backend.functions import checkpoint as checkpoint
 from memcore.backend.functions import common_axes as common_axes
@@ -29,11 +28,11 @@ from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import stop_gradient as stop_gradient
 from memcore.backend.functions import sum_last as sum_last
 from memcore.backend.loops import associative_scan as associative_scan
+from memcore.backend.loops import branch as branch
 from memcore.backend.loops import fold as fold
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
 from memcore.backend.loops import states_of_fold as states_of_fold
-from memcore.backend.loops import when as when
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like
 from memcore.backend.namespace import cast as cast
@@ -45,6 +44,7 @@ from memcore.backend.namespace import is_jax as is_jax
 from memcore.backend.namespace import namespace as namespace
 from memcore.backend.namespace import state_dtype as state_dtype
 from memcore.backend.namespace import to_numpy as to_numpy
+from memcore.backend.tree import nested as nested
 from memcore.backend.tree import tree_flatten as tree_flatten
 from memcore.backend.tree import tree_leaves as tree_leaves
 from memcore.backend.tree import tree_map as tree_map

@@ -124,13 +124,6 @@ def everywhere(flag: Array, axis_name: str) -> Array:
     return jax_collectives.everywhere(flag, axis_name)
 
 
-def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:
-    """``chosen()`` or ``other()``, of which one is computed; ``flag`` is the same on all devices."""
-    from memcore.backend import jax_collectives
-
-    return jax_collectives.branch(flag, chosen, other)
-
-
 def rows(table: Array, index: Array) -> Array:
     """``table[index]``: ``(N, D)`` and ints ``(...)`` to ``(..., D)``."""
     if is_jax(table, index):

@@ -50,10 +50,6 @@ def everywhere(flag: Array, axis_name: str) -> Array:
     return jnp.all(every_device(jnp.all(flag), axis_name))
 
 
-def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:
-    return jax.lax.cond(flag, chosen, other)
-
-
 def _together(send: Callable[[Array], Array], tree: Tree) -> Tree:
     """``send`` of the leaves, side by side in one array of each dtype; flags go with the numbers."""
     leaves, structure = jax.tree.flatten(tree)

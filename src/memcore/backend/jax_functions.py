@@ -43,8 +43,8 @@ def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     return jax.lax.scan(f, carry, xs, length=None if jax.tree.leaves(xs) else length)
 
 
-def when(flag: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
-    return jax.lax.cond(flag, f, lambda x: x, x)
+def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:
+    return jax.lax.cond(flag, chosen, other)
 
 
 def associative_scan(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:

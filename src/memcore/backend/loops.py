@@ -30,14 +30,14 @@ def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     return carry, tree_map(lambda *leaves: namespace(*leaves).stack(leaves), *ys)
 
 
-def when(flag: Array, f: Callable[[Tree], Tree], x: Tree) -> Tree:
-    """``f(x)``, of the shapes and dtypes of ``x``, where the scalar ``flag`` is set, else ``x``; no time is
-    spent on what is not wanted, unless `jax.vmap` is over the flag."""
-    if is_jax(flag, x):
+def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:
+    """``chosen()`` where the scalar ``flag`` is set, else ``other()``, of one kind; no time is spent on what
+    is not wanted, unless `jax.vmap` is over the flag."""
+    if is_jax(flag):
         from memcore.backend import jax_functions
 
-        return jax_functions.when(flag, f, x)
-    return f(x) if flag else x
+        return jax_functions.branch(flag, chosen, other)
+    return chosen() if flag else other()
 
 
 def associative_scan(op: Callable[[Tree, Tree], Tree], elements: Element, axis: int) -> Tree:

@@ -42,6 +42,18 @@ def tree_leaves(tree: Tree) -> list[Tree]:
     return tree_flatten(tree)[0]
 
 
+def nested(leaves: Mapping[str, Tree]) -> dict[str, Tree]:
+    """The dicts whose leaves have these names: what `tree_paths` undoes, but for dicts that are empty."""
+    tree: dict[str, Tree] = {}
+    for name, leaf in leaves.items():
+        *rooms, last = name.split("/")
+        at = tree
+        for room in rooms:
+            at = at.setdefault(room, {})
+        at[last] = leaf
+    return tree
+
+
 def tree_paths(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Tree]]:
     """Names and leaves of a tree of mappings, tuples and lists: ``("layer_0/kernel", leaf)``."""
     if isinstance(tree, Mapping):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from memcore.backend import nested
 from memcore.cell import Model, Params
 from memcore.convert.weights import Take, Weights, flattened
 from memcore.engine.parameters import check_params
@@ -92,7 +93,7 @@ def from_weights(source: str, weights: Tree, **settings: Value) -> tuple[Model, 
     _check_settings(source, found.build, settings)
     w = Weights(source, _named(found, flattened(weights, found.between)))
     model, table = found.build(w, **settings)
-    params = _nest({path: take(w) for path, take in table.items()})
+    params = nested({path: take(w) for path, take in table.items()})
     w.finish()
     check_params(model, params, f"the conversion of {source}")
     return model, params
@@ -127,14 +128,3 @@ def _named(found: Source, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndar
         first, dot, rest = name.partition(found.between)
         named[found.also.get(first, first) + dot + rest] = array
     return named
-
-
-def _nest(flat: Mapping[str, np.ndarray]) -> Params:
-    params: Params = {}
-    for path, array in flat.items():
-        *rooms, last = path.split("/")
-        at = params
-        for room in rooms:
-            at = at.setdefault(room, {})
-        at[last] = array
-    return params

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from memcore.backend import (
+    branch,
     broadcast_like,
     namespace,
     tree_flatten,
     tree_leaves,
     tree_map,
     tree_unflatten,
-    when,
 )
 from memcore.engine import resets
 from memcore.engine.call import Call
@@ -180,4 +180,4 @@ def _turned(cell: Cell, params: Params, turn: Array, h: State) -> State:
     """``h`` after the cell's own update, where the scalar ``turn`` is set: elsewhere that is not computed."""
     if turn is None:
         return h
-    return when(turn, lambda h: broadcast_like(cell.turn(params, h), h), h)
+    return branch(turn, lambda: broadcast_like(cell.turn(params, h), h), lambda: h)
