@@ -182,6 +182,19 @@ def test_a_turn_is_computed_at_borders_alone(way: str, backend: Backend) -> None
 
 
 @pytest.mark.backend("jax")
+def test_rows_at_other_places_are_lost_whole(backend: Backend) -> None:
+    """JAX does not know the phases of a call: a wrong state must not look like one, nor an output."""
+    model = Doubling(2)
+    params, xs = backend.asarray((model.init(0), np.ones((2, 3, 2), np.float32)))
+    state = memcore.initial_state(model, params, (2,))
+    state = {**state, "phase": backend.asarray(np.array([0, 2], np.int32))}
+    for n in (False, 1):
+        after, ys, *states = memcore.scan(model, params, xs, state, return_states=n)
+        found = [after["memory"], ys, *(s["memory"] for s in states)]
+        assert all(np.isfinite(x[0]).all() and np.isnan(x[1]).all() for x in found)
+
+
+@pytest.mark.backend("jax")
 def test_each_row_turns_at_its_own_border_under_vmap(backend: Backend) -> None:
     import jax
 

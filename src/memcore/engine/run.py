@@ -100,6 +100,7 @@ def run_checked(
     if axis_name is not None:
         memory = of_last(memory, axis_name)
     if differs is not None:
+        memory, states = resets.poison(differs, (memory, states))
         ys = resets.poison(namespace(xs).broadcast_to(differs[..., None], shape), ys)
     return (memory, ys, *states)
 
