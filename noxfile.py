@@ -213,10 +213,11 @@ def devices_whole(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def laws_whole(session: nox.Session) -> None:
-    """The laws by every method of every model on JAX, in float32 and float64."""
+    """The laws by every method of every model on JAX, and elements of pieces of every length."""
     install(session, "jax", ["test"])
     quick_compiles(session)
-    pytest(session, "--backend", "jax", "--whole", paths=["tests/laws/test_laws.py"])
+    paths = [f"tests/laws/{name}" for name in ("test_laws.py", "test_rule_totals.py")]
+    pytest(session, "--backend", "jax", "--whole", paths=paths)
 
 
 @nox.session

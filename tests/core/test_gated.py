@@ -53,6 +53,44 @@ def test_many_sequences_are_the_fold_of_numpy(
     close(got, want, 1e-5)
 
 
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_fold_writes_over_what_it_read(reverse: bool, backend: Backend, x64: None) -> None:
+    """The numbers and derivatives of `jax.lax.scan` over the same body; what it was given stays."""
+    import jax
+    import jax.numpy as jnp
+
+    from memcore.backend.jax_folds import fold_in_place
+
+    def body(w: Any, carry: Any, slot: Any) -> Any:
+        x, (y, z) = slot
+        carry = jnp.tanh(w * carry + x * y - z)
+        return carry, (carry * z, carry + y)
+
+    rng = np.random.default_rng(0)
+    w, x, y, z = rng.standard_normal(3), *rng.standard_normal((3, 2, 5, 3))
+    w, x, y, z = backend.asarray((w, x, y, z))
+
+    def folded(w: Any, x: Any, y: Any, z: Any) -> Any:
+        zeros = jnp.zeros_like(x[:, 0])
+        return fold_in_place(body, w, zeros, (x, (y, z)), 1, reverse=reverse, over=True)
+
+    def scanned(w: Any, *xs: Any) -> Any:
+        x, y, z = (jnp.swapaxes(x, 0, 1) for x in xs)
+        carry, ys = jax.lax.scan(
+            lambda c, s: body(w, c, s), jnp.zeros_like(x[0]), (x, (y, z)), reverse=reverse
+        )
+        return carry, jax.tree.map(lambda y: jnp.swapaxes(y, 0, 1), ys)
+
+    before = np.asarray(y).copy()
+    for f in (lambda f: f, jax.jit, lambda f: jax.jacrev(f, (0, 2)), lambda f: jax.jacfwd(f, 3)):
+        for a, b in zip(
+            *(optree.tree_leaves(f(g)(w, x, y, z)) for g in (folded, scanned)), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(y, before)
+
+
 @dataclass(frozen=True)
 class Leaky(memcore.GRU):
     """A number in the update that has no axes."""

@@ -34,9 +34,12 @@ def after(rule: Any, inputs: Any, state: Any, initial: Any, starts: Any, valid: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_element_is_its_piece(name: str, backend: Backend, x64: None) -> None:
-    """On JAX, which compiles every operation for every shape, of one length."""
-    for length in (6,) if backend.name == "jax" else (1, 6, 17):
+def test_an_element_is_its_piece(
+    name: str, backend: Backend, pytestconfig: pytest.Config, x64: None
+) -> None:
+    """On JAX, which compiles every operation for every shape, of one length; of all with ``--whole``."""
+    few = backend.name == "jax" and not pytestconfig.getoption("--whole")
+    for length in (6,) if few else (1, 6, 17):
         element_is_piece(name, length, backend)
 
 

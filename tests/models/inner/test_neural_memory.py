@@ -74,3 +74,44 @@ def test_a_step_is_at_most_the_rate_times_the_bound(size: int, backend: Backend,
     moved = [np.asarray(w)[0] - before for w, before in zip(after, weights, strict=True)]
     norms = np.sqrt(sum(np.sum(m * m, axis=(-1, -2)) for m in moved))
     np.testing.assert_allclose(norms, 0.3 * 0.7, rtol=1e-9)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("residual", [False, True])
+def test_what_is_cut_is_the_gradient_of_jax(residual: bool, backend: Backend, x64: None) -> None:
+    """Of ``|M(k) - v|^2`` for each row and head, differentiated by JAX, not by hand; some are cut."""
+    import jax
+    import jax.numpy as jnp
+
+    rng, most = np.random.default_rng(1), 2.5
+    q, k, v = rng.standard_normal((3, 6, 2, 4))
+    gates = {name: rng.uniform(0.1, 0.9, (6, 2)) for name in ("rate", "momentum", "forget")}
+    weights = (rng.standard_normal((2, 4, 5)) / 2, rng.standard_normal((2, 5, 4)) / 2)
+
+    def loss(layers: Any, k: Any, v: Any) -> Any:
+        out = jax.nn.silu(k @ layers[0]) @ layers[1] + residual * k
+        return jnp.sum((out - v) ** 2)
+
+    norms = []
+    for head in range(2):
+        at: Any = [jnp.asarray(w[head]) for w in weights]
+        speed = [jnp.zeros_like(w) for w in at]
+        for t in range(6):
+            rate, momentum, forget = (gates[name][t, head] for name in gates)
+            slope = jax.grad(loss)(at, k[t, head], v[t, head])
+            norms.append(float(jnp.sqrt(sum(jnp.sum(g * g) for g in slope))))
+            cut = min(1.0, most / norms[-1])
+            speed = [momentum * s - rate * cut * g for s, g in zip(speed, slope, strict=True)]
+            at = [(1 - forget) * w + s for w, s in zip(at, speed, strict=True)]
+        for method in ("sequential", "fused"):
+            state, _ = memcore.ops.neural_memory(
+                *backend.asarray((q, k, v)),
+                **backend.asarray(gates),
+                weights=backend.asarray(weights),
+                residual=residual,
+                max_grad_norm=most,
+                method=method,
+            )
+            for got, want in zip(state["weights"], at, strict=True):
+                np.testing.assert_allclose(got[head], want, rtol=1e-9, atol=1e-12)
+    assert min(norms) < most < max(norms)
