@@ -46,6 +46,24 @@ def test_a_write_that_overflows_only_when_it_is_refined(name: str, backend: Back
         close((got[0, :20], got[1]), (want[0, :20], want[1]), 1e-5)
 
 
+@pytest.mark.parametrize("name", ["delta_rule", "delta_product", "dplr_delta_rule"])
+def test_writes_that_overflow_when_they_are_solved_for(name: str, backend: Backend) -> None:
+    """Keys whose products are finite, and the products of those are not: a later segment does not see it."""
+    op = OPS[name]
+    starts = np.broadcast_to(np.isin(np.arange(40), (10, 20)), (BATCH, 40))
+    arrays = optree.tree_map(half_or_flag, op.draw(np.random.default_rng(0), 40))
+    how = {"starts": backend.asarray(starts), "method": "fused", "chunk_size": 40}
+    want = op.run(backend.asarray(arrays), None, **how)
+    for size in (1e9, 1e13, 1e17, 1e18, 3e38):
+        large = {**arrays, "k": arrays["k"].copy()}
+        large["k"][0, 12:15] *= size
+        with np.errstate(all="ignore"):
+            after, out = op.run(backend.asarray(large), None, **how)
+        close(after, want[0], 1e-5)
+        for part in ((0, slice(10)), (0, slice(20, None)), (1,)):
+            close(np.asarray(out)[part], np.asarray(want[1])[part], 1e-5)
+
+
 @pytest.mark.parametrize("size", [np.inf, 3e38, 1e25])
 @pytest.mark.parametrize("name", OVERFLOWING)
 def test_an_overflow_stays_in_its_segment(name: str, size: float, backend: Backend) -> None:

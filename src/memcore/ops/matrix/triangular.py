@@ -69,7 +69,7 @@ def unit_lower_inverse(lower: Array) -> Array:
 
     Diagonal blocks are inverted and joined, pair by pair: ``[[A, 0], [L, B]]^-1`` has the lower part
     ``-B^-1 L A^-1``. The product of ``I + (-L)^(2^i)`` would lose all digits to cancellation once keys
-    repeat (powers of L grow like binomials).
+    repeat (powers of L grow like binomials). Rows that overflow spoil no others.
     """
     xp = namespace(lower)
     size = lower.shape[-1]
@@ -78,6 +78,7 @@ def unit_lower_inverse(lower: Array) -> Array:
         row = np.arange(size)[:, None] // width
         joins = (row % 2 == 1) & (row == row.T + 1)
         block = xp.where(asarray_like(joins, lower), lower, xp.zeros_like(lower))
-        found = found - (block if width == 1 else found @ block @ found)
+        clean = found if width == 1 else _finite(found)
+        found = found - (block if width == 1 else clean @ block @ clean)
         width *= 2
     return found
