@@ -12,7 +12,8 @@ from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
-from memcore.ops.inner.mini_batches import fold_rows, sequences
+from memcore.ops.inner.mini_batches import fold_rows, sequences, spoiled
+from memcore.ops.inner.mlp import all_finite
 from memcore.types import Value
 
 
@@ -69,14 +70,16 @@ def _mini_batch(
         return xp.where(first[..., None, :, None], old, new)
 
     e = error(norm, through(k), v - k, eps, -3)
-    e = xp.where(used[..., None, :, None], e, xp.zeros_like(e))
+    counts = all_finite(k, e) & used[..., None, :]
+    wrong = used[..., None, :] & ~counts
+    k, e = (xp.where(counts[..., None], x, xp.zeros_like(x)) for x in (k, e))
     scores = xp.where(
         pairs[..., None, :, :], q @ k.mT + 1.0, xp.zeros_like(q[..., :1] @ k[..., :1].mT)
     )
     carried = q @ state["weight_sum"] + state["bias_sum"][..., None, :]
     carried = xp.where(first[..., None, :, None], carried, xp.zeros_like(carried))
     z = through(q) - rate[..., None] * (scores @ e + carried)
-    out = xp.moveaxis(residual(norm, z, eps, -3), -3, -2)
+    out = residual(norm, z, eps, -3)
 
     entered = state if starts is None else select(first[..., -1], state, fresh)
     e = xp.where(last[..., None, :, None], e, xp.zeros_like(e))
@@ -86,4 +89,5 @@ def _mini_batch(
         "bias_sum": entered["bias_sum"] + xp.sum(e, axis=-2),
         "rate": last_rate(rate, used & last, entered["rate"]),
     }
-    return after, out
+    out, after = spoiled(wrong, starts, out, after)
+    return after, xp.moveaxis(out, -3, -2)

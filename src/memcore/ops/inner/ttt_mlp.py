@@ -15,7 +15,8 @@ from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
-from memcore.ops.inner.mini_batches import fold_rows, sequences
+from memcore.ops.inner.mini_batches import fold_rows, sequences, spoiled
+from memcore.ops.inner.mlp import all_finite
 from memcore.types import Value
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
@@ -101,7 +102,7 @@ def _mini_batch(
     q, k, v = (xp.moveaxis(u[name], -2, -3) for name in "qkv")  # (..., H, C, D)
     rate = xp.moveaxis(u["rate"], -1, -2)  # (..., H, C)
     first, last, pairs = sequences(begins, used)
-    entering, counts = first[..., None, :, None], used[..., None, :, None]
+    entering = first[..., None, :, None]
 
     def of_row(old: Array, new: Array) -> Array:
         return old if begins is None else xp.where(entering, old, new)
@@ -110,8 +111,9 @@ def _mini_batch(
     if begins is not None:
         new = gradients(norm, fresh["weights"], k, v, eps)
         found = tuple(of_row(a, b) for a, b in zip(found, new, strict=True))  # type: ignore[assignment]
-    d1, hidden, d2 = found
-    d1, d2 = (xp.where(counts, d, xp.zeros_like(d)) for d in (d1, d2))
+    counts = all_finite(k, *found) & used[..., None, :]
+    wrong = used[..., None, :] & ~counts
+    k, d1, hidden, d2 = (xp.where(counts[..., None], x, xp.zeros_like(x)) for x in (k, *found))
 
     def own(layer: int, x: Array, keys: Array, d: Array) -> Array:
         """``x W + b``, each row with the weights that it has written last."""
@@ -125,9 +127,11 @@ def _mini_batch(
         return entered - rate[..., None] * step
 
     z = own(2, gelu(own(1, q, k, d1)), hidden, d2)
-    out = xp.moveaxis(q + normed(norm, z, eps, -3), -3, -2)
+    out = q + normed(norm, z, eps, -3)
     entered = state if begins is None else select(first[..., -1], state, fresh)
     leaving = last[..., None, :, None]
     d1, d2 = (xp.where(leaving, d, xp.zeros_like(d)) for d in (d1, d2))
     sums = added(entered["sums"], k, (d1, hidden, d2))
-    return {**entered, "sums": sums, "rate": last_rate(rate, used & last, entered["rate"])}, out
+    after = {**entered, "sums": sums, "rate": last_rate(rate, used & last, entered["rate"])}
+    out, after = spoiled(wrong, begins, out, after)
+    return after, xp.moveaxis(out, -3, -2)
