@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import memcore
 from cases.checks import close
+from cases.models import MODELS
 from conftest import Backend
 from memcore import ops
 from memcore.ops.window.positions import rope
@@ -184,6 +186,51 @@ def test_parameters_in_bfloat16_on_numpy(backend: Backend) -> None:
         assert y.dtype == np.float32 and np.isfinite(y).all()
 
 
+@pytest.mark.backend("numpy")
+@pytest.mark.requires("ml_dtypes")
+@pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.input_ndim])
+def test_outputs_in_bfloat16_on_numpy(name: str, backend: Backend) -> None:
+    """Where a bfloat16 times a Python number is a float32."""
+    from ml_dtypes import bfloat16 as dtype
+
+    model, rng = MODELS[name], np.random.default_rng(0)
+    params = optree.tree_map(lambda x: x.astype(dtype), model.init(0))
+    rows = (3,) * (model.input_ndim - 1)
+    xs = rng.standard_normal((2, 5, *rows, model.in_features)).astype(dtype)
+    state, ys = model.apply(params, xs)
+    if model.causal:
+        state, y = memcore.step(model, params, state, xs[:, 0])
+        assert y.dtype == dtype
+    assert ys.dtype == dtype and np.isfinite(ys.astype(np.float32)).all()
+    assert not {str(leaf.dtype) for leaf in optree.tree_leaves(state)} & {"bfloat16", "float64"}
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.requires("ml_dtypes")
+def test_tokens_computed_in_bfloat16_on_numpy(backend: Backend, tmp_path: Any) -> None:
+    """A model that was trained so, as it comes from a file."""
+    words = dataclasses.replace(WORDS, out_features=7, token_dtype="bfloat16")
+    memcore.save(tmp_path / "words", words, words.init(0))
+    model, params = memcore.load(tmp_path / "words")
+    state, ys = model.apply(params, np.array([[1, 2, 3]]))
+    assert str(ys.dtype) == "bfloat16"
+    again = memcore.initial_state(model, params, (1,), dtype="bfloat16")
+    for xs in (1, 2, 3):
+        again, y = memcore.step(model, params, again, np.array([xs]))
+    close(again, state, 1e-5)
+    close(y.astype(np.float32), ys[:, -1].astype(np.float32), 2e-2)
+    _, tokens = memcore.generate(model, params, [[1, 2, 3]], length=2, temperature=0)
+    assert tokens[0, 0] == ys[0, -1].astype(np.float32).argmax()
+
+
+@pytest.mark.backend("array_api_strict")
+def test_a_dtype_of_another_library(backend: Backend) -> None:
+    words = dataclasses.replace(WORDS, token_dtype="bfloat16")
+    params, xs = backend.asarray((words.init(0), np.array([[1, 2]])))
+    with pytest.raises(TypeError, match="^token_dtype is 'bfloat16', which .*strict does not have"):
+        words.apply(params, xs)
+
+
 def test_states_of_a_dtype(backend: Backend) -> None:
     params = backend.asarray(GRU.init(0))
     with backend.x64():
@@ -320,7 +367,12 @@ WRONG_BEGINNINGS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a size in half": ({"batch_shape": (0.5,)}, TypeError, r"^batch_shape is \(0.5,\), expected"),
     "a phase in words": ({"phase": "a"}, ValueError, "^phase is 'a', expected one of 0 to 0"),
     "integers": ({"dtype": "int32"}, TypeError, "^dtype is .*int32.*, expected a floating point"),
-    "objects": ({"dtype": object}, TypeError, "^dtype is 'object', which"),
+    "objects": ({"dtype": object}, TypeError, "^dtype is .*object.*, expected a floating point"),
+    "no dtype": (
+        {"dtype": "zeros"},
+        TypeError,
+        "^dtype is 'zeros', expected a floating point dtype",
+    ),
 }
 
 

@@ -37,6 +37,7 @@ from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like
 from memcore.backend.namespace import cast as cast
 from memcore.backend.namespace import device_kind as device_kind
+from memcore.backend.namespace import dtype_of as dtype_of
 from memcore.backend.namespace import is_bool as is_bool
 from memcore.backend.namespace import is_floating as is_floating
 from memcore.backend.namespace import is_integer as is_integer

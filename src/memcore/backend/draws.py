@@ -11,7 +11,7 @@ from contextvars import ContextVar
 import array_api_compat
 import numpy as np
 
-from memcore.backend.namespace import is_jax
+from memcore.backend.namespace import floating_dtype, is_jax
 from memcore.types import Array, Dtype, Key, Tree, Value
 
 
@@ -232,7 +232,7 @@ def as_draw(key: Key, dtype: Dtype = "float32") -> Draw:
         TypeError: ``key`` is none of these, or ``dtype`` not a floating point one.
         ValueError: a negative seed.
     """
-    dtype = _floating(dtype)
+    dtype = floating_dtype("dtype", dtype)
     if isinstance(key, Draw):
         return key
     if isinstance(key, np.random.Generator):
@@ -248,29 +248,6 @@ def as_draw(key: Key, dtype: Dtype = "float32") -> Draw:
         f"key is a {type(key).__name__}, expected a jax.random.key, a numpy.random.Generator or an "
         "int seed"
     )
-
-
-def _floating(dtype: Dtype) -> np.dtype:
-    if isinstance(dtype, str) and dtype == "bfloat16":
-        _know_bfloat16()
-    try:
-        found = np.dtype(dtype)
-    except TypeError as error:
-        raise TypeError(f"dtype is {dtype!r}, expected a floating point dtype") from error
-    # np.dtype(None) is float64.
-    if dtype is None or not (found.kind == "f" or found.name == "bfloat16"):
-        raise TypeError(f"dtype is {dtype!r}, expected a floating point dtype")
-    return found
-
-
-def _know_bfloat16() -> None:
-    """NumPy knows the name once the package has been imported."""
-    try:
-        import ml_dtypes  # noqa: F401
-    except ImportError as error:
-        raise TypeError(
-            "dtype is 'bfloat16', which NumPy has with the package ml_dtypes only"
-        ) from error
 
 
 def _check_jax_key(key: Key) -> None:

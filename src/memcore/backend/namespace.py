@@ -62,6 +62,48 @@ def is_bfloat16(dtype: Dtype) -> bool:
     return getattr(dtype, "kind", "V") == "V" and str(dtype) == "bfloat16"
 
 
+def floating_dtype(argument: str, dtype: Dtype) -> np.dtype:
+    """A dtype of floating point numbers, by its name or itself, as NumPy has it.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        _know_bfloat16(argument)
+    try:
+        found = np.dtype(dtype)
+    except TypeError as error:
+        raise TypeError(f"{argument} is {dtype!r}, expected a floating point dtype") from error
+    # np.dtype(None) is float64.
+    if dtype is None or not (found.kind == "f" or found.name == "bfloat16"):
+        raise TypeError(f"{argument} is {dtype!r}, expected a floating point dtype")
+    return found
+
+
+def _know_bfloat16(argument: str) -> None:
+    """NumPy knows the name once the package has been imported."""
+    try:
+        import ml_dtypes  # noqa: F401
+    except ImportError as error:
+        raise TypeError(
+            f"{argument} is 'bfloat16', which NumPy has with the package ml_dtypes only"
+        ) from error
+
+
+def dtype_of(argument: str, dtype: Dtype, xp: Namespace) -> Dtype:
+    """A dtype of floating point numbers, by its name or itself, as an array library has it.
+
+    Raises:
+        TypeError: it is none, or the library does not have it.
+    """
+    found = floating_dtype(argument, dtype)
+    if array_api_compat.is_numpy_namespace(xp):
+        return found
+    if not hasattr(xp, found.name):
+        raise TypeError(f"{argument} is {found.name!r}, which {xp.__name__} does not have")
+    return getattr(xp, found.name)
+
+
 @functools.lru_cache(maxsize=256)
 def state_dtype(xp: Namespace, dtype: Dtype) -> Dtype:
     """The dtype of states and gates for inputs of ``dtype``: half precision is kept in float32."""

@@ -250,6 +250,8 @@ def run_composite(
     """A model that runs its declared parts by name."""
     run = Parts(model, state, initial, call)
     ys = model.run_parts(params, xs, run)
+    # NumPy's bfloat16 times a Python number is float32.
+    ys = cast(ys, compute_dtype(model, params, xs)) if is_floating(ys) else ys
     return run.finish(), ys
 
 

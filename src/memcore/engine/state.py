@@ -9,6 +9,7 @@ import numpy as np
 from memcore.backend import (
     asarray_like,
     broadcasting,
+    dtype_of,
     is_floating,
     is_symbolic,
     namespace,
@@ -19,7 +20,7 @@ from memcore.backend import (
 from memcore.engine.checks import as_array, as_arrays, check_flags, check_model
 from memcore.engine.grid import with_phase
 from memcore.engine.resets import select
-from memcore.types import Array, Dtype, Namespace, Params, State, Tree
+from memcore.types import Array, Dtype, Params, State, Tree
 
 if TYPE_CHECKING:
     from memcore.cell import Model
@@ -30,17 +31,9 @@ def compute_dtype(model: Model, params: Params, xs: Array) -> Dtype:
     if is_floating(xs):
         return xs.dtype
     if model.token_dtype is not None:
-        return named_dtype("token_dtype", model.token_dtype, namespace(xs))
+        return dtype_of("token_dtype", model.token_dtype, namespace(xs))
     floats = [leaf for leaf in tree_leaves(params) if is_floating(leaf)]
     return floats[0].dtype if floats else namespace(xs).float32
-
-
-def named_dtype(argument: str, name: Dtype, xp: Namespace) -> Dtype:
-    """The dtype of that name in an array library."""
-    name = name if isinstance(name, str) else np.dtype(name).name
-    if not hasattr(xp, name):
-        raise TypeError(f"{argument} is {name!r}, which {xp.__name__} does not have")
-    return getattr(xp, name)
 
 
 def memory_like(
@@ -86,9 +79,7 @@ def initial_state(
     floats = [leaf for leaf in tree_leaves(as_arrays(params, "params")) if is_floating(leaf)]
     like = floats[0] if floats else np.zeros(1, np.float32)
     xp, batch = namespace(like), _as_shape(batch_shape)
-    dtype = like.dtype if dtype is None else named_dtype("dtype", dtype, xp)
-    if not is_floating(xp.zeros(0, dtype=dtype)):
-        raise TypeError(f"dtype is {dtype}, expected a floating point dtype")
+    dtype = like.dtype if dtype is None else dtype_of("dtype", dtype, xp)
     if not isinstance(phase, int | np.integer) or not 0 <= phase < model.grid:
         raise ValueError(f"phase is {phase!r}, expected one of 0 to {model.grid - 1} for {model!r}")
     memory = memory_like(model, params, like, batch, dtype)
