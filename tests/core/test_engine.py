@@ -585,6 +585,24 @@ def test_gradients_do_not_see_what_is_not_finite(name: str, backend: Backend) ->
     close(gradient(*backend.asarray((params, bad))), gradient(*backend.asarray((params, xs))))
 
 
+@pytest.mark.backend("numpy", "array_api_strict")
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_of_no_rows(name: str, backend: Backend) -> None:
+    model = MODELS[name]
+    params, rows = backend.asarray(model.init(0)), (3,) * (model.input_ndim - 1)
+    shape = (0, 7, *rows, model.in_features) if model.input_ndim else (0, 7)
+    xs = np.zeros(shape, np.float32 if model.input_ndim else np.int32)
+    one = model.apply(model.init(0), np.zeros((1, *xs.shape[1:]), xs.dtype))[1].shape[1:]
+    xs = backend.asarray(xs)
+    for method in runnable(model, params):
+        assert model.apply(params, xs, method=method)[1].shape == (0, *one)
+    if model.causal:
+        state = memcore.initial_state(model, params, (0,))
+        state, y = memcore.step(model, params, state, xs[:, 0, ...])
+        assert y.shape == (0, *one[1:])
+        memcore.reset(model, params, state, backend.asarray(np.zeros(0, bool)))
+
+
 # --- a user's own cells ----------------------------------------------------------------------------
 
 

@@ -67,7 +67,8 @@ def read_rows(
             memory = memory + xp.reshape(
                 added, (*(1,) * (memory.ndim - 1 - len(shape)), *shape, -1)
             )
-    rows = xp.reshape(memory, (*memory.shape[:-3], -1, memory.shape[-1]))
+    *batch, groups, _, width = memory.shape
+    rows = xp.reshape(memory, (*batch, groups * tokens, width))
     row = xp.arange(rows.shape[-2], dtype=xp.int32)
     age = row // tokens
     seen = age[:, None] >= age[None, :] if mask_future else row[:, None] >= -row[None, :]
