@@ -66,7 +66,7 @@ def save(
     from safetensors.numpy import save as to_bytes
 
     target, config = files.checked_path(path), to_config(model)
-    arrays = {name: _numbers(name, leaf) for name, leaf in tree_paths(params)}
+    arrays = {name: _numbers("params", name, leaf) for name, leaf in tree_paths(params)}
     check_params(model, arrays)
     if state is not None:
         arrays |= _state_arrays(model, params, state)
@@ -75,11 +75,11 @@ def save(
     files.replace(target, to_bytes(arrays, metadata))
 
 
-def _numbers(name: str, leaf: Array) -> np.ndarray:
-    array = np.asarray(to_numpy(as_array(leaf, name)), order="C")
+def _numbers(source: str, name: str, leaf: Array) -> np.ndarray:
+    array = np.asarray(to_numpy(as_array(leaf, f"{source}/{name}")), order="C")
     if array.dtype.name not in DTYPES.values():
         raise TypeError(
-            f"params has the leaf {name!r} of dtype {array.dtype}, expected numbers of at "
+            f"{source} has the leaf {name!r} of dtype {array.dtype}, expected numbers of at "
             "most 64 bits"
         )
     return array
@@ -89,7 +89,7 @@ def _state_arrays(model: Model, params: Params, state: State) -> dict[str, np.nd
     wanted = initial_state(model, params)
     if tree_flatten(state)[1] != tree_flatten(wanted)[1]:
         raise ValueError(f"state does not have the leaves of a state of {model!r}")
-    found = {f"{STATE}{name}": _numbers(name, leaf) for name, leaf in tree_paths(state)}
+    found = {f"{STATE}{name}": _numbers("state", name, leaf) for name, leaf in tree_paths(state)}
     _check_state(found, wanted)
     return found
 

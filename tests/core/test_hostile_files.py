@@ -234,6 +234,13 @@ def test_leaves_that_no_file_holds(dtype: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_state_that_no_file_holds(tmp_path: Path) -> None:
+    for dtype in ("object", "<U3", "complex128"):
+        with pytest.raises(TypeError, match="^state has the leaf '' of dtype .*, expected numbers"):
+            memcore.save(tmp_path / "m", GRU, GRU.init(0), state=np.zeros((1, 2), dtype))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_no_model(tmp_path: Path) -> None:
     for wrong in ("gru", None, memcore.GRU):
         with pytest.raises(TypeError, match=r"^model is .*, expected a memcore\.Model"):
