@@ -117,6 +117,11 @@ WRONG: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"^params has the leaf 'd', which",
     ),
+    "empty": (
+        lambda: {**GRU.init(0), "input": {**GRU.init(0)["input"], "d": {}}},
+        ValueError,
+        r"^params has the empty dict 'input/d', which GRU",
+    ),
     "missing": (
         lambda: {"input": GRU.init(0)["input"]},
         ValueError,
@@ -359,6 +364,82 @@ def test_what_is_saved_has_no_mask_and_the_same_numbers(backend: Backend, tmp_pa
     ):
         with pytest.raises(TypeError, match="is a masked array, expected an array$"):
             memcore.save(path, GRU, **given)
+
+
+LSTM = memcore.LSTM(3, hidden_size=4)
+GRID = memcore.TTTLinear(4, heads=2, mini_batch=2)
+H = np.zeros((2, 4), np.float32)
+BEGUN = memcore.initial_state(GRID, GRID.init(0), (2,))
+WRONG_ROWS: dict[str, tuple[memcore.Model, Any, type[Exception], str]] = {
+    "batch": (
+        LSTM,
+        (H, H[:1]),
+        ValueError,
+        r"^state/1 has shape \(1, 4\), expected \(2, 4\) with the",
+    ),
+    "no batch": (
+        LSTM,
+        (H, H[0]),
+        ValueError,
+        r"^state/1 has shape \(4,\), expected \(2, 4\) with the",
+    ),
+    "width": (LSTM, (H[:, :3], H), ValueError, r"^state/0 has shape \(2, 3\), expected \(2, 4\)"),
+    "integers": (
+        LSTM,
+        (H, H.astype(int)),
+        TypeError,
+        "^state/1 has dtype int64, expected floating",
+    ),
+    "objects": (
+        LSTM,
+        (H.astype(object), H),
+        TypeError,
+        "^state/0 has dtype object, expected float",
+    ),
+    "words": (LSTM, ("x", H), TypeError, "^state/0 has dtype .*, expected floating point numbers"),
+    "a list": (LSTM, [H, H], ValueError, "^state has the structure .*, expected"),
+    "one leaf": (LSTM, H, ValueError, "^state has the structure .*, expected"),
+    "no phase": (GRID, BEGUN["memory"], ValueError, "^state has the structure .*, expected"),
+    "none": (GRID, None, ValueError, "^state has the structure .*, expected"),
+    "phase": (
+        GRID,
+        {**BEGUN, "phase": np.zeros(2)},
+        TypeError,
+        "^state/phase has dtype float64, exp",
+    ),
+}
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize("name", WRONG_ROWS)
+def test_wrong_states_to_reset_are_named(name: str, backend: Backend) -> None:
+    model, state, error, words = WRONG_ROWS[name]
+    with pytest.raises(error, match=words):
+        memcore.reset(model, model.init(0), state, np.array([True, False]))
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.requires("ml_dtypes")
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "int4"])
+def test_dtypes_that_numpy_does_not_calculate_with(kind: str, backend: Backend) -> None:
+    import ml_dtypes
+
+    dtype = getattr(ml_dtypes, kind)
+    ones, params = np.ones((2, 5, 3), dtype), GRU.init(0)
+    state = memcore.initial_state(GRU, params, (2,))
+    for name, run in {
+        "xs": lambda: GRU.apply(params, ones),
+        "x": lambda: memcore.step(GRU, params, state, ones[:, 0]),
+        "state": lambda: GRU.apply(params, ones.astype(np.float32), state.astype(dtype)),
+        "starts": lambda: GRU.apply(params, ones.astype(np.float32), starts=ones[..., 0]),
+        "b": lambda: ops.linear_recurrence(ones.astype(np.float32), ones),
+        "lengths": lambda: memcore.starts_from_lengths(ones[0, 0], 8),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name} has dtype {kind}, expected"):
+            run()
+    params["hidden"]["bias"] = params["hidden"]["bias"].astype(dtype)
+    with pytest.raises(TypeError, match=f"^params has the leaf 'hidden/bias' of {kind}, expected"):
+        GRU.apply(params, ones.astype(np.float32))
 
 
 WRONG_BEGINNINGS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -147,30 +148,48 @@ def check_state(
 
     Batch axes may be missing or of length 1; the axes of a leaf must be there.
     """
-    got, expected = tree_flatten(state)[1], tree_flatten(initial)[1]
-    if got != expected:
-        raise ValueError(f"{name} has the structure {got}, expected {expected}")
-    for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(initial), strict=True):
-        _check_leaf(
-            f"{name}/{path}" if path else name,
-            as_array(leaf, f"{name}/{path}" if path else name),
-            want,
-            ndim,
-            f"{like} {tuple(xs.shape)}",
-        )
+    for full, leaf, want in _checked_leaves(name, state, initial):
+        own = len(want.shape) - ndim
+        front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
+        if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):
+            raise ValueError(
+                f"{full} has shape {tuple(leaf.shape)}, expected {tuple(want.shape)} to match {like} "
+                f"{tuple(xs.shape)}"
+            )
     return broadcast_like(state, initial)
 
 
-def _check_leaf(name: str, leaf: Array, want: Tree, ndim: int, like: str) -> None:
+def check_rows(state: State, own: State) -> tuple[int, ...]:
+    """The batch axes of a ``state`` with the structure and dtypes of ``own``, which has none."""
+    batch, first = None, ""
+    for name, leaf, want in _checked_leaves("state", state, own):
+        if batch is None:
+            batch, first = leaf.shape[: max(leaf.ndim - want.ndim, 0)], name
+        if leaf.shape != (*batch, *want.shape):
+            raise ValueError(
+                f"{name} has shape {tuple(leaf.shape)}, expected {(*batch, *want.shape)} with the batch "
+                f"axes of {first}"
+            )
+    return batch or ()
+
+
+def _checked_leaves(name: str, state: State, like: State) -> Iterator[tuple[str, Array, Array]]:
+    """``(name, leaf, leaf of like)`` of two states, which must have one structure and the same kinds of
+    numbers."""
+    got, expected = tree_flatten(state)[1], tree_flatten(like)[1]
+    if got != expected:
+        raise ValueError(f"{name} has the structure {got}, expected {expected}")
+    for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(like), strict=True):
+        full = f"{name}/{path}" if path else name
+        leaf = as_array(leaf, full)
+        _check_kind(full, leaf, want)
+        yield full, leaf, want
+
+
+def _check_kind(name: str, leaf: Array, want: Array) -> None:
     for kind, check in (("bool", is_bool), ("an integer dtype", is_integer)):
         if check(want) != check(leaf):
             expected = kind if check(want) else "floating point numbers"
             raise TypeError(f"{name} has dtype {leaf.dtype}, expected {expected}")
     if is_floating(want) and not is_floating(leaf):
         raise TypeError(f"{name} has dtype {leaf.dtype}, expected floating point numbers")
-    own = len(want.shape) - ndim
-    front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
-    if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):
-        raise ValueError(
-            f"{name} has shape {tuple(leaf.shape)}, expected {tuple(want.shape)} to match {like}"
-        )

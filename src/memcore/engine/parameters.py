@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memcore.backend import LabelDraw, TooManyNumbers, tree_paths
+from memcore.backend import LabelDraw, TooManyNumbers, is_floating, tree_paths
 from memcore.types import Array, Params, Tree
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
                 f"{source} has the leaf {name!r}, which is masked, a numpy.matrix or in the byte order of "
                 "another machine: expected a plain array"
             )
-        if "float" not in str(getattr(leaf, "dtype", "")):
+        if not _holds_floats(leaf):
             kind = getattr(leaf, "dtype", type(leaf).__name__)
             raise TypeError(
                 f"{source} has the leaf {name!r} of {kind}, expected an array of floating point numbers"
@@ -94,6 +94,21 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
     if len(given) > len(expected):
         extra = sorted(set(given) - set(expected))
         raise ValueError(f"{source} has the leaf {extra[0]!r}, which {model!r} does not have")
+    empty = _stranger(_nested(model), params)
+    if empty is not None:
+        raise ValueError(f"{source} has the empty dict {empty!r}, which {model!r} does not have")
+
+
+def _stranger(shapes: dict[str, Any], params: Params) -> str | None:
+    """The path of a dict that the model does not have, where all leaves are its own."""
+    for name, inside in params.items():
+        if isinstance(inside, Mapping):
+            if name not in shapes:
+                return str(name)
+            found = _stranger(shapes[name], inside)
+            if found is not None:
+                return f"{name}/{found}"
+    return None
 
 
 def fits(model: Model, params: Params) -> bool:
@@ -143,6 +158,14 @@ def _fits(shapes: dict[str, Any], params: Tree) -> bool:
         ):
             return False
     return True
+
+
+def _holds_floats(leaf: Array) -> bool:
+    """Whether it is an array of floating point numbers, of this machine's libraries or of one that JAX
+    describes."""
+    if isinstance(leaf, np.ndarray):
+        return is_floating(leaf)
+    return "float" in str(getattr(leaf, "dtype", ""))
 
 
 def _is_plain(leaf: Array) -> bool:

@@ -17,7 +17,7 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
 )
-from memcore.engine.checks import as_array, as_arrays, check_flags, check_model
+from memcore.engine.checks import as_array, as_arrays, check_flags, check_model, check_rows
 from memcore.engine.grid import with_phase
 from memcore.engine.resets import select
 from memcore.types import Array, Dtype, Params, State, Tree
@@ -112,14 +112,14 @@ def reset(model: Model, params: Params, state: State, where: Array) -> State:
     """
     check_model(model)
     gridded, state = model.grid > 1, as_arrays(state, "state")
-    memory = state["memory"] if gridded else state
     initial = broadcasting(model.initial_state, params)(params)
-    leaves = list(zip(tree_leaves(memory), tree_leaves(initial), strict=True))
+    own = with_phase(initial, 0, (), np.zeros(0)) if gridded else initial
+    batch = check_rows(state, own)
+    memory = state["memory"] if gridded else state
+    leaves = tree_leaves(memory)
     if not leaves:
         return state
-    first, own = leaves[0]
-    batch = first.shape[: first.ndim - np.ndim(own)]
-    where = check_flags("where", as_array(where, "where"), first, batch, "state", 0)
+    where = check_flags("where", as_array(where, "where"), leaves[0], batch, "state", 0)
 
     def fresh(i: Array, s: State) -> State:
         return namespace(s).broadcast_to(asarray_like(i, s), s.shape)
