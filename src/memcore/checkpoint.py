@@ -25,6 +25,7 @@ from memcore.backend import (
 from memcore.cell import Model, Params, State
 from memcore.engine import initial_state
 from memcore.engine.checks import as_array
+from memcore.engine.grid import with_phase
 from memcore.engine.parameters import check_params, whole
 from memcore.registry import from_config, to_config
 from memcore.types import Array, Tree, Value
@@ -154,10 +155,14 @@ def load(path: str | os.PathLike[str], *, state: bool = False) -> tuple[Tree, ..
 
 
 def _state_of(path: str, model: Model, params: Params, arrays: dict[str, Any]) -> State:
-    wanted = initial_state(model, params)
+    try:
+        # Not `initial_state`, which makes an array of it: zeros of NumPy take no memory until then.
+        wanted = model.initial_state(params)
+    except (MemoryError, ValueError) as error:
+        raise ValueError(f"{path} holds no state of {model!r}, which is too large") from error
+    wanted = with_phase(wanted, 0, (), np.zeros(0)) if model.grid > 1 else wanted
     names = [f"{STATE}{name}" for name, _ in tree_paths(wanted)]
-    missing = [name for name in names if name not in arrays]
-    if missing or not any(name.startswith(STATE) for name in arrays):
+    if not names or set(names) != {name for name in arrays if name.startswith(STATE)}:
         raise ValueError(f"{path} holds no state of {model!r}")
     found = {name: arrays[name] for name in names}
     try:

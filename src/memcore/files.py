@@ -28,6 +28,8 @@ def checked_path(path: str | os.PathLike[str]) -> Path:
     given = _given(path)
     if not given:
         raise ValueError("path is '', expected the name of a file")
+    if given.endswith(os.sep):
+        raise IsADirectoryError(f"path is {given!r}, which names a folder, expected a file")
     try:
         target = Path(os.path.realpath(given))
         mode = target.lstat().st_mode if target.parent.is_dir() else None

@@ -140,6 +140,8 @@ def test_paths_that_name_no_file(tmp_path: Path) -> None:
             take(None)
         with pytest.raises(TypeError, match=r"^path is b'm', expected a str or a path"):
             take(b"m")
+    with pytest.raises(IsADirectoryError, match=r"^path is '.*m/', which names a folder, expected"):
+        save(f"{tmp_path}/m/")
     with pytest.raises(FileNotFoundError, match=r"^path is '.*m', whose folder is not there"):
         save(tmp_path / "none" / "m")
     with pytest.raises(ValueError, match=r"^path is 'a\\x00b', expected the name of a file"):

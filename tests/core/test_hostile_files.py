@@ -172,6 +172,26 @@ def test_draws_are_counted_before_they_are_drawn() -> None:
     as_draw(0).full((2000,), 1.0)
 
 
+@pytest.mark.parametrize("window", [10**12, 10**15, 10**30])
+def test_a_state_larger_than_the_file(window: int, tmp_path: Path) -> None:
+    """Its parameters are as those of any window."""
+    small = memcore.Attention(4, heads=2, window=3)
+    arrays = dict(tree_paths(small.init(0)))
+    state = memcore.initial_state(small, small.init(0))
+    arrays |= {f"state:{name}": leaf for name, leaf in tree_paths(state)}
+    config = {**memcore.to_config(small), "window": window}
+    (tmp_path / "m").write_bytes(to_bytes(arrays, {"memcore": metadata(config)}))
+    with pytest.raises(ValueError, match=r"^.*/m holds no state of Attention"):
+        memcore.load(tmp_path / "m", state=True)
+
+
+def test_a_leaf_too_many_in_a_state(tmp_path: Path) -> None:
+    arrays = dict(tree_paths(GRU.init(0))) | {"state:": np.ones((1, 2)), "state:x": np.ones(1)}
+    (tmp_path / "m").write_bytes(to_bytes(arrays, {"memcore": metadata(memcore.to_config(GRU))}))
+    with pytest.raises(ValueError, match=r"^.*/m holds no state of GRU"):
+        memcore.load(tmp_path / "m", state=True)
+
+
 # --- JSON that is nested without end ---------------------------------------------------------------
 
 

@@ -99,7 +99,7 @@ def check_params(model: Model, params: Params, source: str = "params") -> None:
         raise ValueError(f"{source} has the empty dict {empty!r}, which {model!r} does not have")
 
 
-def _stranger(shapes: dict[str, Any], params: Params) -> str | None:
+def _stranger(shapes: dict[str, Any], params: Mapping[str, Any]) -> str | None:
     """The path of a dict that the model does not have, where all leaves are its own."""
     for name, inside in params.items():
         if isinstance(inside, Mapping):
