@@ -364,6 +364,11 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
         r"^key is a str, expected a jax\.random\.key, a numpy\.random\.Generator or an int seed",
     ),
     "explain": (lambda: memcore.explain(GRU, 10, "cuda"), r"^backend is 'cuda', expected one of"),
+    "explain -1": (
+        lambda: memcore.explain(GRU, -1),
+        r"^length is -1, expected an int, none below 0",
+    ),
+    "explain 2.5": (lambda: memcore.explain(GRU, 2.5), r"^length is 2.5, expected an int"),
     "step x": (
         lambda: memcore.step(GRU, P, np.zeros(4), np.zeros(2)),
         r"^x has shape \(2,\), expected \(\.\.\., 3\)",

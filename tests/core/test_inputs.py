@@ -445,6 +445,7 @@ def test_dtypes_that_numpy_does_not_calculate_with(kind: str, backend: Backend) 
 WRONG_BEGINNINGS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "a number": ({"batch_shape": 2}, TypeError, "^batch_shape is 2, expected a tuple of ints"),
     "a negative size": ({"batch_shape": (-1,)}, TypeError, r"^batch_shape is \(-1,\), expected"),
+    "a size of True": ({"batch_shape": (True,)}, TypeError, r"^batch_shape is \(True,\), expected"),
     "a size in half": ({"batch_shape": (0.5,)}, TypeError, r"^batch_shape is \(0.5,\), expected"),
     "a phase in words": ({"phase": "a"}, ValueError, "^phase is 'a', expected one of 0 to 0"),
     "integers": ({"dtype": "int32"}, TypeError, "^dtype is .*int32.*, expected a floating point"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from memcore.backend import is_symbolic
 from memcore.engine.checks import check_model
+from memcore.fields import is_count
 
 if TYPE_CHECKING:
     from memcore.cell import Cell, Model
@@ -185,11 +186,16 @@ def explain(model: Model, length: int, backend: str = "cpu", *, return_states: b
 
     Returns:
         One line per recurrence: its name, the method, the chunk size, and where the choice is from.
+
+    Raises:
+        ValueError, TypeError: an argument does not fit; the message names it.
     """
     devices = ("numpy", "cpu", "gpu", "tpu")
     if backend not in devices:
         raise ValueError(f"backend is {backend!r}, expected one of {devices}")
     check_model(model)
+    if not is_count(length, 0):
+        raise ValueError(f"length is {length!r}, expected an int, none below 0")
     lines = []
     for name, cell in model.recurrences():
         choice = choose(cell, length, backend, return_states)

@@ -20,6 +20,7 @@ from memcore.backend import (
 from memcore.engine.checks import as_array, as_arrays, check_flags, check_model, check_rows
 from memcore.engine.grid import with_phase
 from memcore.engine.resets import select
+from memcore.fields import is_count
 from memcore.types import Array, Dtype, Params, State, Tree
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def initial_state(
 
 def _as_shape(batch_shape: Tree) -> tuple[int, ...]:
     sizes = batch_shape if isinstance(batch_shape, tuple | list) else [None]
-    if not all(is_symbolic(n) or isinstance(n, int | np.integer) and n >= 0 for n in sizes):
+    if not all(is_symbolic(n) or is_count(n, 0) for n in sizes):
         raise TypeError(f"batch_shape is {batch_shape!r}, expected a tuple of ints, none below 0")
     return tuple(sizes)
 
