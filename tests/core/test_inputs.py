@@ -366,6 +366,31 @@ def test_what_is_saved_has_no_mask_and_the_same_numbers(backend: Backend, tmp_pa
             memcore.save(path, GRU, **given)
 
 
+@pytest.mark.backend("array_api_strict")
+def test_arrays_of_two_libraries_are_named(backend: Backend) -> None:
+    """Those of one that NumPy's do not mix with, as torch's."""
+    params, xs = GRU.init(0), np.zeros((2, 5, 3), np.float32)
+    state, starts = np.zeros((2, 4), np.float32), np.zeros((2, 5), bool)
+    other = backend.asarray({"params": params, "xs": xs, "state": state, "starts": starts})
+    both = r"^xs is a .*, and params has a .*: expected arrays of one library"
+    mixed = {**params, "hidden": other["params"]["hidden"]}
+    for given in ((params, other["xs"]), (other["params"], xs), (mixed, xs)):
+        with pytest.raises(TypeError, match=both):
+            GRU.apply(*given)
+        with pytest.raises(TypeError, match=both):
+            memcore.step(GRU, given[0], None, given[1][:, 0, :])
+    with pytest.raises(
+        TypeError, match=r"^state is a array_api_strict\..*, expected an array of the lib"
+    ):
+        GRU.apply(params, xs, other["state"])
+    for name in ("starts", "valid"):
+        with pytest.raises(
+            TypeError, match=rf"^{name} is a array_api_strict\..*, expected an array of"
+        ):
+            GRU.apply(params, xs, **{name: other["starts"]})
+    GRU.apply(other["params"], other["xs"], state, starts=starts)  # NumPy's go along
+
+
 LSTM = memcore.LSTM(3, hidden_size=4)
 GRID = memcore.TTTLinear(4, heads=2, mini_batch=2)
 H = np.zeros((2, 4), np.float32)

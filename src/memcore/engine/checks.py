@@ -18,11 +18,12 @@ from memcore.backend import (
     namespace,
     plain,
     tree_flatten,
+    tree_leaves,
     tree_paths,
     tree_unflatten,
 )
 from memcore.fields import is_count
-from memcore.types import Array, State, Tree
+from memcore.types import Array, Params, State, Tree
 
 if TYPE_CHECKING:
     from memcore.cell import Model
@@ -72,6 +73,29 @@ def check_model(model: Model) -> None:
     """Raise TypeError for what is no model: a name, a class, a module of a framework."""
     if isinstance(model, type) or not hasattr(model, "recurrences"):
         raise TypeError(f"model is {model!r}, expected a memcore.Model, as memcore.GRU(64)")
+
+
+def check_library(params: Params, xs: Array) -> None:
+    """Raise TypeError for parameters and inputs of two libraries; NumPy's and JAX's go together."""
+    if is_jax(params, xs):
+        return
+    for leaf in tree_leaves(params):
+        if type(leaf) is not type(xs) and namespace(leaf) is not namespace(xs):
+            raise TypeError(
+                f"xs is a {_kind(xs)}, and params has a {_kind(leaf)}: expected arrays of one library"
+            )
+
+
+def _check_moves(name: str, x: Array, like: Array) -> None:
+    """Raise TypeError for an array of another library than ``like``, which NumPy's and JAX's move to."""
+    if isinstance(x, np.ndarray | np.generic) or is_jax(x, like):
+        return
+    if namespace(x) is not namespace(like):
+        raise TypeError(f"{name} is a {_kind(x)}, expected an array of the library of the others")
+
+
+def _kind(x: Array) -> str:
+    return f"{type(x).__module__}.{type(x).__qualname__}"
 
 
 def as_array(x: Array, name: str) -> Array:
@@ -127,7 +151,9 @@ def check_flags(
     None. Numbers must be 0 and 1, and are looked at before another dtype could round them."""
     if flags is None:
         return None
-    flags = asarray_like(as_flags(name, flags), xs)
+    flags = as_flags(name, flags)
+    _check_moves(name, flags, xs)
+    flags = asarray_like(flags, xs)
     exact = flags.shape[max(flags.ndim - times, 0) :] == shape[len(shape) - times :]
     if not exact or not _fits(flags.shape, shape):
         raise ValueError(
@@ -182,6 +208,7 @@ def _checked_leaves(name: str, state: State, like: State) -> Iterator[tuple[str,
     for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(like), strict=True):
         full = f"{name}/{path}" if path else name
         leaf = as_array(leaf, full)
+        _check_moves(full, leaf, want)
         _check_kind(full, leaf, want)
         yield full, leaf, want
 

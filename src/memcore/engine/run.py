@@ -29,6 +29,7 @@ from memcore.engine.checks import (
     check_derivatives,
     check_flags,
     check_inputs,
+    check_library,
     check_method,
     check_model,
     check_state,
@@ -75,6 +76,7 @@ def run_checked(
     key: Key,
 ) -> tuple[Tree, ...]:  # fmt: skip
     """A run of arguments whose method is known to be one of the model's."""
+    check_library(params, xs)
     xs = check_inputs(model, xs)
     params, xs, state, starts, valid = common_axes((params, xs, state, starts, valid))
     shape = xs.shape[: xs.ndim - model.input_ndim]
