@@ -76,8 +76,8 @@ def run_checked(
     key: Key,
 ) -> tuple[Tree, ...]:  # fmt: skip
     """A run of arguments whose method is known to be one of the model's."""
-    check_library(params, xs)
     xs = check_inputs(model, xs)
+    check_library(params, xs)
     params, xs, state, starts, valid = common_axes((params, xs, state, starts, valid))
     shape = xs.shape[: xs.ndim - model.input_ndim]
     batch, length = shape[:-1], shape[-1]
