@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import memcore
 from convert.frameworks import check
 from memcore.convert import SOURCES, from_weights
 
@@ -67,11 +68,12 @@ class Layer(eqx.Module):
 @pytest.mark.parametrize("activation", [jax.nn.relu, jax.nn.tanh])
 def test_a_module_of_memax_tells_its_activation(activation: Any) -> None:
     keys = jax.random.split(jax.random.key(0))
-    inner = Action(eqx.nn.Linear(4, 4, key=keys[0]), activation)
-    layer = Layer(Resettable(inner), eqx.nn.Linear(3, 4, use_bias=False, key=keys[1]))
+    recurrent = eqx.nn.Linear(4, 4, key=keys[0])
+    project = eqx.nn.Linear(3, 4, use_bias=False, key=keys[1])
+    layer = Layer(Resettable(Action(recurrent, activation)), project)
 
     def step(h: Any, x: Any) -> Any:
-        h = activation(inner.U_h(h) + layer.W_h(x))
+        h = activation(recurrent(h) + project(x))
         return h, h
 
     check("memax.Elman", layer, step, jnp.zeros(4))
@@ -84,6 +86,7 @@ def test_a_module_of_memax_tells_its_activation(activation: Any) -> None:
 def test_an_ind_rnn_of_other_settings_is_named(field: str, value: Any) -> None:
     given: dict[str, Any] = {"recurrent_kernel": jnp.ones(4), "bias": jnp.zeros(4)}
     given |= {"activation": jax.nn.relu}
-    assert from_weights("memax.IndRNN", Layer(Resettable(Action(**given))))[0].horizon == 1024
+    model, _ = from_weights("memax.IndRNN", Layer(Resettable(Action(**given))))
+    assert model == memcore.IndRNN(4, hidden_size=4)
     with pytest.raises(ValueError, match=rf"^weights\.algebra\.algebra\.{field} is .*, expected"):
         from_weights("memax.IndRNN", Layer(Resettable(Action(**(given | {field: value})))))
