@@ -56,6 +56,22 @@ def test_both_ways_stays_in_the_segment_and_streams_by_whole_ones() -> None:
     )
 
 
+def test_both_ways_inside_a_stack(backend: Backend) -> None:
+    """Its parts are asked for their initial states, by a run of one step."""
+    inner = memcore.RMT(4, **SMALL, causal=False)
+    model = memcore.Stack((inner,))
+    params = backend.asarray(inner.init(0))
+    xs = backend.asarray(np.random.default_rng(0).normal(size=(6, 4)).astype("float32"))
+    starts = backend.asarray(np.arange(6) == 1)
+    begun = [
+        memcore.initial_state(m, p, phase=3)
+        for m, p in ((inner, params), (model, {"layer_0": params}))
+    ]
+    _, want = inner.apply(params, xs, begun[0], starts=starts)
+    _, found = model.apply({"layer_0": params}, xs, begun[1], starts=starts)
+    np.testing.assert_allclose(backend.to_numpy(found), backend.to_numpy(want), atol=1e-6)
+
+
 @pytest.mark.parametrize("mask_future", [True, False])
 def test_read_rows_of_an_older_memory_see_a_newer_one_unless_masked(mask_future: bool) -> None:
     from memcore.layers.memory_tokens import read_rows
