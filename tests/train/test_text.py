@@ -152,7 +152,7 @@ def test_a_stop_text_may_come_in_pieces():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--prompt", "axb"], "prompt has 'x', which was not in the text that was learned"),
+        (["--prompt", "axb"], "prompt has 'x', which the run's vocabulary does not have"),
         (["--prompt", ""], "prompt is '', expected at least one token"),
         (["--stop", ""], "stop is '', expected some text"),
         (["--length", "0"], "length is 0, expected 1 or more"),
@@ -175,6 +175,22 @@ def shared(tmp_path_factory) -> Path:
     path.write_text("abc" * 800, encoding="utf-8")
     trained(path, folder / "run")
     return folder / "run"
+
+
+@pytest.mark.requires("tokenizers")
+def test_generate_behind_a_prompt_of_words(shared, tmp_path, capsys):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"?": 0, "a": 1, "b": 2, "cü": 3}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    folder = tmp_path / "run"
+    shutil.copytree(shared, folder)
+    (folder / "tokenizer.json").write_text(made.to_str(), encoding="utf-8")
+    capsys.readouterr()
+    said = generated(capsys, folder, "--prompt", "a cü", "--length", "5")
+    assert said.startswith("a cü ") and len(said.split()) == 7
+    assert main(["generate", str(folder), "--prompt", "a cü bä b"]) == 2
+    assert "prompt has ' bä', which the run's vocab" in capsys.readouterr().err
 
 
 def test_generate_needs_a_run_of_text(shared, tmp_path, capsys):
