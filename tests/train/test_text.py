@@ -114,6 +114,28 @@ def test_a_folder_keeps_the_vocabulary_of_packed_rows(corpus, tmp_path, console)
     assert not (tmp_path / "run" / ".tokenizer.1.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "other", "message"),
+    [
+        # As many characters as before, so that nothing else would notice.
+        ("characters", "x", "tokenizer.json is not the tokenizer of text (corpus.txt) any more"),
+        ("bytes", "", "corpus.txt has no tokens for the train split"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_text(
+    corpus, tmp_path, capsys, tokenizer, other, message
+):
+    folder = tmp_path / "run"
+    trained(corpus, folder, "--task-options.tokenizer", tokenizer)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    text = corpus.read_text(encoding="utf-8")
+    corpus.write_text(text.replace("a", other) if other else "", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["train", "--resume", str(folder), "--steps", "4"]) == 2
+    assert message in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def generated(capsys, folder: Path, *more: str) -> str:
     assert main(["generate", str(folder), *more]) == 0
     return capsys.readouterr().out.removesuffix("\n")
@@ -191,6 +213,8 @@ def test_generate_behind_a_prompt_of_words(shared, tmp_path, capsys):
     assert said.startswith("a cü ") and len(said.split()) == 7
     assert main(["generate", str(folder), "--prompt", "a cü bä b"]) == 2
     assert "prompt has ' bä', which the run's vocab" in capsys.readouterr().err
+    assert main(["generate", str(folder), "--prompt", "a \udcff"]) == 2
+    assert "prompt is 'a \\udcff', expected text: " in capsys.readouterr().err
 
 
 def test_generate_needs_a_run_of_text(shared, tmp_path, capsys):

@@ -88,7 +88,10 @@ def text(options: Options) -> Iterator[str]:
 
 def encoded(prompt: str, vocabulary: Vocabulary) -> np.ndarray:
     """A prompt as tokens (P,); ValueError where it is empty or the vocabulary does not know all of it."""
-    found = vocabulary.encode(prompt)
+    try:
+        found = vocabulary.encode(prompt)
+    except TypeError as error:  # of a tokenizer, where bytes in the prompt are no UTF-8
+        raise ValueError(f"prompt is {prompt!r}, expected text: {error}") from error
     if not len(found.tokens):
         raise ValueError(f"prompt is {prompt!r}, expected at least one token")
     if not found.known.all():
