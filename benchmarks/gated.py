@@ -1,4 +1,6 @@
-"""Gated cells beside Equinox's and Flax's over a table of shapes, with and without starts.
+"""Gated cells over a table of shapes, with and without starts, beside Equinox's and Flax's.
+
+Cells that have no equal there stand beside `jax.lax.scan` over their own step.
 
     python benchmarks/gated.py
     python benchmarks/gated.py --kinds GRU --peers equinox --shapes 4x128x64
@@ -9,7 +11,6 @@ What is measured replaces its rows in ``benchmarks/results/gated/gated.json``; t
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Callable
 from itertools import product
@@ -22,7 +23,7 @@ import jax.numpy as jnp
 from flax import linen
 from harness import Effort, agree, compiled, forward_and_gradient, measure
 from peers import equinox, flax
-from results import commit, this_device, versions, write
+from results import origin, put
 from tables import number, table
 
 import memcore
@@ -31,7 +32,9 @@ SHAPES = (
     "4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256",
 )  # fmt: skip
 """B x T x H; the inputs are as wide as the state."""
-KINDS = ("GRU", "LSTM")
+OTHERS = ("Elman", "MGU", "IndRNN", "RTU", "SLSTM")
+"""Cells that stand beside a plain scan alone."""
+KINDS = ("GRU", "LSTM", *OTHERS)
 EFFORT = Effort(blocks=5, seconds=0.12, least=3, most=60)
 A_START = 0.02
 """The share of steps at which a sequence begins."""
@@ -94,7 +97,39 @@ def of_flax(kind: str, width: int) -> tuple[Any, Any, Callable[..., Any]]:
     return variables, params_of(variables["params"]["cell"]), run
 
 
-PEERS = {"equinox": of_equinox, "flax": of_flax}
+def of_scan(kind: str, width: int) -> tuple[Any, Any, Callable[..., Any]]:
+    """The same for the cell's own step under `jax.lax.scan`, which JAX differentiates as it stands."""
+    model = getattr(memcore, kind)(width, hidden_size=width)
+    params = model.init(jax.random.key(0))
+
+    def run(params: Any, x: Any, starts: Any) -> Any:
+        inputs = model.embed(params, x)
+        initial = jax.tree.map(
+            lambda h: jnp.broadcast_to(h, (len(x), *h.shape)), model.initial_state(params)
+        )
+
+        def body(state: Any, slot: Any) -> Any:
+            u, start = slot
+            if start is not None:
+                again = lambda h, first: jnp.where(start.reshape(-1, *[1] * (h.ndim - 1)), first, h)  # noqa: E731
+                state = jax.tree.map(again, state, initial)
+            state = model.step(params, state, u)
+            return state, model.read(params, state, u)
+
+        moved = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (inputs, starts))
+        reads = jax.lax.scan(body, initial, moved)[1]
+        reads = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), reads)
+        return model.output(params, reads, inputs)
+
+    return params, params, run
+
+
+PEERS = {"equinox": of_equinox, "flax": of_flax, "scan": of_scan}
+
+
+def beside(kind: str, peer: str) -> bool:
+    """Whether a cell has a row beside a peer."""
+    return (peer == "scan") == (kind in OTHERS)
 
 
 def compare(kind: str, peer: str, shape: str, gradient: bool, starting: bool) -> dict[str, Any]:
@@ -128,13 +163,12 @@ def ratio(row: dict[str, Any]) -> float:
 
 def markdown(found: dict[str, Any]) -> str:
     """A table for each cell and peer, and its range."""
-    device, rows = found["device"], {tuple(row["name"]): row for row in found["rows"]}
+    rows = {tuple(row["name"]): row for row in found["rows"]}
     text = [
         "# Gated cells by shape",
         "How many times faster memcore is; in brackets its milliseconds and theirs. B x T x H, float32. "
-        f"{device['processor']}, {device['cores']} cores; commit {found['commit']}; "
-        + ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + ".",
-    ]  # fmt: skip
+        + origin(found),
+    ]
     for kind, peer in product(KINDS, PEERS):
         ratios = [ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)]
         if not ratios:
@@ -145,7 +179,7 @@ def markdown(found: dict[str, Any]) -> str:
             for shape in SHAPES
         ]
         text += [
-            f"## {kind}, beside {peer}",
+            f"## {kind}, beside {'a plain scan' if peer == 'scan' else peer}",
             f"{min(ratios):.2f} to {max(ratios):.2f} times, {mean:.2f} in the geometric mean.",
             table(["shape", *WORK.values()], lines),
         ]
@@ -166,14 +200,11 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
     options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
-    found = json.loads(PATH.read_text()) if PATH.exists() else {"rows": []}
-    found |= {"device": this_device(), "commit": commit(),
-              "versions": versions(("memcore", "jax", "equinox", "flax"))}  # fmt: skip
     for peer, kind, shape, work in product(options.peers, options.kinds, options.shapes, WORK):
+        if not beside(kind, peer):
+            continue
         row = compare(kind, peer, shape, *work)
-        found["rows"] = [old for old in found["rows"] if old["name"] != row["name"]] + [row]
-        write(PATH, json.dumps(found, indent=1) + "\n")
-        write(PATH.with_suffix(".md"), markdown(found))
+        put(PATH, ("memcore", "jax", "equinox", "flax"), row, markdown)
         print(kind, peer, shape, WORK[work], cell(row), flush=True)
 
 

@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,29 @@ class Results:
         """Keep a row; an interrupted run loses none that is finished."""
         self.data["groups"][group]["rows"].append(row)
         write(self.path, json.dumps(self.data, indent=1) + "\n")
+
+
+def put(
+    path: Path, packages: tuple[str, ...], row: dict[str, Any], markdown: Callable[[Any], str]
+) -> None:
+    """Keep a row in a JSON file in place of the one of its name, and the whole as a table beside it."""
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    rows = [*(old for old in before if old["name"] != row["name"]), row]
+    found = {
+        "rows": rows,
+        "device": this_device(),
+        "commit": commit(),
+        "versions": versions(packages),
+    }
+    write(path, json.dumps(found, indent=1) + "\n")
+    write(path.with_suffix(".md"), markdown(found))
+
+
+def origin(found: dict[str, Any]) -> str:
+    """On what, and of what, the rows that `put` keeps were measured last."""
+    device = found["device"]
+    of = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    return f"{device['processor']}, {device['cores']} cores; commit {found['commit']}; {of}."
 
 
 def write(path: Path, text: str) -> None:

@@ -26,6 +26,7 @@ import remember_first
 import report
 import rmt
 import run
+import shapes
 import streaming
 from jobs import Job, NotRun
 from peers import prefix_scan
@@ -459,6 +460,41 @@ def test_the_page_of_remember_first_is_its_results():
     assert set(results) <= set(remember_first.MEMORIES)
 
 
+@pytest.mark.parametrize("kind", gated.OTHERS)
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_plain_scan_computes_what_a_gated_cell_does(kind, gradient, monkeypatch):
+    monkeypatch.setattr(gated, "EFFORT", harness.QUICK)
+    monkeypatch.setattr(gated, "A_START", 0.3)
+    row = gated.compare(kind, "scan", "2x9x4", gradient, starting=True)
+    assert row["name"] == [kind, "scan", "2x9x4", gradient, True] and gated.ratio(row) > 0
+
+
+def test_a_cell_stands_beside_a_plain_scan_or_beside_peers():
+    pairs = [
+        (kind, peer) for kind in gated.KINDS for peer in gated.PEERS if gated.beside(kind, peer)
+    ]
+    assert ("GRU", "flax") in pairs and ("MGU", "scan") in pairs
+    assert len(pairs) == 2 * 2 + len(gated.OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"), [("diagonal", "2x9x4"), ("linear_attention", "2x9x2x4")]
+)
+def test_rules_by_shape_are_in_a_table(rule, shape, monkeypatch):
+    monkeypatch.setattr(shapes, "EFFORT", harness.QUICK)
+    row = shapes.compare(rule, shape)
+    assert row["ours"]["seconds"] > 0 and row["theirs"]["temporaries"] > 0
+    row |= {"name": [rule, shapes.RULES[rule][0]], "ours": side(0.002), "theirs": side(0.006)}
+    found = {"device": DEVICE, "commit": "abc", "versions": {"jax": "1"}, "rows": [row]}
+    assert "| 3x (2, 6; 1x) |" in shapes.markdown(found)
+
+
+def test_what_a_prefix_scan_cannot_hold_is_left_out():
+    fits = {rule: shapes.numbers(rule, shapes.sizes(own[-1])) for rule, own in shapes.RULES.items()}
+    assert all(numbers <= shapes.MOST for numbers in fits.values())
+    assert shapes.numbers("linear_attention", Sizes(32, 2048, heads=8, size=64)) > shapes.MOST
+
+
 @pytest.mark.parametrize(
     ("script", "option", "known"),
     [
@@ -468,6 +504,7 @@ def test_the_page_of_remember_first_is_its_results():
         (remember_first, "--models", "'gru'"),
         (gated, "--kinds", "'GRU', 'LSTM'"),
         (gated, "--shapes", "'4x128x64'"),
+        (shapes, "--rules", "'diagonal'"),
         (language, "--data", "data is nonsense, where there is no file"),
         (rmt, "--steps", "invalid int value"),
         (products, "--sizes", "unrecognized arguments: --sizes nonsense"),
