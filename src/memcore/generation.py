@@ -16,8 +16,9 @@ from memcore.engine.parts import signature
 from memcore.fields import is_count, is_number
 from memcore.types import Array, Key, Params, State, Tree
 
-COLDEST = 1e-6
-"""Lower temperatures count as this one, at which all but the best tokens have no chance."""
+COLDEST, HOTTEST = 1e-6, 1e36
+"""Other temperatures count as these: all but the best tokens have no chance, all have the same one. A
+hundred times either is a number in float32."""
 MOST = int(np.iinfo(np.int32).max)
 
 
@@ -108,12 +109,14 @@ def _generate(
 
     def token(ys: Array, i: Array) -> Array:
         ys = nn.wide(ys)
+        wrong = _wrong(ys)
         if drawn:
             u = asarray_like(draw.at(i).uniform("token", ys.shape[:-1]), ys)
             found = _drawn(ys, u, chances, cut)
         else:
             found = xp.argmax(ys, axis=-1)
-        return _known(ys, xp.astype(found, xp.int32))
+        found = xp.astype(found, xp.int32)
+        return found if wrong is None else xp.where(wrong, xp.full_like(found, -1), found)
 
     def one(carry: Tree, i: Array) -> Tree:
         state, last = carry
@@ -163,16 +166,16 @@ def _drawn(ys: Array, u: Array, chances: Chances, cut: bool) -> Array:
     return xp.take_along_axis(order, xp.astype(place, order.dtype), axis=-1)[..., 0]
 
 
-def _known(ys: Array, token: Array) -> Array:
-    """The token, if the outputs are numbers: else -1 on JAX, and an error elsewhere."""
+def _wrong(ys: Array) -> Array:
+    """Where no token can be drawn, on JAX; elsewhere that is an error, and None is returned."""
     xp = namespace(ys)
     # Not by their maximum, which may pass over a NaN.
     wrong = ~(xp.all(ys < math.inf, axis=-1) & xp.any(ys > -math.inf, axis=-1))
     if is_jax(ys):
-        return xp.where(wrong, xp.full_like(token, -1), token)
+        return wrong
     if xp.any(wrong):
         raise ValueError("params and state give outputs that are no numbers: no token can be drawn")
-    return token
+    return None
 
 
 def _check_model(model: Model) -> None:
@@ -194,7 +197,7 @@ def _chances(temperature: float, top_k: int | None, top_p: float | None) -> Chan
         raise ValueError(f"top_p is {top_p!r}, expected None or a number above 0 and of at most 1")
     # A share of 2 is never reached: the running sum may be 1 before the last token.
     return Chances(
-        max(float(temperature), COLDEST),
+        min(max(float(temperature), COLDEST), HOTTEST),
         MOST if top_k is None else min(int(top_k), MOST),
         2.0 if top_p is None else float(top_p),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import memcore
+from memcore.backend import tree_paths
 from memcore.convert import SOURCES, from_weights
 
 LSTM = {
@@ -94,8 +95,71 @@ def test_gates_are_of_one_width() -> None:
     given |= {f"{gate}/kernel": np.zeros((4, 4)) for gate in ("hr", "hz", "hn")}
     from_weights("flax.linen.GRUCell", given)
     given |= {"hr/kernel": np.zeros((4, 3)), "hz/kernel": np.zeros((4, 5))}
-    with pytest.raises(ValueError, match=r"gates of the widths \[3, 5, 4\], expected one for all"):
+    words = (
+        r"^weights\['hr/kernel', 'hz/kernel', 'hn/kernel'\] make gates of the shapes "
+        r"\[\(4, 3\), \(4, 5\), \(4, 4\)\], expected one for all of flax\.linen\.GRUCell"
+    )
+    with pytest.raises(ValueError, match=words):
         from_weights("flax.linen.GRUCell", given)
+
+
+@pytest.mark.parametrize("change", [lambda leaf: leaf[:-1], lambda leaf: leaf[None], np.mean])
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("memax.GRU", "algebra.algebra.U_r.weight"),
+        ("memax.LSTM", "algebra.algebra.W_o.bias"),
+        ("memax.MGU", "algebra.algebra.U_h.weight"),
+    ],
+)
+def test_a_gate_of_another_shape_is_named(source: str, name: str, change: Any) -> None:
+    given = golden(source.replace(".", "_").lower())
+    with pytest.raises(ValueError, match=rf"^weights\[.*'{name}'.*\] .*, expected .* {source}$"):
+        from_weights(source, {**given, name: np.asarray(change(given[name]))})
+
+
+def test_an_empty_matrix_is_named() -> None:
+    given = golden("memorax_mlstm")
+    given["up_projection/kernel"] = given["up_projection/kernel"][:0]
+    words = r"^weights\['up_projection/kernel'\] has shape \(0, 12\), expected 2 axes .* length 0$"
+    with pytest.raises(ValueError, match=words):
+        from_weights("memorax.mLSTMCell", given)
+
+
+def test_decays_below_zero_are_refused() -> None:
+    given = golden("memax_nmax")
+    given["algebra.algebra.decay"] = np.array([1.0, 0.5, -0.25, 0.0, 1.0, 1.0])
+    with pytest.raises(ValueError, match=r"decay'\] has -0\.25, expected numbers of at least 0"):
+        from_weights("memax.NMax", given)
+
+
+def test_parameters_are_copies() -> None:
+    given = {name: np.ones_like(leaf) for name, leaf in LSTM.items()}
+    params = from_weights("torch.nn.LSTMCell", given)[1]
+    for leaf in given.values():
+        leaf[:] = 2
+        leaf.flags.writeable = False
+    again = from_weights("torch.nn.LSTMCell", given)[1]
+    for path, leaf in tree_paths(params):
+        assert (leaf == 1).all(), path
+    for _, leaf in tree_paths(again):
+        leaf += 1
+    assert all((leaf == 2).all() for leaf in given.values())
+
+
+def test_the_byte_order_of_another_machine() -> None:
+    rng = np.random.default_rng(0)
+    given = {name: rng.normal(size=leaf.shape).astype("float32") for name, leaf in LSTM.items()}
+    swapped = {name: leaf.astype(leaf.dtype.newbyteorder()) for name, leaf in given.items()}
+    (_, params), (_, same) = (from_weights("torch.nn.LSTMCell", w) for w in (swapped, given))
+    for path, leaf in tree_paths(params):
+        np.testing.assert_array_equal(leaf, dict(tree_paths(same))[path])
+
+
+def test_masked_weights_are_refused() -> None:
+    masked = np.ma.masked_array(LSTM["bias_ih"], [True] + 7 * [False])
+    with pytest.raises(TypeError, match=r"^weights\['bias_ih'\] is a masked array, expected"):
+        from_weights("torch.nn.LSTMCell", {**LSTM, "bias_ih": masked})
 
 
 @pytest.mark.parametrize("weights", ["a.safetensors", Path("a.npz"), None, dict, np.zeros(3)])

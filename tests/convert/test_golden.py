@@ -159,3 +159,21 @@ def test_blocks_of_another_width_than_the_map_in_front_are_named() -> None:
     words = re.escape("weights['i_gate/kernel'] has shape (2, 3, 3), expected (2, 6, 6)")
     with pytest.raises(ValueError, match=words):
         from_weights("memorax.sLSTMCell", found)
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize(
+    ("dtype", "settings", "lowest"),
+    [
+        ("float32", {}, -0.07664340),
+        ("float64", {}, -0.68314718),
+        ("float32", {"max_period": 64, "epsilon": 0.5}, -0.88629436),
+    ],
+)
+def test_decays_of_memorax_are_clipped(dtype: str, settings: Any, lowest: float) -> None:
+    """At ``log(max) / max_period - epsilon``, where the decays of a whole call of memorax would overflow."""
+    found = {name: leaf.astype(dtype) for name, leaf in weights(load("memorax_ffm")[1]).items()}
+    found["alpha"] = np.array([-2.0, -0.0625, 0.5], dtype)
+    alpha = from_weights("memorax.FFMCell", found, **settings)[1]["alpha"]
+    np.testing.assert_allclose(alpha, [lowest, -0.0625, -1e-8], rtol=1e-6)
+    assert alpha.dtype == dtype

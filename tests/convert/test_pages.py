@@ -37,3 +37,10 @@ def test_which_model_has_a_row_of_every_memory() -> None:
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     memories = {cls for cls in alone().values() if cls.__module__.startswith("memcore.models.")}
     assert {cls.__name__ for cls in memories} - named == set() and len(memories) > 40
+
+
+def test_which_model_gives_the_numbers_of_the_baselines() -> None:
+    """`X` a%, and a% of a task in the row of X: all of them stand on that page, or are of the other task."""
+    given = set(re.findall(r"\d+\.\d%", (DOCS / "which_model.md").read_text()))
+    there = (DOCS / "baselines.md").read_text() + (DOCS / "remember_first.md").read_text()
+    assert given - set(re.findall(r"\d+\.\d%", there)) == set() and len(given) > 10

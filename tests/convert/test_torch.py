@@ -86,3 +86,18 @@ def test_what_the_library_has_and_memcore_has_not(torch: Any) -> None:
 def test_bfloat16_becomes_float32(torch: Any) -> None:
     params = from_weights("torch.nn.GRU", torch.nn.GRU(3, 4).to(torch.bfloat16))[1]
     assert params["input"]["kernel"].dtype == np.float32
+
+
+def test_a_module_that_trains_on_changes_nothing(torch: Any) -> None:
+    theirs, xs = torch.nn.GRU(3, 4), np.ones((5, 3), np.float32)
+    model, params = from_weights("torch.nn.GRU", theirs)
+    before = model.apply(params, xs)[1]
+    with torch.no_grad():
+        for leaf in theirs.parameters():
+            leaf += 1
+    np.testing.assert_array_equal(model.apply(params, xs)[1], before)
+
+
+def test_a_tensor_is_no_weights(torch: Any) -> None:
+    with pytest.raises(TypeError, match=r"^weights is tensor\(.*, expected arrays by name, or a m"):
+        from_weights("torch.nn.GRU", torch.zeros(3))

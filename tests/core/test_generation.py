@@ -118,6 +118,7 @@ LOGITS = np.log(CHANCES).tolist()
         ({"top_k": 1}, [0, 1, 0, 0, 0]),
         ({"temperature": 1e-9}, [0, 1, 0, 0, 0]),
         ({"temperature": 0}, [0, 1, 0, 0, 0]),
+        ({"temperature": 1e300}, [1, 1, 1, 1, 1]),
     ],
 )
 def test_what_is_drawn_has_its_chances(how: Any, want: Any, backend: Backend) -> None:
@@ -208,8 +209,13 @@ def test_models_that_cannot_go_on() -> None:
         memcore.generate(model, model.init(0), [1], length=1)
 
 
-def test_outputs_that_are_no_numbers(backend: Backend) -> None:
-    logits = [0.0, float("nan"), 1.0]
+INFINITE = float("inf")
+
+
+@pytest.mark.parametrize(
+    "logits", [[0.0, float("nan"), 1.0], [0.0, INFINITE, 1.0], [-INFINITE] * 3], ids=str
+)
+def test_outputs_that_are_no_numbers(logits: list[float], backend: Backend) -> None:
     for how in ({}, {"temperature": 0}, {"top_k": 2}):
         if backend.name == "jax":
             assert (tokens_of(logits, backend, **how) == -1).all()

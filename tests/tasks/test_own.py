@@ -125,9 +125,15 @@ def test_a_file_of_arrays(tmp_path, monkeypatch):
     np.savez(tmp_path / "other.npz", xs=XS, labels=INTS)
     with pytest.raises(ValueError, match="other.npz holds labels, xs, expected xs and targets"):
         tasks.make("array", data="other.npz").source("train")
-    (tmp_path / "text.npz").write_text("no")
-    with pytest.raises(ValueError, match="text.npz is not a file .npz of arrays"):
-        tasks.make("array", data="text.npz").source("train")
+    whole = (tmp_path / "rows.npz").read_bytes()
+    broken = bytearray(whole)
+    broken[200:300] = bytes(100)
+    np.save(tmp_path / "one.npy", XS)
+    one = (tmp_path / "one.npy").read_bytes()
+    for content in (b"no", b"", whole[:-30], bytes(broken), one):
+        (tmp_path / "text.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="text.npz is not a file .npz of arrays"):
+            tasks.make("array", data="text.npz").source("train")
     with pytest.raises(FileNotFoundError, match="data is none.npz, where there is no file"):
         tasks.make("array", data="none.npz").source("train")
 
@@ -149,7 +155,7 @@ def test_a_table_is_cut_into_rows_in_its_order(tmp_path):
 
 
 def write(path, *lines):
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return str(path)
 
 
@@ -166,6 +172,8 @@ def test_columns_of_a_table(tmp_path):
     several = tasks.CSV(data=path, target="half, value", inputs="who", length=4)
     assert (several.loss, several.output_names) == ("mse", ("half", "value"))
     assert several.source("train")[0]["targets"][3].tolist() == [1.5, 3]
+    with_mark = write(tmp_path / "y.csv", "\ufeffwho,value,count,half", *lines)
+    assert tasks.CSV(data=with_mark, target="who", inputs="value", length=4).out_features == 6
 
 
 TABLES = {

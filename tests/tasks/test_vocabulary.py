@@ -99,7 +99,54 @@ def test_bytes_that_are_no_character_do_not_hold_up_what_follows():
     pieces = list(as_they_come(Bytes(), tokens))
     assert pieces == ["\ufffda", "b", "\ufffdc"]
     assert list(as_they_come(Bytes(), [0xE2, 0x82])) == ["\ufffd"]
-    assert list(as_they_come(Bytes(), [0xFF] * 5)) == ["\ufffd" * 4, "\ufffd"]
+    assert list(as_they_come(Bytes(), [0xFF] * 5)) == ["\ufffd", "\ufffd", "\ufffd" * 3]
+
+
+def test_pieces_are_the_text_whatever_is_broken():
+    rng = np.random.default_rng(0)
+    parts = ["a", "ü", "€", "𝄞", "\ufffd"]
+    for size in [*range(40)] * 5:
+        whole = [part.encode() for part in rng.choice(parts, size)]
+        tokens = [*b"".join(part[: rng.integers(1, 5)] for part in whole)]
+        pieces = list(as_they_come(Bytes(), tokens))
+        assert "".join(pieces) == Bytes().decode(tokens)
+    whole = [0xFF] * 3 + [*"ü".encode()]
+    assert "".join(as_they_come(Bytes(), whole)) == "\ufffd" * 3 + "ü"
+
+
+@pytest.mark.requires("tokenizers")
+def test_tokens_behind_others_keep_the_space_between_them(tmp_path):
+    vocabulary = read(words(tmp_path / "words.json"), 0)
+    assert list(as_they_come(vocabulary, [2, 3])) == ["alles", " für"]
+    assert list(as_they_come(vocabulary, [2, 3], [1])) == [" alles", " für"]
+
+
+@pytest.mark.requires("tokenizers")
+def test_what_a_tokenizer_does_not_know_is_not_asked_for(tmp_path):
+    from tokenizers import Tokenizer as Made
+    from tokenizers import models
+
+    found = read(words(tmp_path / "words.json"), 0).encode("über den für")
+    assert found.tokens.tolist() == [1, 0, 3] and found.known.tolist() == [True, False, True]
+    pieces = models.Unigram(
+        [("a", 0.0), ("<unk>", -1.0), ("b", 0.0)], unk_id=1, byte_fallback=False
+    )
+    found = of_json(Made(pieces).to_str()).encode("axb")
+    assert found.tokens.tolist() == [0, 1, 2] and found.known.tolist() == [True, False, True]
+    assert read(byte_pairs(tmp_path / "pairs.json"), 0).encode(TEXT).known.all()
+
+
+@pytest.mark.requires("tokenizers")
+def test_a_tokenizer_made_for_batches_reads_the_whole_text(tmp_path):
+    """Files of encoders say where a text is cut off, and how it is filled up."""
+    from tokenizers import Tokenizer as Made
+
+    made = Made.from_file(str(byte_pairs(tmp_path / "pairs.json")))
+    made.enable_truncation(8)
+    made.enable_padding(length=2000)
+    vocabulary = of_json(made.to_str())
+    assert_comes_back(vocabulary)
+    assert_comes_back(of_json(vocabulary.to_json()))
 
 
 @pytest.mark.parametrize(

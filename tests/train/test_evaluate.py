@@ -154,6 +154,9 @@ def test_predictions_are_the_models_outputs(capsys, folder, tmp_path):
     assert [int(line["class"]) for line in found] == np.argmax(ys[0], -1).tolist()
     outputs = [[float(line["output_0"]), float(line["output_1"])] for line in found]
     np.testing.assert_allclose(outputs, ys[0], rtol=1e-4, atol=1e-5)
+    (tmp_path / "y.csv").write_text("\ufeff" + "\n".join(map(str, xs[0].tolist())), "utf-8")
+    assert main(["predict", str(folder), "--input", str(tmp_path / "y.csv")]) == 0
+    assert list(csv.DictReader(capsys.readouterr().out.splitlines())) == found
 
 
 def test_long_inputs_are_streamed_and_positions_are_said(capsys, folder, tmp_path, monkeypatch):
@@ -172,6 +175,11 @@ def save(array):
     return lambda path: np.save(path, array)
 
 
+def several(path):
+    with path.open("wb") as file:
+        np.savez(file, np.zeros(2), np.zeros(2))
+
+
 INPUTS = {
     "ending": ("x.txt", None, "input is 'x.txt', expected a file that ends in .npy or .csv"),
     "absent": ("x.npy", None, "input is x.npy, where there is no file"),
@@ -181,6 +189,16 @@ INPUTS = {
         "input x.npy has tokens from 0 to 2, expected 0 to 1",
     ),
     "floats": ("x.npy", save(np.array([0.5])), "holds float64 of shape (1,), expected tokens"),
+    "complex": ("x.npy", save(np.array([1j])), "holds complex128 of shape (1,), expected tokens"),
+    "nothing": ("x.npy", lambda path: path.touch(), "x.npy is not a file .npy of an array: "),
+    "no array": ("x.npy", lambda path: path.write_text("no"), "x.npy is not a file .npy of an arr"),
+    "arrays": ("x.npy", several, "x.npy is not a file .npy of an array: it holds several"),
+    "no text": ("x.csv", lambda path: path.write_bytes(b"\xff"), "x.csv is not a table in UTF-8: "),
+    "a cell": (
+        "x.csv",
+        lambda path: path.write_text("1" * 2**18),
+        "x.csv is not a table in UTF-8: field larger than",
+    ),
     "axes": ("x.npy", save(np.zeros((1, 1, 1), int)), "of shape (1, 1, 1), expected tokens"),
     "words": (
         "x.csv",

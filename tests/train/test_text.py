@@ -114,6 +114,28 @@ def test_a_folder_keeps_the_vocabulary_of_packed_rows(corpus, tmp_path, console)
     assert not (tmp_path / "run" / ".tokenizer.1.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "other", "message"),
+    [
+        # As many characters as before, so that nothing else would notice.
+        ("characters", "x", "tokenizer.json is not the tokenizer of text (corpus.txt) any more"),
+        ("bytes", "", "corpus.txt has no tokens for the train split"),
+    ],
+)
+def test_a_run_does_not_go_on_with_another_text(
+    corpus, tmp_path, capsys, tokenizer, other, message
+):
+    folder = tmp_path / "run"
+    trained(corpus, folder, "--task-options.tokenizer", tokenizer)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    text = corpus.read_text(encoding="utf-8")
+    corpus.write_text(text.replace("a", other) if other else "", encoding="utf-8")
+    capsys.readouterr()
+    assert main(["train", "--resume", str(folder), "--steps", "4"]) == 2
+    assert message in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
 def generated(capsys, folder: Path, *more: str) -> str:
     assert main(["generate", str(folder), *more]) == 0
     return capsys.readouterr().out.removesuffix("\n")
@@ -152,7 +174,7 @@ def test_a_stop_text_may_come_in_pieces():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--prompt", "axb"], "prompt has 'x', which was not in the text that was learned"),
+        (["--prompt", "axb"], "prompt has 'x', which the run's vocabulary does not have"),
         (["--prompt", ""], "prompt is '', expected at least one token"),
         (["--stop", ""], "stop is '', expected some text"),
         (["--length", "0"], "length is 0, expected 1 or more"),
@@ -175,6 +197,24 @@ def shared(tmp_path_factory) -> Path:
     path.write_text("abc" * 800, encoding="utf-8")
     trained(path, folder / "run")
     return folder / "run"
+
+
+@pytest.mark.requires("tokenizers")
+def test_generate_behind_a_prompt_of_words(shared, tmp_path, capsys):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"?": 0, "a": 1, "b": 2, "cü": 3}, unk_token="?"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    folder = tmp_path / "run"
+    shutil.copytree(shared, folder)
+    (folder / "tokenizer.json").write_text(made.to_str(), encoding="utf-8")
+    capsys.readouterr()
+    said = generated(capsys, folder, "--prompt", "a cü", "--length", "5")
+    assert said.startswith("a cü ") and len(said.split()) == 7
+    assert main(["generate", str(folder), "--prompt", "a cü bä b"]) == 2
+    assert "prompt has ' bä', which the run's vocab" in capsys.readouterr().err
+    assert main(["generate", str(folder), "--prompt", "a \udcff"]) == 2
+    assert "prompt is 'a \\udcff', expected text: " in capsys.readouterr().err
 
 
 def test_generate_needs_a_run_of_text(shared, tmp_path, capsys):

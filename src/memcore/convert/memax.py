@@ -81,7 +81,7 @@ def mgu(w: Weights) -> tuple[Model, Table]:
     }
 
 
-@source("memax.Elman")
+@source("memax.Elman", told={"activation": f"{INNER}.activation"})
 def elman(w: Weights, *, activation: str = "tanh") -> tuple[Model, Table]:
     size, width = w.shape("W_h.weight")
     return Elman(width, size, activation=activation), {
@@ -91,9 +91,16 @@ def elman(w: Weights, *, activation: str = "tanh") -> tuple[Model, Table]:
     }
 
 
-@source("memax.IndRNN")
+@source(
+    "memax.IndRNN",
+    fixed={
+        f"{INNER}.activation": "relu",
+        f"{INNER}.recurrent_min_abs": 0.0,
+        f"{INNER}.recurrent_max_abs": 2 ** (1 / 1024),
+    },
+)
 def ind_rnn(w: Weights) -> tuple[Model, Table]:
-    """It has no projection in."""
+    """It has no projection in; its bound is that of 1024 steps, its default."""
     [size] = w.shape(f"{INNER}.bias", 1)
     return IndRNN(size, size), {
         "input/kernel": identity(size),
@@ -150,7 +157,13 @@ def p_spherical(w: Weights) -> tuple[Model, Table]:
 def n_max(w: Weights) -> tuple[Model, Table]:
     """Its gate g takes no part in what it computes."""
     w.ignore("g.layers_0.weight", "g.layers_0.bias")
-    return NMax(*w.shape(f"{INNER}.decay", 1)), {"decay": same(f"{INNER}.decay")}
+    model, decay = NMax(*w.shape(f"{INNER}.decay", 1)), w[f"{INNER}.decay"]
+    if (decay < 0).any():
+        raise ValueError(
+            f"weights['{INNER}.decay'] has {decay.min()}, expected numbers of at least 0: a decay below 0 "
+            "turns the sign of what memax.NMax keeps, and not of what NMax does"
+        )
+    return model, {"decay": same(f"{INNER}.decay")}
 
 
 @source("memax.Attention", told={"window": "window_size", "position": "positional_embedding"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from memcore.cell import Model
@@ -115,14 +117,17 @@ def rtu(w: Weights) -> tuple[Model, Table]:
 
 
 @source("memorax.FFMCell", **FLAX, also={"a": "alpha", "b": "omega"})
-def ffm(w: Weights) -> tuple[Model, Table]:
-    """Its alpha is the log of the decay, clipped from above at -1e-8; its norm stands before the gate."""
+def ffm(w: Weights, *, max_period: int = 1024, epsilon: float = 0.01) -> tuple[Model, Table]:
+    """Its norm stands before the gate. Its alpha is the log of the decay, clipped from above at -1e-8 and
+    from below where the decays of ``max_period`` steps would overflow, but for ``epsilon``."""
     width, traces = w.shape("pre/kernel")
     names = ("pre", "input_gate", "output_gate", "mix", "skip")
     [contexts] = w.shape("omega", 1)
+    dtype = np.promote_types(w.dtype(), np.float32)
+    lowest = epsilon - math.log(np.finfo(dtype).max) / max_period
     return FFM(width, traces, contexts, norm_first=True, eps=1e-6), {
         **{f"{n}/{leaf}": same(f"{n}/{leaf}") for n in names for leaf in ("kernel", "bias")},
-        "alpha": lambda w: np.minimum(w["alpha"], -1e-8),
+        "alpha": lambda w: np.minimum(np.maximum(w["alpha"], lowest), -1e-8),
         "omega": same("omega"),
     }
 

@@ -28,8 +28,9 @@ class Source:
     Args:
         build: gives the model and the table; its keyword arguments are the settings.
         between: what joins the names of that library.
-        told: settings that a module of that library has as attributes, by their names there.
-        fixed: attributes of a module of that library which must be functions of these names.
+        told: settings that a module of that library has as attributes, by their names there; dots lead
+            through the modules inside, and functions tell their names.
+        fixed: attributes of a module of that library, and what they must be, functions by their names.
         also: other names of the same arrays, as in other releases, by their beginnings.
         inside: modules around the class, whose names are left out.
         differs: what it computes instead, where memcore has no such model.
@@ -38,7 +39,7 @@ class Source:
     build: Build | None = None
     between: str = "."
     told: Mapping[str, str] = field(default_factory=dict)
-    fixed: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, Value] = field(default_factory=dict)
     also: Mapping[str, str] = field(default_factory=dict)
     inside: tuple[str, ...] = ()
     differs: str = ""
@@ -84,11 +85,10 @@ def from_weights(source: str, weights: Tree, **settings: Value) -> tuple[Model, 
     if found.build is None:
         raise ValueError(f"source is {source!r}, which no model here computes: {found.differs}")
     for attribute, wanted in found.fixed.items():
-        function = getattr(weights, attribute, None)
-        name = getattr(function, "__name__", repr(function))
-        if function is not None and name != wanted:
-            raise ValueError(f"weights.{attribute} is {name}, expected {wanted} for {source}")
-    told = {ours: getattr(weights, theirs, None) for ours, theirs in found.told.items()}
+        given = _attribute(weights, attribute)
+        if given is not None and given != wanted:
+            raise ValueError(f"weights.{attribute} is {given}, expected {wanted} for {source}")
+    told = {ours: _attribute(weights, theirs) for ours, theirs in found.told.items()}
     settings = {n: v for n, v in told.items() if v is not None} | settings
     _check_settings(source, found.build, settings)
     w = Weights(source, _named(found, flattened(weights, found.between)))
@@ -97,6 +97,13 @@ def from_weights(source: str, weights: Tree, **settings: Value) -> tuple[Model, 
     w.finish()
     check_params(model, params, f"the conversion of {source}")
     return model, params
+
+
+def _attribute(module: Tree, path: str) -> Value:
+    """What a module says of itself, a function by its name; None where it says nothing."""
+    for name in path.split("."):
+        module = getattr(module, name, None)
+    return getattr(module, "__name__", module)
 
 
 def _lookup(name: str) -> Source:

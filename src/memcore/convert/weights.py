@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from os import PathLike
 from typing import Any
 
+import array_api_compat
 import numpy as np
 
 from memcore.backend import to_numpy
+from memcore.engine.checks import as_array
 from memcore.types import Array, Dtype, Tree
 
 Path = tuple[str, ...]
@@ -18,7 +20,7 @@ Take = Callable[["Weights"], np.ndarray]
 
 
 class Weights:
-    """Arrays by name, of which it is known which were read.
+    """Arrays by name, of which it is known which were ``read``, one after the other.
 
     Args:
         source: the class that the weights are of, for messages.
@@ -27,7 +29,8 @@ class Weights:
 
     def __init__(self, source: str, arrays: Mapping[str, np.ndarray]) -> None:
         self.source = source
-        self._arrays, self._read = dict(arrays), set[str]()
+        self._arrays = dict(arrays)
+        self.read: list[str] = []
 
     def __contains__(self, name: str) -> bool:
         return name in self._arrays
@@ -36,15 +39,16 @@ class Weights:
         return iter(self._arrays)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        self._read.add(name)
+        self.read.append(name)
         return self._find(name)
 
     def shape(self, name: str, rank: int = 2) -> tuple[int, ...]:
-        """The shape of an array of ``rank`` axes."""
+        """The shape of an array of ``rank`` axes, none of them empty."""
         found = self._find(name).shape
-        if len(found) != rank:
+        if len(found) != rank or 0 in found:
             raise ValueError(
                 f"weights[{name!r}] has shape {found}, expected {rank} axes for {self.source}"
+                + ", none of length 0" * (0 in found)
             )
         return found
 
@@ -64,11 +68,11 @@ class Weights:
 
     def ignore(self, *names: str) -> None:
         """Arrays that the class holds and does not use."""
-        self._read.update(names)
+        self.read.extend(names)
 
     def finish(self) -> None:
         """Raise for what nobody has read."""
-        left = [name for name in self._arrays if name not in self._read]
+        left = [name for name in self._arrays if name not in self.read]
         if left:
             raise ValueError(
                 f"weights has {left[0]!r}, which is left over: {self.source} has no place for it here"
@@ -89,7 +93,12 @@ def same(name: str) -> Take:
 
 def turned(name: str) -> Take:
     """Its transpose: a matrix that was multiplied from the left."""
-    return lambda w: w[name].T
+
+    def take(w: Weights) -> np.ndarray:
+        w.shape(name)
+        return w[name].T
+
+    return take
 
 
 def reshaped(name: str, given: tuple[int, ...], *shape: int) -> Take:
@@ -103,13 +112,17 @@ def minus(take: Take) -> Take:
 
 
 def beside(*takes: Take) -> Take:
-    """Side by side along the last axis: gates of one kernel, all of one width."""
+    """Side by side along the last axis: gates of one kernel, all of one shape."""
 
     def put(w: Weights) -> np.ndarray:
+        before = len(w.read)
         parts = [take(w) for take in takes]
-        widths = [part.shape[-1] for part in parts]
-        if len(set(widths)) > 1:
-            raise ValueError(f"weights has gates of the widths {widths}, expected one for all")
+        shapes = [part.shape for part in parts]
+        if len(set(shapes)) > 1 or shapes[0] == ():
+            raise ValueError(
+                f"weights{w.read[before:]} make gates of the shapes {shapes}, expected one for all of "
+                f"{w.source}"
+            )
         return np.concatenate(parts, axis=-1)
 
     return put
@@ -156,10 +169,14 @@ def flattened(weights: Tree, between: str) -> dict[str, np.ndarray]:
             tree to JAX: an Equinox module, one of NNX, a Flax state.
         between: what joins the names on the way to an array, ``"."`` or ``"/"``.
 
+    Returns:
+        Copies, in this machine's order of bytes: what becomes of the module later does not reach them.
+
     Raises:
-        TypeError: ``weights`` is none of these, or a leaf holds no floating point numbers.
+        TypeError: ``weights`` is none of these, or a leaf is masked or holds no floating point numbers.
     """
-    if weights is None or isinstance(weights, str | bytes | type | PathLike | np.ndarray):
+    other = weights is None or isinstance(weights, str | bytes | type | PathLike)
+    if other or array_api_compat.is_array_api_obj(weights):
         raise TypeError(
             f"weights is {weights!r:.60}, expected arrays by name, or a module; a file is read first, "
             "as by safetensors.numpy.load_file"
@@ -188,9 +205,8 @@ def _array(path: Path, leaf: Array) -> np.ndarray:
         leaf = (leaf.float() if "bfloat16" in str(leaf.dtype) else leaf).numpy()
     if hasattr(leaf, "get_value"):  # a variable of NNX
         leaf = leaf.get_value()
-    array = np.asarray(to_numpy(leaf))
+    name = f"weights[{'.'.join(path)!r}]"
+    array = to_numpy(as_array(leaf, name))
     if array.dtype.kind not in "fc" and "float" not in array.dtype.name:
-        raise TypeError(
-            f"weights[{'.'.join(path)!r}] is {leaf!r:.60}, expected an array of floating point numbers"
-        )
-    return array
+        raise TypeError(f"{name} is {leaf!r:.60}, expected an array of floating point numbers")
+    return np.array(array)

@@ -20,6 +20,12 @@ def with_phase(memory: State, phase: Array, batch: tuple[int, ...], like: Array)
     return {"phase": phase, "memory": memory}
 
 
+def first_place(grid: int, like: Array) -> Array:
+    """The phase of a run that begins at a border; None where there is no grid."""
+    xp = namespace(like)
+    return None if grid == 1 else xp.zeros((), dtype=xp.int32)
+
+
 def common_phase(phase: Array, grid: int) -> tuple[Array, Array]:
     """``(phase, differs)``: the scalar phase of all rows, and which rows have another one.
 

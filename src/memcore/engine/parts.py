@@ -10,6 +10,7 @@ import numpy as np
 
 from memcore.backend import as_draw, broadcasting, namespace, placed_like, tree_leaves
 from memcore.engine.call import Call
+from memcore.engine.grid import first_place
 from memcore.engine.state import compute_dtype, memory_like
 from memcore.types import Array, Key, Params, State, Tree
 
@@ -153,8 +154,9 @@ def initial_states(model: Model, params: Params) -> dict[str, Any]:
         pass
     if params is UNKNOWN:
         raise NeedsParams
-    run = _Survey(model, None, None, Call(method="sequential"))
-    broadcasting(model.run_parts, params)(params, one_step(model, params), run)
+    xs = one_step(model, params)
+    run = _Survey(model, None, None, Call(method="sequential", phase=first_place(model.grid, xs)))
+    broadcasting(model.run_parts, params)(params, xs, run)
     return run.finish()
 
 

@@ -35,7 +35,7 @@ from memcore.engine.checks import (
     check_state,
 )
 from memcore.engine.chunking import into_chunks, out_of_chunks
-from memcore.engine.grid import common_phase, with_phase
+from memcore.engine.grid import common_phase, first_place, with_phase
 from memcore.engine.methods import recur
 from memcore.engine.parameters import check_params
 from memcore.engine.parts import Parts, signature
@@ -218,7 +218,7 @@ def _nothing(
         one = xp.zeros((1, *xs.shape[axis + 1 :]), dtype=xs.dtype)
         initial = model.initial_state(params)
         fresh = memory_like(model, params, xs, (), compute_dtype(model, params, xs))
-        call = Call(phase=None if model.grid == 1 else xp.zeros((), dtype=xp.int32))
+        call = Call(phase=first_place(model.grid, xs))
         own = model._apply(params, one, fresh, initial, call)[1].shape[1:]
     ys = xp.zeros((*batch, 0, *own), dtype=compute_dtype(model, params, xs))
     if not states:

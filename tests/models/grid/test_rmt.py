@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import memcore
+from cases.models.base import ModelCase
+from cases.models.grid.rmt import CASES, rmt
 from conftest import Backend
 
 SMALL: dict[str, Any] = {
@@ -54,6 +56,43 @@ def test_both_ways_stays_in_the_segment_and_streams_by_whole_ones() -> None:
     np.testing.assert_allclose(
         np.concatenate([first, second]), model.apply(params, xs)[1], atol=1e-12
     )
+
+
+def test_both_ways_inside_a_stack(backend: Backend) -> None:
+    """Its parts are asked for their initial states, by a run of one step."""
+    inner = memcore.RMT(4, **SMALL, causal=False)
+    model = memcore.Stack((inner,))
+    params = backend.asarray(inner.init(0))
+    xs = backend.asarray(np.random.default_rng(0).normal(size=(6, 4)).astype("float32"))
+    starts = backend.asarray(np.arange(6) == 1)
+    begun = [
+        memcore.initial_state(m, p, phase=3)
+        for m, p in ((inner, params), (model, {"layer_0": params}))
+    ]
+    _, want = inner.apply(params, xs, begun[0], starts=starts)
+    _, found = model.apply({"layer_0": params}, xs, begun[1], starts=starts)
+    np.testing.assert_allclose(backend.to_numpy(found), backend.to_numpy(want), atol=1e-6)
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_padding_has_its_places_and_is_no_token(case: ModelCase, backend: Backend) -> None:
+    """Anywhere in the grid, with starts on it, segments of nothing else, and each row by its own."""
+    model: Any = case.model
+    rng = np.random.default_rng(0)
+    params = model.init(rng, "float64")
+    for phase in range(model.segment):
+        xs, starts = rng.normal(size=(3, 14, 4)), rng.random((3, 14)) < 0.2
+        valid = rng.random((3, 14)) < [[0.9], [0.5], [0.2]]
+        begun = memcore.initial_state(model, params, (3,), phase=phase, dtype="float64")
+        want = [
+            rmt(params, *row, model, ok, phase) for *row, ok in zip(xs, starts, valid, strict=True)
+        ]
+        args = backend.asarray((params, xs, begun, starts, valid))
+        for method in model.methods:
+            how = {"starts": args[3], "valid": args[4], "method": method}
+            found = backend.to_numpy(model.apply(*args[:3], **how)[1])
+            np.testing.assert_allclose(found, want, atol=1e-9)
 
 
 @pytest.mark.parametrize("mask_future", [True, False])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace
+from memcore.backend import as_draw, namespace, stop_gradient
 from memcore.cell import Array, Element, Inputs, Key, Memoroid, Params, State
 from memcore.nn import wide
 from memcore.registry import register
@@ -58,5 +58,12 @@ class NMax(Memoroid):
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Array:
         xp = namespace(state)
-        total = xp.sum(state, axis=-1, keepdims=True)
-        return state / xp.where(total > 0, total, xp.ones_like(total))
+        # Of the largest, whatever it is: the square of a small sum, which the gradient divides by, is 0.
+        shares = state / _or_one(stop_gradient(xp.max(state, axis=-1, keepdims=True)))
+        return shares / _or_one(xp.sum(shares, axis=-1, keepdims=True))
+
+
+def _or_one(x: Array) -> Array:
+    """x, or 1 where it is 0."""
+    xp = namespace(x)
+    return xp.where(x == 0, xp.ones_like(x), x)

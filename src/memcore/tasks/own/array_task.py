@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from memcore.tasks.base.checks import at_least
+from memcore.tasks.base.readable import readable
 from memcore.tasks.base.registry import register
 from memcore.tasks.base.splits import three_way
 from memcore.tasks.base.task import Split, TaskDefaults, check_split
@@ -188,11 +189,11 @@ def _digest(found: Arrays) -> str:
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> Arrays:
     """The arrays in a file; `changed`, when it was last written, tells one content from another."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            held = {key: file[key] for key in file.files}
-    except (ValueError, OSError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path} is not a file .npz of arrays: {error}") from error
+    with readable(path, "a file .npz of arrays"), path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            raise ValueError("it is one array")
+        held = {key: found[key] for key in found.files}
     unknown = sorted(set(held) - set(KEYS))
     if unknown or not {"xs", "targets"} <= set(held):
         raise ValueError(

@@ -1,6 +1,5 @@
 """A table of time steps, from a CSV file."""
 
-import csv
 import functools
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from memcore.tasks.base.checks import at_least
+from memcore.tasks.base.readable import csv_lines
 from memcore.tasks.base.registry import register
 from memcore.tasks.base.task import IGNORED, Split, check_split
 from memcore.tasks.own.array_task import OwnData
@@ -157,8 +157,7 @@ def _split(names: str) -> Column:
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> dict[str, Column]:
     """The columns of a CSV file by name."""
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [line for line in csv.reader(file) if line]
+    lines = csv_lines(path)
     if len(lines) < 2:
         raise ValueError(f"{path} has {len(lines)} lines, expected the names of columns and steps")
     for number, line in enumerate(lines, start=1):

@@ -36,7 +36,8 @@ class Text(TaskDefaults):
     The metric is the cross-entropy in bits, over the bytes in UTF-8 of what was asked for, so that it can be
     compared between vocabularies. The vocabulary is the characters of the part that trains, in the order
     of their code points, from 1 on: token 0 stands for all others, is never asked for and does not count.
-    Or it is the 256 bytes, or that of a tokenizer of Hugging Face. A run's folder keeps it.
+    Or it is the 256 bytes, or that of a tokenizer of Hugging Face, whose token for what it does not know is
+    not asked for either. A run's folder keeps it.
     """
 
     asks: ClassVar[str] = "the next token"

@@ -116,6 +116,8 @@ class Bytes:
 class Tokenizer:
     """A tokenizer of Hugging Face, from the JSON of its file.
 
+    What the file says of cutting texts off and filling them up is for batches, and does not count.
+
     Raises ValueError where it is none, ImportError where the package `tokenizers` is missing.
     """
 
@@ -130,9 +132,16 @@ class Tokenizer:
             self._inner = tokenizers.Tokenizer.from_str(content)
         except Exception as error:  # the package has no class of its own for them
             raise ValueError(f"it is no tokenizer of Hugging Face: {error}") from error
-        self._content = content
+        self._inner.no_truncation()
+        self._inner.no_padding()
+        self._content, self._unknown = content, self._token_of_unknown(json.loads(content)["model"])
         # Not the size of the vocabulary, whose numbers may have gaps.
         self._size = 1 + max(self._inner.get_vocab().values(), default=0)
+
+    def _token_of_unknown(self, model: dict[str, Value]) -> Value:
+        """The token for all that it does not know; None where it has none."""
+        name = model.get("unk_token")
+        return model.get("unk_id") if name is None else self._inner.token_to_id(name)
 
     def __len__(self) -> int:
         return self._size
@@ -150,7 +159,8 @@ class Tokenizer:
         sizes = np.diff(places[ends]).astype(np.int32)
         if len(sizes):
             sizes[-1] += places[-1] - places[ends[-1]]
-        return Encoded(tokens, sizes, np.ones(len(tokens), bool))
+        known = np.ones(len(tokens), bool) if self._unknown is None else tokens != self._unknown
+        return Encoded(tokens, sizes, known)
 
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self._inner.decode(list(tokens), skip_special_tokens=False))
@@ -195,18 +205,28 @@ def visible(character: str) -> str:
 
 PARTS = 4
 """A character has at most so many bytes, hence tokens."""
+MANY = 8 * PARTS
+"""Tokens that are looked at again, where one is broken behind the other."""
 
 
-def as_they_come(vocabulary: Vocabulary, tokens: Iterable[int]) -> Iterator[str]:
-    """The text of tokens, piece by piece; tokens wait for the others of their character."""
-    before: list[int] = []
-    waiting: list[int] = []
+def as_they_come(
+    vocabulary: Vocabulary, tokens: Iterable[int], before: Sequence[int] = ()
+) -> Iterator[str]:
+    """The text of tokens that follow others, piece by piece; an open character waits for its other tokens."""
+    # With the piece before: tokenizers write a word's token otherwise at the beginning of a text.
+    behind, piece = list(before), list[int]()
+    said = len(vocabulary.decode(behind))
     for token in tokens:
-        waiting.append(token)
-        # With the piece before: tokenizers write a word's token otherwise at the beginning of a text.
-        piece = vocabulary.decode(before + waiting)[len(vocabulary.decode(before)) :]
-        if not piece.endswith("\ufffd") or len(waiting) == PARTS:
-            yield piece
-            before, waiting = waiting, []
-    if waiting:
-        yield vocabulary.decode(before + waiting)[len(vocabulary.decode(before)) :]
+        piece.append(token)
+        text = vocabulary.decode(behind + piece)
+        waits = len(text) - max(said, len(text.rstrip("\ufffd")))
+        if waits and len(piece) < PARTS:
+            continue
+        waits = min(waits, PARTS - 1)
+        yield text[said : len(text) - waits]
+        said = len(text) - waits
+        if not waits or len(piece) == MANY:
+            behind, piece = piece, []
+            said = max(0, len(vocabulary.decode(behind)) - waits)
+    if rest := vocabulary.decode(behind + piece)[said:]:
+        yield rest

@@ -80,7 +80,7 @@ def text(options: Options) -> Iterator[str]:
     if warning := beyond(model, len(prompt) + options.length):
         print(f"{PROG}: {warning}", file=sys.stderr)
     tokens = drawn(computing(model, values["precision"]), params, prompt, options)
-    pieces = vocabularies.as_they_come(vocabulary, tokens)
+    pieces = vocabularies.as_they_come(vocabulary, tokens, prompt.tolist())
     first = next(pieces, "")  # an error comes before the prompt is printed
     yield options.prompt
     yield from until(options.stop, itertools.chain([first], pieces))
@@ -88,12 +88,20 @@ def text(options: Options) -> Iterator[str]:
 
 def encoded(prompt: str, vocabulary: Vocabulary) -> np.ndarray:
     """A prompt as tokens (P,); ValueError where it is empty or the vocabulary does not know all of it."""
-    found = vocabulary.encode(prompt)
+    try:
+        found = vocabulary.encode(prompt)
+    except TypeError as error:  # of a tokenizer, where bytes in the prompt are no UTF-8
+        raise ValueError(f"prompt is {prompt!r}, expected text: {error}") from error
     if not len(found.tokens):
         raise ValueError(f"prompt is {prompt!r}, expected at least one token")
     if not found.known.all():
-        character = prompt[int(np.flatnonzero(~found.known)[0])]
-        raise ValueError(f"prompt has {character!r}, which was not in the text that was learned")
+        first = int(np.flatnonzero(~found.known)[0])
+        begin, size = int(found.sizes[:first].sum()), int(found.sizes[first])
+        unknown = prompt.encode("utf-8", "surrogatepass")[begin : begin + size]
+        raise ValueError(
+            f"prompt has {unknown.decode('utf-8', 'surrogatepass')!r}, which the run's vocabulary does not "
+            "have"
+        )
     return found.tokens
 
 

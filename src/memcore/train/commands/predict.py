@@ -13,6 +13,7 @@ import tyro
 
 from memcore import tasks
 from memcore.cell import Model
+from memcore.tasks.base.readable import csv_lines, readable
 from memcore.train.commands.reported import reported
 from memcore.types import Params, Value
 
@@ -102,7 +103,7 @@ def read(path: Path, model: Model) -> tuple[np.ndarray, bool]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"input is {path}, where there is no file")
-    xs = _lines(path) if path.suffix == ".csv" else np.load(path, allow_pickle=False)
+    xs = _lines(path) if path.suffix == ".csv" else _array(path)
     tokens = model.input_ndim == 0
     if tokens and xs.ndim == 2 and path.suffix == ".csv" and xs.shape[1] == 1:
         xs = xs[:, 0]
@@ -117,7 +118,7 @@ def _check(path: Path, xs: np.ndarray, model: Model, tokens: bool) -> None:
     """Raise ValueError unless the model can read these inputs."""
     given = f"input {path} holds {xs.dtype} of shape {xs.shape}"
     if tokens:
-        whole = np.issubdtype(xs.dtype, np.number) and (xs == np.round(xs)).all()
+        whole = xs.dtype.kind in "iuf" and (xs == np.round(xs)).all()
         if xs.ndim not in (1, 2) or not xs.size or not whole:
             raise ValueError(f"{given}, expected tokens, (steps,) or (sequences, steps)")
         if xs.min() < 0 or xs.max() >= model.in_features:
@@ -125,15 +126,26 @@ def _check(path: Path, xs: np.ndarray, model: Model, tokens: bool) -> None:
                 f"input {path} has tokens from {xs.min()} to {xs.max()}, expected 0 to "
                 f"{model.in_features - 1}"
             )
-    elif xs.ndim not in (2, 3) or not xs.size or xs.shape[-1] != model.in_features:
+        return
+    fits = xs.ndim in (2, 3) and xs.size and xs.shape[-1] == model.in_features
+    if xs.dtype.kind not in "biuf" or not fits:
         width = model.in_features
-        raise ValueError(f"{given}, expected (steps, {width}) or (sequences, steps, {width})")
+        raise ValueError(
+            f"{given}, expected numbers, (steps, {width}) or (sequences, steps, {width})"
+        )
+
+
+def _array(path: Path) -> np.ndarray:
+    with readable(path, "a file .npy of an array"), path.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            raise ValueError("it holds several")
+    return found
 
 
 def _lines(path: Path) -> np.ndarray:
     """The numbers of a CSV file, (steps, columns); a first line of names is left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        cells = [line for line in csv.reader(file) if line]
+    cells = csv_lines(path)
     if cells and not _numeric(cells[0]):
         del cells[0]
     for number, line in enumerate(cells):

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from memcore.tasks import Packed, Task
+from memcore.tasks.base.streams import look
 from memcore.train.objective.config import Config, completed
 from memcore.train.runs import lock
 from memcore.train.runs.files import beside, drafts, read_json, read_yaml, write_json
@@ -53,13 +54,22 @@ class RunFolder:
         return self.path / f"{option}.json"
 
     def _keep(self, task: Task) -> list[Path]:
-        """Write the files that the folder keeps of a task, where they are not there; their paths."""
+        """Write the files that the folder keeps of a task, where they are not there; their paths.
+
+        Raises FileExistsError where they are, and the task has something else now.
+        """
         plain: Value = task.task if isinstance(task, Packed) else task
         files = {self.kept(option): option for option in getattr(plain, "keeps", ())}
         for path, option in files.items():
+            content = plain.kept(option).encode()
             if not path.exists():
                 with beside(path) as draft:
-                    draft.write_text(plain.kept(option), encoding="utf-8")
+                    draft.write_bytes(content)
+            elif path.read_bytes() != content:
+                raise FileExistsError(
+                    f"{path} is not the {option} of {plain.title} any more: its files have changed since the "
+                    "run began; choose another folder (--out)"
+                )
         return list(files)
 
     def held(self) -> AbstractContextManager[None]:
@@ -92,8 +102,14 @@ class RunFolder:
         return replace(config, steps=steps)
 
     def extend(self, config: Config) -> None:
-        """Let the run that is here go on as `read_config` gave; results of fewer steps go."""
+        """Let the run that is here go on as `read_config` gave; results of fewer steps go.
+
+        Before anything is lost it raises where the run cannot go on: as `look` where its data is not as it
+        should be, FileExistsError where the data has another vocabulary now.
+        """
+        look(config.task, config.segment, config.evaluate_rows)
         with self.held():
+            self._keep(config.task)
             self.results.unlink(missing_ok=True)
             write_json(self.config, config.to_json())
 

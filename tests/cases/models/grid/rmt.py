@@ -85,23 +85,29 @@ def piece(p: Any, xs: Any, memories: list[Any], older: Any, model: memcore.RMT) 
     return h[tokens], h[-m:], items
 
 
-def rmt(params: Any, xs: Any, starts: Any, model: memcore.RMT) -> Any:
-    """xs (T, D) -> ys (T, D) from place 0 of the grid: segment by segment, and in it piece by piece."""
-    p, xs, ys = float64(params), float64(xs), []
+def rmt(
+    params: Any, xs: Any, starts: Any, model: memcore.RMT, valid: Any = None, phase: int = 0
+) -> Any:
+    """xs (T, D) -> ys (T, D) from a place of the grid: segment by segment, and in it piece by piece.
+
+    Padding has its places, and is no token of a piece.
+    """
+    p, xs = float64(params), float64(xs)
+    ys, used = np.zeros_like(xs), np.ones(len(xs), bool) if valid is None else valid
     first = 0 * p["read"]["embedding"] if model.separate else p["memory"]["embedding"]
     memories, older = [first], None
-    for border in range(0, len(xs), model.segment):
-        end = min(border + model.segment, len(xs))
-        begins = [t for t in range(border, end) if starts is not None and starts[t]]
-        cuts = sorted({border, *begins, end})
+    for border in range(-phase, len(xs), model.segment):
+        first_step, end = max(border, 0), min(border + model.segment, len(xs))
+        begins = [t for t in range(first_step, end) if starts is not None and starts[t]]
+        cuts = sorted({first_step, *begins, end})
         for a, b in zip(cuts[:-1], cuts[1:], strict=True):
             if a in begins:
                 memories, older = [first], None
-            y, new, items = piece(p, xs[a:b], memories, older, model)
-            ys += list(y)
+            steps = a + np.flatnonzero(used[a:b])
+            ys[steps], new, items = piece(p, xs[steps], memories, older, model)
         memories = [*memories, new][-(model.past + 1) :]
         older = items if model.xl else None
-    return np.array(ys)
+    return ys
 
 
 def _case(name: str, on_jax: bool = False, without: Any = NOT_ASSOCIATIVE, **how: Any) -> ModelCase:
