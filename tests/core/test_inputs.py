@@ -154,6 +154,24 @@ def test_wrong_parameters_are_named(name: str, backend: Backend) -> None:
             run()
 
 
+def test_parameters_kept_by_their_paths_have_no_empty_dicts(backend: Backend) -> None:
+    """A flattened tree loses them, as Flax's `flatten_dict` does; nothing else is lost with them."""
+    model = memcore.ResidualStack(3, model=memcore.Identity(3), layers=1)
+    whole = model.init(0)
+    layer = {name: part for name, part in whole["layer_0"].items() if part}
+    lost = {name: part for name, part in whole.items() if part} | {"layer_0": layer}
+    assert set(layer) < set(whole["layer_0"])
+    xs, whole, lost = backend.asarray((np.ones((2, 5, 3), np.float32), whole, lost))
+    state, ys = model.apply(whole, xs)
+    close(model.apply(lost, xs), (state, ys), 0)
+    close(
+        memcore.step(model, lost, state, xs[:, 0, ...]),
+        memcore.step(model, whole, state, xs[:, 0, ...]),
+        0,
+    )
+    close(memcore.initial_state(model, lost, (2,)), memcore.initial_state(model, whole, (2,)), 0)
+
+
 def test_a_leaf_that_was_replaced_is_noticed(backend: Backend) -> None:
     """The second call is looked at as the first one was, though it is compiled already."""
     params, x = backend.asarray((GRU.init(0), np.ones((2, 3), np.float32)))

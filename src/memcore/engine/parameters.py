@@ -117,8 +117,20 @@ def fits(model: Model, params: Params) -> bool:
     return _fits(_nested(model), params)
 
 
+def checked_params(model: Model, params: Params) -> Params:
+    """The parameters, checked, with the empty dicts of parts that have none, which flattened ones lack.
+
+    Raises:
+        ValueError, TypeError: as `check_params`.
+    """
+    if fits(model, params):
+        return params
+    check_params(model, params)
+    return whole(model, params)
+
+
 def whole(model: Model, params: Params) -> Params:
-    """The parameters with the empty dicts of parts that have none, which a file of leaves lacks."""
+    """The parameters with the empty dicts of parts that have none, which leaves by their paths lack."""
     return _whole(_nested(model), params)
 
 

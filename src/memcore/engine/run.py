@@ -37,7 +37,7 @@ from memcore.engine.checks import (
 from memcore.engine.chunking import into_chunks, out_of_chunks
 from memcore.engine.grid import common_phase, first_place, with_phase
 from memcore.engine.methods import recur
-from memcore.engine.parameters import check_params
+from memcore.engine.parameters import checked_params
 from memcore.engine.parts import Parts, signature
 from memcore.engine.pieces import spoiled
 from memcore.engine.recurrence import Recurrence
@@ -60,7 +60,7 @@ def run_model(
         state, ys, *states = run_model(model, params, xs, state, call)
         return (state, from_last(model, ys, time_axis), *states)
     check_method(model, call.method, call.chunk_size, call.return_states)
-    check_params(model, params)
+    params = checked_params(model, params)
     how = (call.method, call.chunk_size, call.return_states, call.axis_name)
     statics = (model, signature(model), *how)
     starts, valid = as_booleans(starts=call.starts, valid=call.valid)

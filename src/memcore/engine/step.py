@@ -13,7 +13,7 @@ from memcore.engine.checks import (
     check_inputs,
     check_model,
 )
-from memcore.engine.parameters import check_params
+from memcore.engine.parameters import checked_params
 from memcore.engine.parts import signature
 from memcore.engine.run import run_checked
 from memcore.engine.stepper import leave_plan, run_planned
@@ -52,7 +52,7 @@ def step(
         raise ValueError(f"model is {model!r}, expected a causal one: it needs the whole sequence")
     x, [start] = check_inputs(model, as_array(x, "x"), "x", "..."), as_booleans(start=start)
     state = as_arrays(state, "state")
-    check_params(model, params)
+    params = checked_params(model, params)
     result = compiled(_step, (model, signature(model)), (params, state, x, start))
     leave_plan(model, params, x)
     return result
