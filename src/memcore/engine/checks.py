@@ -175,6 +175,7 @@ def check_state(
     Batch axes may be missing or of length 1; the axes of a leaf must be there.
     """
     for full, leaf, want in _checked_leaves(name, state, initial):
+        _check_moves(full, leaf, want)
         own = len(want.shape) - ndim
         front, back = leaf.shape[: leaf.ndim - own], leaf.shape[max(leaf.ndim - own, 0) :]
         if leaf.ndim < own or back != want.shape[ndim:] or not _fits(front, want.shape[:ndim]):
@@ -208,7 +209,6 @@ def _checked_leaves(name: str, state: State, like: State) -> Iterator[tuple[str,
     for (path, leaf), (_, want) in zip(tree_paths(state), tree_paths(like), strict=True):
         full = f"{name}/{path}" if path else name
         leaf = as_array(leaf, full)
-        _check_moves(full, leaf, want)
         _check_kind(full, leaf, want)
         yield full, leaf, want
 
