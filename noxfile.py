@@ -132,7 +132,7 @@ def pytest(
     """Run pytest on the paths, or on those given after ``--``.
 
     With coverage unless not `covered`: it doubles the time of Python's own work, and is left out where
-    another session runs the same lines.
+    another session runs the same lines, and in those that are not run by default.
     """
     session.env.update(ENV)
     given = session.posargs
@@ -208,7 +208,7 @@ def devices_whole(session: nox.Session) -> None:
     install(session, "jax", ["test"])
     quick_compiles(session, "--xla_force_host_platform_device_count=8")
     paths = ["tests/devices", "tests/core/test_export.py"]
-    pytest(session, "--backend", "jax", "--whole", paths=paths)
+    pytest(session, "--backend", "jax", "--whole", paths=paths, covered=False)
 
 
 @nox.session(default=False)
@@ -217,7 +217,7 @@ def laws_whole(session: nox.Session) -> None:
     install(session, "jax", ["test"])
     quick_compiles(session)
     paths = [f"tests/laws/{name}" for name in ("test_laws.py", "test_rule_totals.py")]
-    pytest(session, "--backend", "jax", "--whole", paths=paths)
+    pytest(session, "--backend", "jax", "--whole", paths=paths, covered=False)
 
 
 @nox.session
