@@ -14,6 +14,7 @@ from memcore.backend import (
     is_jax,
     is_symbolic,
     namespace,
+    placed_like,
     tree_leaves,
     tree_map,
 )
@@ -169,7 +170,8 @@ def in_chunks(
     xp = namespace(job.leaf)
     valid = call.valid
     if missing and valid is None:
-        valid = asarray_like(xp.ones(job.shape, dtype=xp.bool), job.leaf)
+        every = asarray_like(xp.ones(job.shape, dtype=xp.bool), job.leaf)
+        valid = placed_like(every, job.leaf, axis)
     cut = tree_map(lambda leaf: into_chunks(leaf, axis, size), (moving, call.starts))
     if valid is not None:
         valid = into_chunks(valid, axis, size, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcore import nn
-from memcore.backend import Draw, namespace, stop_gradient
+from memcore.backend import Draw, namespace, placed_like, stop_gradient
 from memcore.cell import Array, Params, State
 from memcore.layers.segment_tokens import context, filled_rows
 from memcore.layers.transformer_rows import KeyValues, run_rows
@@ -39,7 +39,7 @@ def written(params: Params, state: State, add: bool) -> Array:
         return memory
     xp = namespace(memory)
     own = xp.astype(params["write"]["embedding"], memory.dtype, copy=False)
-    own = xp.broadcast_to(own, memory.shape)
+    own = placed_like(xp.broadcast_to(own, memory.shape), memory, memory.ndim - 2)
     return own + stop_gradient(memory) if add else own
 
 

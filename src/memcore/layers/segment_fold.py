@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memcore.backend import checkpoint, fold, namespace, tree_map
+from memcore.backend import checkpoint, fold, namespace, placed_like, tree_map
 from memcore.cell import Array, Starts, State
 from memcore.engine.chunking import into_chunks, out_of_chunks
 from memcore.engine.resets import select
@@ -34,7 +34,7 @@ def fold_segments(
     row = xp.arange(blocks * segment, dtype=xp.int32) - phase - front * segment
     real = (row >= 0) & (row < length)
     source = xp.clip(row, 0, length - 1)
-    real = xp.broadcast_to(real, (*xs.shape[:-2], row.shape[0]))
+    real = placed_like(xp.broadcast_to(real, (*xs.shape[:-2], row.shape[0])), xs, axis)
 
     def place(x: Array) -> Array:
         return xp.take(x, source, axis=axis)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memcore.backend import checkpoint, fold, is_jax, namespace, tree_map
+from memcore.backend import checkpoint, fold, is_jax, namespace, placed_like, tree_map
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.chunking import into_chunks, out_of_chunks
 from memcore.engine.resets import poison, seen_so_far, segments, select
@@ -40,7 +40,7 @@ def fold_rows(
     def place(x: Array) -> Array:
         return into_chunks(xp.take(x, source, axis=axis), axis, rows)
 
-    used = xp.broadcast_to(real, (*like.shape[:axis], places))
+    used = placed_like(xp.broadcast_to(real, (*like.shape[:axis], places)), like, axis)
     used = used if valid is None else used & xp.take(valid, source, axis=axis)
     begins = None if starts is None else xp.take(starts, source, axis=axis) & real
     flags = tree_map(lambda f: into_chunks(f, axis, rows), (begins, used))
