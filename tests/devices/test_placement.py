@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import memcore
-from cases.models import MODELS, ON_JAX, ONE_PER_RULE
+from cases.models import EVERY_METHOD, MODELS, ON_JAX, ONE_PER_RULE
 from placements import KINDS, SPELLED, agree, nudged, on_four, on_one
 
 BATCH, LENGTH = 8, 6
@@ -47,7 +47,7 @@ RUNS = [(name, "auto", given, given) for name in ON_JAX for given in (True, Fals
 """``(model, method, with a state, with starts)``. By all of `KINDS` one model for each rule by `auto`; the
 rest by `SPELLED`, by all with ``--whole``."""
 RUNS += [(name, "auto", False, True) for name in ONE_PER_RULE]
-RUNS += [(name, method, True, True) for name in ONE_PER_RULE for method in MODELS[name].methods]
+RUNS += [(name, method, True, True) for name in EVERY_METHOD for method in MODELS[name].methods]
 
 
 def kinds_of(name: str, method: str) -> tuple[str, ...]:

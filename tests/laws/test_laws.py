@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cases.models import CASES, ON_JAX, ONE_PER_RULE
+from cases.models import CASES, EVERY_METHOD, ON_JAX, ONE_PER_RULE
 from memcore.engine.checks import runnable
 from memcore.testing import LAWS, check_model
 from memcore.testing import case as cases_of_laws
@@ -17,9 +17,6 @@ from memcore.testing import laws as the_laws
 ELSEWHERE = ("adapter",)
 """Checked where the frameworks are installed: tests/adapters."""
 LAWS_HERE = [law for law in LAWS if law not in ELSEWHERE]
-
-EVERY_METHOD = (*ONE_PER_RULE, "spherical", "n_max", "dlse")
-"""Models that are compiled by all their methods: one for each rule, and those whose algebra is their own."""
 
 models = pytest.mark.parametrize("name", list(CASES))
 

@@ -55,10 +55,9 @@ def _elements(job: Recurrence) -> Element:
     """``(starts, valid, elements)`` of all steps, every leaf with all batch axes and T."""
 
     def of_all(leaf: Array) -> Tree:
-        if leaf.shape[: job.axis + 1] == job.shape:
-            return leaf
-        wide = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
-        return placed_like(wide, job.leaf, job.axis)
+        if leaf.shape[: job.axis + 1] != job.shape:
+            leaf = namespace(leaf).broadcast_to(leaf, (*job.shape, *leaf.shape[job.axis + 1 :]))
+        return placed_like(leaf, job.leaf, job.axis)
 
     elements = tree_map(of_all, job.memoroid.lift(job.params, job.inputs))
     return job.call.starts, job.call.valid, elements

@@ -32,6 +32,8 @@ ONE_PER_RULE = (
     "ttt_linear",
 )
 """Models whose methods are all looked at where compiling those of every model takes too long."""
+EVERY_METHOD = (*ONE_PER_RULE, "spherical", "n_max", "dlse")
+"""Models that are compiled by all their methods: one for each rule, and those whose algebra is their own."""
 SHAPES: dict[str, ModelCase] = {
     case.name: case for file in _FILES for case in getattr(file, "SHAPES", ())
 }
