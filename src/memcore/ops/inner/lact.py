@@ -20,8 +20,8 @@ from memcore.engine.resets import select
 from memcore.fields import check_count, flag
 from memcore.nn import silu, wide
 from memcore.ops.arguments import as_floats, check_shape
-from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
-from memcore.ops.inner.mlp import all_finite, silu_slope
+from memcore.ops.inner.mini_batches import all_finite, fold_rows, rows_at_once, sequences, spoiled
+from memcore.ops.inner.mlp import silu_slope
 from memcore.ops.inner.newton_schulz import LACT, orthogonalised
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
 from memcore.types import Value

@@ -69,6 +69,15 @@ def sequences(begins: Starts, used: Array) -> tuple[Array, Array, Array]:
     return number == 0, number == number[..., -1:], pairs
 
 
+def all_finite(*arrays: Array) -> Array:
+    """Whether a row ``(..., C)`` has only finite numbers in all the arrays ``(..., C, n)``."""
+    xp, first = namespace(arrays[0]), arrays[0]
+    found = xp.all(xp.isfinite(first), axis=-1)
+    for x in arrays[1:]:
+        found = found & xp.all(xp.isfinite(x), axis=-1)
+    return found
+
+
 def spoiled(wrong: Array, begins: Starts, out: Array, after: State) -> tuple[Array, State]:
     """``out (*batch, H, C, ...)`` and the state, NaN from a row that is ``wrong (*batch, H, C)`` to the end
     of its sequence."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memcore.backend import namespace, sigmoid
+from memcore.backend import sigmoid
 from memcore.cell import Array
 from memcore.nn import silu
 
@@ -40,12 +40,3 @@ def silu_slope(z: Array) -> Array:
     """The derivative of ``silu``."""
     s = sigmoid(z)
     return s * (1.0 + z * (1.0 - s))
-
-
-def all_finite(*arrays: Array) -> Array:
-    """Whether a row ``(..., C)`` has only finite numbers in all the arrays ``(..., C, n)``."""
-    xp, first = namespace(arrays[0]), arrays[0]
-    found = xp.all(xp.isfinite(first), axis=-1)
-    for x in arrays[1:]:
-        found = found & xp.all(xp.isfinite(x), axis=-1)
-    return found

@@ -25,8 +25,8 @@ from memcore.engine.resets import select
 from memcore.fields import check_count, flag, number
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats
-from memcore.ops.inner.mini_batches import fold_rows, rows_at_once, sequences, spoiled
-from memcore.ops.inner.mlp import all_finite, backward, forward
+from memcore.ops.inner.mini_batches import all_finite, fold_rows, rows_at_once, sequences, spoiled
+from memcore.ops.inner.mlp import backward, forward
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
 from memcore.types import Value
 

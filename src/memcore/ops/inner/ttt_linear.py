@@ -12,8 +12,7 @@ from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
-from memcore.ops.inner.mini_batches import fold_rows, sequences, spoiled
-from memcore.ops.inner.mlp import all_finite
+from memcore.ops.inner.mini_batches import all_finite, fold_rows, sequences, spoiled
 from memcore.types import Value
 
 

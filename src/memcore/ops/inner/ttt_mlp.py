@@ -15,8 +15,7 @@ from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
-from memcore.ops.inner.mini_batches import fold_rows, sequences, spoiled
-from memcore.ops.inner.mlp import all_finite
+from memcore.ops.inner.mini_batches import all_finite, fold_rows, sequences, spoiled
 from memcore.types import Value
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
