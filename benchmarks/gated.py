@@ -24,14 +24,11 @@ from flax import linen
 from harness import Effort, agree, compiled, forward_and_gradient, measure
 from peers import equinox, flax
 from results import origin, put
+from sizes import WIDE as SHAPES
 from tables import number, table
 
 import memcore
 
-SHAPES = (
-    "4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256",
-)  # fmt: skip
-"""B x T x H; the inputs are as wide as the state."""
 OTHERS = ("Elman", "MGU", "IndRNN", "RTU", "SLSTM")
 """Cells that stand beside a plain scan alone."""
 KINDS = ("GRU", "LSTM", *OTHERS)
@@ -170,20 +167,26 @@ def markdown(found: dict[str, Any]) -> str:
         + origin(found),
     ]
     for kind, peer in product(KINDS, PEERS):
-        ratios = [ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)]
-        if not ratios:
+        own = {name[2:]: ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)}
+        if not own:
             continue
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        mean = math.exp(sum(map(math.log, own.values())) / len(own))
+        spans = [span([r for name, r in own.items() if name[1] == g]) for g in (False, True)]
         lines = [
             [shape, *(cell(rows.get((kind, peer, shape, *work))) for work in WORK)]
             for shape in SHAPES
         ]
         text += [
             f"## {kind}, beside {'a plain scan' if peer == 'scan' else peer}",
-            f"{min(ratios):.2f} to {max(ratios):.2f} times, {mean:.2f} in the geometric mean.",
+            f"Forward {spans[0]}, with gradient {spans[1]}; {mean:.2f} in the geometric mean of "
+            f"{len(own)} rows.",
             table(["shape", *WORK.values()], lines),
         ]
     return "\n\n".join(text) + "\n"
+
+
+def span(ratios: list[float]) -> str:
+    return f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "not measured"
 
 
 def cell(row: dict[str, Any] | None) -> str:
@@ -200,9 +203,12 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=SHAPES, choices=SHAPES)
     options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
-    for peer, kind, shape, work in product(options.peers, options.kinds, options.shapes, WORK):
-        if not beside(kind, peer):
-            continue
+    pairs = [(k, p) for p, k in product(options.peers, options.kinds) if beside(k, p)]
+    if not pairs:
+        parser.error(
+            f"{options.kinds} have no row beside {options.peers}: {OTHERS} have one beside scan alone"
+        )
+    for (kind, peer), shape, work in product(pairs, options.shapes, WORK):
         row = compare(kind, peer, shape, *work)
         put(PATH, ("memcore", "jax", "equinox", "flax"), row, markdown)
         print(kind, peer, shape, WORK[work], cell(row), flush=True)

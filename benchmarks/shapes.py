@@ -17,13 +17,9 @@ import jax
 from harness import Effort, agree, compiled, forward_and_gradient, measure
 from peers import prefix_scan
 from results import origin, put
-from sizes import Sizes
+from sizes import WIDE, Sizes
 from tables import number, ratio, table
 
-WIDE = (
-    "4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256",
-)  # fmt: skip
-"""B x T x N, of recurrences; those of gated cells."""
 HEADED = ("16x128x2x32", "64x32x4x16", "256x32x2x32", "32x256x4x32", "4x1024x4x64")
 """B x T x H x K, of matrix memories: those of reinforcement learning, and two longer ones."""
 RULES = {
@@ -75,8 +71,16 @@ def markdown(found: dict[str, Any]) -> str:
     for head, shapes in (("B x T x N", WIDE), ("B x T x H x K", HEADED)):
         rules = [rule for rule, own in RULES.items() if own is shapes]
         lines = [[shape, *(cell(rows.get((rule, shape))) for rule in rules)] for shape in shapes]
+        spans = [[span(rows, rule, of) for rule in rules] for of in ("seconds", "temporaries")]
+        lines += [[name, *line] for name, line in zip(("faster", "smaller"), spans, strict=True)]
         text.append(table([head, *(rule.replace("_", " ") for rule in rules)], lines))
     return "\n\n".join(text) + "\n"
+
+
+def span(rows: dict[tuple[str, ...], Any], rule: str, of: str) -> str:
+    """The least and the most that memcore has less of."""
+    own = [row["theirs"][of] / row["ours"][of] for name, row in rows.items() if name[0] == rule]
+    return f"{number(min(own))}x to {number(max(own))}x" if own else ""
 
 
 def cell(row: dict[str, Any] | None) -> str:
@@ -94,13 +98,14 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="+", default=(*WIDE, *HEADED), choices=(*WIDE, *HEADED))
     options = parser.parse_args()
     jax.config.update("jax_enable_compilation_cache", False)
-    for rule in options.rules:
-        for shape in RULES[rule]:
-            if shape not in options.shapes or numbers(rule, sizes(shape)) > MOST:
-                continue
-            row = compare(rule, shape)
-            put(PATH, ("memcore", "jax"), row, markdown)
-            print(rule, shape, cell(row), flush=True)
+    pairs = [(r, s) for r in options.rules for s in RULES[r] if s in options.shapes]
+    pairs = [(rule, shape) for rule, shape in pairs if numbers(rule, sizes(shape)) <= MOST]
+    if not pairs:
+        parser.error(f"{options.rules} have none of the shapes {options.shapes}")
+    for rule, shape in pairs:
+        row = compare(rule, shape)
+        put(PATH, ("memcore", "jax"), row, markdown)
+        print(rule, shape, cell(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -33,3 +33,8 @@ class Sizes:
 
 FULL = Sizes()
 SMALL = Sizes(batch=2, length=128, heads=2, size=8, width=16, window=8)
+
+WIDE = (
+    "4x128x64", "16x128x64", "64x32x64", "256x32x128", "8x128x256", "32x1024x128", "4x1024x256",
+)  # fmt: skip
+"""B x T x width, of gated cells and recurrences."""

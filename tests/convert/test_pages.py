@@ -44,3 +44,30 @@ def test_which_model_gives_the_numbers_of_the_baselines() -> None:
     given = set(re.findall(r"\d+\.\d%", (DOCS / "which_model.md").read_text()))
     there = (DOCS / "baselines.md").read_text() + (DOCS / "remember_first.md").read_text()
     assert given - set(re.findall(r"\d+\.\d%", there)) == set() and len(given) > 10
+
+
+def measured(task: str, column: str) -> dict[str, str]:
+    """What the baselines' table of a task has in a column, by the name of the class."""
+    part = (
+        (DOCS / "baselines.md").read_text().partition(f"### `{task}`\n")[2].partition("\n### ")[0]
+    )
+    head, _, *rows = [
+        line.strip("| ").split(" | ") for line in part.splitlines() if line[:1] == "|"
+    ]
+    classes = {name: cls.__name__ for name, cls in memcore.registry.items()}
+    at = head.index(column)
+    return {classes[row[0]]: row[at].split(" ")[0] for row in rows if row[0] in classes}
+
+
+@pytest.mark.parametrize(("task", "column"), [("parity", "length 64"), ("mqar", "test accuracy")])
+def test_shares_stand_in_the_row_of_their_models(task: str, column: str) -> None:
+    """A row of n memories has n shares of a task, in their order, from the table of that task."""
+    found, compared = measured(task, column), 0
+    for row in re.findall(r"^\| (`.*) \|$", (DOCS / "which_model.md").read_text(), re.M):
+        cells = row.split(" | ")
+        for cell in cells[1:]:
+            if cell.startswith(f"`{task}`") and len(cells) == 7:
+                names = re.findall(r"`(\w+)`", cells[0])
+                assert re.findall(r"\d+\.\d%", cell) == [found[name] for name in names], row
+                compared += len(names)
+    assert compared > 7

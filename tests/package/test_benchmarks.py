@@ -489,6 +489,32 @@ def test_rules_by_shape_are_in_a_table(rule, shape, monkeypatch):
     assert "| 3x (2, 6; 1x) |" in shapes.markdown(found)
 
 
+def test_the_page_has_the_ranges_by_shape():
+    """Stored results: nothing is timed here."""
+    root = Path(run.__file__).parent
+    page = (root.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    text = gated.markdown(json.loads(gated.PATH.read_text()))
+    for kind, peer in (("GRU", "Equinox"), ("GRU", "Flax"), ("LSTM", "Equinox"), ("LSTM", "Flax")):
+        part = text.partition(f"## {kind}, beside {peer.lower()}\n")[2]
+        forward, gradient, mean = re.findall(r"\d\.\d\d to \d\.\d\d|\d\.\d\d(?= in the)", part)[:3]
+        assert f"| `{kind}` | {peer} | {forward} | {gradient} | {mean} |" in page
+    stored = {tuple(row["name"]): row for row in json.loads(shapes.PATH.read_text())["rows"]}
+    for rule in shapes.RULES:
+        assert f"| {shapes.span(stored, rule, 'seconds')} |" in page
+        assert f"| {shapes.span(stored, rule, 'temporaries')} |" in page
+
+
+def test_a_selection_without_a_row_is_named(capsys, monkeypatch):
+    for script, *words in (
+        (shapes, "--rules", "diagonal", "--shapes", "64x32x4x16"),
+        (gated, "--peers", "flax", "--kinds", "MGU"),
+    ):
+        monkeypatch.setattr("sys.argv", [script.__name__, *words])
+        with pytest.raises(SystemExit):
+            script.main()
+        assert words[1] in capsys.readouterr().err.rpartition("error: ")[2]
+
+
 def test_what_a_prefix_scan_cannot_hold_is_left_out():
     fits = {rule: shapes.numbers(rule, shapes.sizes(own[-1])) for rule, own in shapes.RULES.items()}
     assert all(numbers <= shapes.MOST for numbers in fits.values())
