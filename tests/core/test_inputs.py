@@ -542,3 +542,17 @@ def test_a_leaf_too_many_under_a_key_that_is_no_name(key: Any, backend: Backend)
     params = {**GRU.init(0), key: np.ones(3, np.float32)}
     with pytest.raises(ValueError, match=r"^params has the leaf '.*', which GRU.* does not have"):
         GRU.apply(params, np.zeros((5, 3), np.float32))
+
+
+def test_reset_compares_other_leaves_with_the_first(backend: Backend) -> None:
+    """And names it where it is another one that does not fit."""
+    model = memcore.LSTM(3, hidden_size=4)
+    short, two = np.ones((2, 7), np.float32), np.ones((2, 4), np.float32)
+    params, short, two = backend.asarray((model.init(0), short, two))
+    one = two[:1, ...]
+    with pytest.raises(ValueError, match=r"^state/0 has shape \(2, 7\), expected \(2, 4\)$"):
+        memcore.reset(model, params, (short, two), True)
+    with pytest.raises(
+        ValueError, match=r"^state/1 .*\(1, 4\), expected \(2, 4\) with .* state/0$"
+    ):
+        memcore.reset(model, params, (two, one), True)

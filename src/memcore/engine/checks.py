@@ -193,9 +193,9 @@ def check_rows(state: State, own: State) -> tuple[int, ...]:
         if batch is None:
             batch, first = leaf.shape[: max(leaf.ndim - want.ndim, 0)], name
         if leaf.shape != (*batch, *want.shape):
+            beside = "" if name == first else f" with the batch axes of {first}"
             raise ValueError(
-                f"{name} has shape {tuple(leaf.shape)}, expected {(*batch, *want.shape)} with the batch "
-                f"axes of {first}"
+                f"{name} has shape {tuple(leaf.shape)}, expected {(*batch, *want.shape)}{beside}"
             )
     return batch or ()
 
