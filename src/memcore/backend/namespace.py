@@ -98,12 +98,14 @@ def dtype_of(argument: str, dtype: Dtype, xp: Namespace) -> Dtype:
     Raises:
         TypeError: it is none, or the library does not have it.
     """
-    found = floating_dtype(argument, dtype)
     if array_api_compat.is_numpy_namespace(xp):
-        return found
-    if not hasattr(xp, found.name):
-        raise TypeError(f"{argument} is {found.name!r}, which {xp.__name__} does not have")
-    return getattr(xp, found.name)
+        return floating_dtype(argument, dtype)
+    # What the library has of its own needs no package that would teach it to NumPy.
+    named = isinstance(dtype, str) and dtype == "bfloat16"
+    name = "bfloat16" if named else floating_dtype(argument, dtype).name
+    if not hasattr(xp, name):
+        raise TypeError(f"{argument} is {name!r}, which {xp.__name__} does not have")
+    return getattr(xp, name)
 
 
 @functools.lru_cache(maxsize=256)
