@@ -1,4 +1,4 @@
-"""A `GatedCell` on JAX: without a gradient, of many sequences, the fold embeds its inputs itself."""
+"""A `GatedCell` on JAX: without a gradient the fold embeds its inputs itself, some steps at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import memcore
 from cases.checks import close
 from conftest import Backend
-from memcore.engine.gated import EMBEDDED_LATE
+from memcore.engine.gated import EMBEDDED_STEPS
 
 MODELS = {
     "gru": memcore.GRU(3, hidden_size=4),
@@ -37,20 +37,33 @@ MODELS["own"] = Own(3, hidden_size=4)
 
 
 @pytest.mark.backend("jax")
-@pytest.mark.parametrize("batch", [(EMBEDDED_LATE,), (4, EMBEDDED_LATE // 4)])
+@pytest.mark.parametrize(
+    ("batch", "length"),
+    [
+        ((), EMBEDDED_STEPS + 1),
+        ((2,), 2 * EMBEDDED_STEPS),
+        ((2, 2), 3 * EMBEDDED_STEPS - 1),
+        ((2,), 1),
+        ((16,), EMBEDDED_STEPS + 1),
+        ((4, 4), 5),
+        ((0,), 3),
+    ],
+)
 @pytest.mark.parametrize("name", MODELS)
-def test_many_sequences_are_the_fold_of_numpy(
-    name: str, batch: tuple[int, ...], backend: Backend
+def test_inputs_embedded_by_the_fold(
+    name: str, batch: tuple[int, ...], length: int, backend: Backend
 ) -> None:
+    """The numbers of NumPy's fold; the last steps too, where they do not fill what is embedded at once."""
     model, rng = MODELS[name], np.random.default_rng(0)
     params = model.init(0)
-    xs = rng.standard_normal((*batch, 6, 3)).astype(np.float32)
+    xs = rng.standard_normal((*batch, length, 3)).astype(np.float32)
     state, _ = model.apply(params, xs)
-    flags = {"starts": rng.random((*batch, 6)) < 0.3, "valid": rng.random((*batch, 6)) < 0.7}
-    want = model.apply(params, xs, state, **flags, method="sequential")
+    flags = {"starts": rng.random(xs.shape[:-1]) < 0.3, "valid": rng.random(xs.shape[:-1]) < 0.7}
     arrays: Any = backend.asarray((params, xs, state))
-    got = model.apply(*arrays, **backend.asarray(flags), method="fused")
-    close(got, want, 1e-5)
+    for how in ({}, flags):
+        want = model.apply(params, xs, state, **how, method="sequential")
+        got = model.apply(*arrays, **backend.asarray(how), method="fused")
+        close(got, want, 1e-5)
 
 
 @pytest.mark.backend("jax")

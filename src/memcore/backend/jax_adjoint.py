@@ -17,38 +17,56 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from memcore.backend.jax_folds import before, fold_in_place, where
+from memcore.backend.jax_folds import before, fold_in_place, fold_of_chunks, where
 from memcore.backend.jax_functions import broadcasting
 from memcore.types import Array, Params, Starts, State, Tree
 
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
-"""``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``; the same
-step from what was not embedded, ``h = late(rest, params, h, x)``."""
+"""``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``; the
+inputs that move, of what was not embedded: ``moving = embed(params, xs)``."""
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 @broadcasting
 def states(
-    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
-    starts: Starts, initial: State, xs: Array,
+    functions: Functions, axis: int, at_once: int, params: Params, state: State, still: Tree, moving: Tree,
+    rest: Tree, starts: Starts, initial: State, xs: Array,
 ) -> Tree:  # fmt: skip
     """The state after each step; time at ``axis``, behind the batch. Given ``xs``, a run without a gradient
-    takes these in place of ``still`` and ``moving``."""
+    makes ``moving`` of these, ``at_once`` steps at a time."""
+    given, slots = (params, state, still, initial), (moving, rest, starts)
     if xs is None:
-        return _states(functions, axis, params, state, still, moving, rest, starts, initial)[0]
+        return _states(functions, axis, *given, slots)[0]
+    body, constants = _body(functions, axis, *given)
 
-    def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
-        (params, initial), (x, rest, start) = constants, slot
-        h = functions[2](rest, params, where(start, initial, h), x)
-        return h, h
+    def made(constants: Tree, slots: Tree) -> Tree:
+        xs, *others = slots
+        return (functions[2](constants[0], xs), *others)
 
-    return fold_in_place(body, (params, initial), state, (xs, rest, starts), axis)[1]
+    def one(constants: Tree, h: Tree, slot: Tree) -> Tree:
+        h, (after, _) = body(constants, h, slot)
+        return h, after
+
+    return fold_of_chunks(made, one, constants, state, (xs, rest, starts), axis, at_once)[1]
 
 
 def _states(
-    functions: Functions, axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree,
-    starts: Starts, initial: State,
-) -> Tree:  # fmt: skip
+    functions: Functions,
+    axis: int,
+    params: Params,
+    state: State,
+    still: Tree,
+    initial: State,
+    slots: Tree,
+) -> Tree:
+    """The state after each step, and what `project` gave."""
+    body, constants = _body(functions, axis, params, state, still, initial)
+    return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
+
+
+def _body(
+    functions: Functions, axis: int, params: Params, state: State, still: Tree, initial: State
+) -> tuple[Callable[..., Any], Tree]:
     project, update, _ = functions
 
     def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
@@ -58,8 +76,7 @@ def _states(
         h = update(still, moving, rest, h, z)
         return h, (h, z)
 
-    constants, slots = (params, _drop(still, axis), initial), (moving, rest, starts)
-    return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
+    return body, (params, _drop(still, axis), initial)
 
 
 def _drop(still: Tree, axis: int) -> Tree:
@@ -68,14 +85,18 @@ def _drop(still: Tree, axis: int) -> Tree:
 
 
 @broadcasting
-def _forward(functions: Functions, axis: int, *args: Tree) -> Tree:
+def _forward(functions: Functions, axis: int, at_once: int, *args: Tree) -> Tree:
     *given, _ = args  # the gradient by what was embedded is that by moving and still
-    after, z = _states(functions, axis, *given)
+    params, state, still, moving, rest, starts, initial = given
+    slots = (moving, rest, starts)
+    after, z = _states(functions, axis, params, state, still, initial, slots)
     return after, (given, after, z)
 
 
 @broadcasting
-def _backward(functions: Functions, axis: int, residuals: Tree, cotangents: Tree) -> Tree:
+def _backward(
+    functions: Functions, axis: int, at_once: int, residuals: Tree, cotangents: Tree
+) -> Tree:
     project, update, _ = functions
     (params, state, still, moving, rest, starts, initial), after, z = residuals
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)

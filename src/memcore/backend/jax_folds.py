@@ -40,15 +40,7 @@ def _fold(
     body: Body, axis: int, reverse: bool, ahead: bool, over: bool,
     constants: Tree, carry: Tree, xs: Tree,
 ) -> Tree:  # fmt: skip
-    length = jax.tree.leaves(xs)[0].shape[axis]
-
-    def slot(t: Array, xs: Tree = xs) -> Tree:
-        index = jax.lax.dynamic_index_in_dim
-        return jax.tree.map(lambda x: index(x, t, axis, keepdims=False), xs)
-
-    def put(ys: Tree, y: Array, t: Array) -> Tree:
-        update = jax.lax.dynamic_update_index_in_dim
-        return jax.tree.map(lambda into, new: update(into, new, t, axis), ys, y)
+    length = _length(xs, axis)
 
     def place(i: Array) -> Array:
         return length - 1 - i if reverse else i
@@ -56,21 +48,72 @@ def _fold(
     def one(i: Array, both: Tree) -> Tree:
         carry, ys, x = both
         if not ahead:
-            x = slot(place(i), (xs[0], ys) if over else xs)
+            x = _slot((xs[0], ys) if over else xs, place(i), axis)
         carry, y = body(constants, carry, x)
-        following = slot(place(jnp.minimum(i + 1, length - 1))) if ahead else None
-        return carry, put(ys, y, place(i)), following
+        following = _slot(xs, place(jnp.minimum(i + 1, length - 1)), axis) if ahead else None
+        return carry, _put(ys, y, place(i), axis), following
+
+    ys = xs[1] if over else _buffers(body(constants, carry, _slot(xs, 0, axis))[1], length, axis)
+    first = _slot(xs, place(0), axis) if ahead else None
+    return jax.lax.fori_loop(0, length, one, (carry, ys, first))[:2]
+
+
+def fold_of_chunks(
+    make: Body, body: Body, constants: Tree, carry: Tree, xs: Tree, axis: int, size: int
+) -> Tree:
+    """`fold_in_place` with ``ahead`` of ``make(constants, xs)``, which is made of ``size`` steps at once, as
+    they come: ``(carry, ys)``. At most the length is a size. It has no derivative."""
+    length = _length(xs, axis)
+    if size == 1:  # what is made of a step is what it takes: nothing to keep
+
+        def step(constants: Tree, carry: Tree, x: Tree) -> Tree:
+            wide = jax.tree.map(lambda x: jnp.expand_dims(x, axis), x)
+            return body(constants, carry, _slot(make(constants, wide), 0, axis))
+
+        return fold_in_place(step, constants, carry, xs, axis)
+
+    def chunk(k: Array, both: Tree) -> Tree:
+        # The last one begins where a whole one fits, and runs the steps that are left.
+        begin = jnp.minimum(k * size, length - size)
+        cut = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, begin, size, axis), xs)
+        made = make(constants, cut)
+
+        def one(i: Array, both: Tree) -> Tree:
+            carry, ys, x = both
+            carry, y = body(constants, carry, x)
+            following = _slot(made, jnp.minimum(i + 1, size - 1), axis)
+            return carry, _put(ys, y, begin + i, axis), following
+
+        first = k * size - begin
+        return jax.lax.fori_loop(first, size, one, (*both, _slot(made, first, axis)))[:2]
+
+    one = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, 1, axis=axis), xs)
+    y = body(constants, carry, _slot(make(constants, one), 0, axis))[1]
+    return jax.lax.fori_loop(0, -(-length // size), chunk, (carry, _buffers(y, length, axis)))
+
+
+def _length(xs: Tree, axis: int) -> int:
+    return jax.tree.leaves(xs)[0].shape[axis]
+
+
+def _slot(xs: Tree, t: Array, axis: int) -> Tree:
+    index = jax.lax.dynamic_index_in_dim
+    return jax.tree.map(lambda x: index(x, t, axis, keepdims=False), xs)
+
+
+def _put(ys: Tree, y: Array, t: Array, axis: int) -> Tree:
+    update = jax.lax.dynamic_update_index_in_dim
+    return jax.tree.map(lambda into, new: update(into, new, t, axis), ys, y)
+
+
+def _buffers(y: Tree, length: int, axis: int) -> Tree:
+    """Zeros for ``length`` of what a step gave: it is run for its type, where it lies, not only its shape."""
 
     def buffer(y: Array) -> Tree:
         shape = (*y.shape[:axis], length, *y.shape[axis:])
         return jnp.zeros_like(jnp.broadcast_to(jnp.expand_dims(y, axis), shape))
 
-    if over:
-        ys = xs[1]
-    else:  # a step, for its type alone: where it lies, not only its shape
-        ys = jax.tree.map(buffer, body(constants, carry, slot(0))[1])
-    first = slot(place(0)) if ahead else None
-    return jax.lax.fori_loop(0, length, one, (carry, ys, first))[:2]
+    return jax.tree.map(buffer, y)
 
 
 @_fold.defjvp

@@ -94,7 +94,7 @@ def running_max(x: Array, axis: int) -> Array:
     return _odd_even(namespace(x).maximum, x, axis)
 
 
-def states_of_fold(functions: Tree, axis: int, *args: Tree) -> Tree:
+def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tree:
     """The state after each step of a `GatedCell`, time at ``axis``; its leaves are floating point. JAX.
 
     ``functions`` are ``z = project(still, moving, rest, params, h)``, of any leading axes, and ``h =
@@ -102,12 +102,12 @@ def states_of_fold(functions: Tree, axis: int, *args: Tree) -> Tree:
     rest, starts, initial, xs``. Only ``moving`` and ``rest`` have the time, ``still`` has it with length 1,
     and all but ``rest`` and ``starts`` have gradients. At a start the state becomes ``initial``, of the
     state's shape, first. The gradient is made for all steps at once as far as it can be; there is no forward
-    mode. With ``xs``, a run without a gradient is by the third function, ``h = late(rest, params, h, x)``,
-    which embeds ``x`` itself.
+    mode. With ``xs``, a run without a gradient makes ``moving`` of ``at_once`` steps at a time, by the
+    third function, ``moving = embed(params, xs)``.
     """
     from memcore.backend import jax_adjoint
 
-    return jax_adjoint.states(functions, axis, *args)
+    return jax_adjoint.states(functions, axis, at_once, *args)
 
 
 def newton(

@@ -35,7 +35,7 @@ class Cell(Model):
     widens: ClassVar[bool] = False
     """Whether the step makes of its inputs what is much wider than they are."""
     embeds_late: ClassVar[bool] = False
-    """Whether `fused` takes what is embedded as well, ``xs``, and may embed it step by step."""
+    """Whether `fused` takes what is embedded as well, ``xs``, and may embed it some steps at a time."""
     in_pieces: ClassVar[bool] = False
     """Whether pieces of a sequence run side by side: each is an element, of one size whatever its length."""
     rule_name: ClassVar[str] = ""

@@ -24,6 +24,9 @@ class GatedCell(Cell):
     """
 
     rule_name: ClassVar[str] = "gated_cell"
+    embeds_steps_from: ClassVar[int] = 16
+    """From how many sequences on a fold without a gradient embeds each step by itself, and not some steps at
+    once: where its products have rows enough, measured on a 2-core CPU."""
 
     @property
     def embeds_late(self) -> bool:  # type: ignore[override]

@@ -14,10 +14,9 @@ from memcore.types import Array, Params, State, Tree
 if TYPE_CHECKING:
     from memcore.cell import GatedCell
 
-EMBEDDED_LATE = 16
-"""Sequences from which on a fold without a gradient embeds its inputs itself, measured on a 2-core CPU: of
-few sequences that would be a product of few rows at every step, of many the embedded inputs of all steps
-would not fit the cache."""
+EMBEDDED_STEPS = 32
+"""How many steps of few sequences a fold without a gradient embeds at once, measured on a 2-core CPU: a
+product of few rows is slow, and what is embedded of all steps would not fit the cache."""
 
 
 def gated(job: Recurrence) -> tuple[Tree, ...]:
@@ -26,7 +25,7 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         return sequential(job)  # no gradient, and so nothing to gain
     cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
     leaves, still, structure = split(job.inputs, axis, job.length)
-    moving = [leaf if leaf is not None and is_floating(leaf) else None for leaf in leaves]
+    moving = _numbers(leaves)
     others = [leaf if f is None else None for leaf, f in zip(leaves, moving, strict=True)]
 
     def inputs(still: Tree, moving: Tree, rest: Tree) -> Tree:
@@ -39,18 +38,23 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         after = cell.update(h, inputs(still, moving, rest), projected)
         return after if rest[1] is None else resets.select(rest[1], after, h)
 
-    def late(rest: Tree, params: Params, h: State, x: Array) -> Tree:
-        after = cell.step(params, h, cell.embed(params, x))
-        return after if rest[1] is None else resets.select(rest[1], after, h)
+    def embed(params: Params, xs: Array) -> Tree:
+        return _numbers(split(cell.embed(params, xs), axis, xs.shape[axis])[0])
 
-    xs = job.xs if job.xs is not None and _are_many(job) else None
+    xs = None if any(map(is_symbolic, job.shape)) else job.xs
     states = states_of_fold(
-        (project, update, late), axis, job.params, job.state, still, moving, (others, call.valid),
+        (project, update, embed), axis, 1 if xs is None else _at_once(cell, job.shape),
+        job.params, job.state, still, moving, (others, call.valid),
         call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
 
 
-def _are_many(job: Recurrence) -> bool:
-    batch = job.shape[:-1]
-    return not any(map(is_symbolic, batch)) and math.prod(batch) >= EMBEDDED_LATE
+def _at_once(cell: GatedCell, shape: tuple[int, ...]) -> int:
+    """How many steps of ``(*batch, T)`` are embedded at once."""
+    return 1 if math.prod(shape[:-1]) >= cell.embeds_steps_from else min(EMBEDDED_STEPS, shape[-1])
+
+
+def _numbers(leaves: list[Tree]) -> list[Tree]:
+    """Those that are floating point, None in place of the others."""
+    return [leaf if leaf is not None and is_floating(leaf) else None for leaf in leaves]

@@ -38,7 +38,7 @@ class Recurrence:
         initial: the state at starts, with or without batch axes; may be None where nothing starts.
         call: how to run.
         shape: ``(*batch, T)``.
-        xs: what was embedded, where a fold may do that itself at every step.
+        xs: what was embedded, where a fold may do that itself, some steps at a time.
     """
 
     cell: Cell

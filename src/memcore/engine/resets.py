@@ -133,11 +133,12 @@ def seen_so_far(
     """Whether the segment of each step holds a bad step, up to it or (not ``causal``) anywhere."""
     xp = namespace(bad)
     number = xp.arange(1, bad.shape[axis] + 1, dtype=xp.int32)
+    if starts is None:  # a minimum, where the running maximum takes a round for every power of two
+        first_bad = xp.min(xp.where(bad, number, number[-1:] + 1), axis=axis, keepdims=True)
+        seen = (number >= first_bad) | bad_state[..., None]
+        return seen if causal else xp.broadcast_to(seen[..., -1:], seen.shape)
     zero = xp.zeros_like(number)
     last_bad = running_max(xp.where(bad, number, zero), axis)
-    if starts is None:
-        seen = (last_bad > 0) | bad_state[..., None]
-        return seen if causal else xp.broadcast_to(seen[..., -1:], seen.shape)
     last_start = running_max(xp.where(starts, number, zero), axis)
     seen = (last_bad >= last_start) & (last_bad > 0) | bad_state[..., None] & (last_start == 0)
     if causal:
