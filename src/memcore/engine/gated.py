@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
-from memcore.backend import is_floating, is_jax, is_symbolic, states_of_fold
+from memcore.backend import device_kind, is_floating, is_jax, is_symbolic, states_of_fold
 from memcore.engine import resets
 from memcore.engine.methods import results, sequential
 from memcore.engine.recurrence import Recurrence, either, join, split
@@ -41,13 +41,18 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     def embed(params: Params, xs: Array) -> Tree:
         return _numbers(split(cell.embed(params, xs), axis, xs.shape[axis])[0])
 
-    xs = None if any(map(is_symbolic, job.shape)) else job.xs
+    xs = job.xs if _embeds(job) else None
     states = states_of_fold(
         (project, update, embed), axis, 1 if xs is None else _at_once(cell, job.shape),
         job.params, job.state, still, moving, (others, call.valid),
         call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
+
+
+def _embeds(job: Recurrence) -> bool:
+    """Whether the fold embeds: elsewhere than on a CPU, one product of all steps is best (assumed)."""
+    return device_kind(job.leaf) == "cpu" and not any(map(is_symbolic, job.shape))
 
 
 def _at_once(cell: GatedCell, shape: tuple[int, ...]) -> int:
