@@ -59,8 +59,9 @@ def _fold(
 
 
 def fold_of_chunks(
-    make: Body, body: Body, constants: Tree, carry: Tree, xs: Tree, axis: int, size: int
-) -> Tree:
+    make: Callable[[Tree, Tree], Tree], body: Body, constants: Tree, carry: Tree, xs: Tree, axis: int,
+    size: int,
+) -> Tree:  # fmt: skip
     """`fold_in_place` with ``ahead`` of ``make(constants, xs)``, which is made of ``size`` steps at once, as
     they come: ``(carry, ys)``. At most the length is a size. It has no derivative."""
     length = _length(xs, axis)
