@@ -34,21 +34,23 @@ QUESTION = SYMBOLS + FILLERS
 """Tokens: symbols, fillers, and the one that asks."""
 TASKS = ("copy", "reverse")
 TRAINED, TESTS = 3, (2, 3, 5, 10)
+# What an older memory's rows see reaches the tokens through a second layer: with one it changes nothing.
 MODELS: dict[str, dict[str, Any]] = {
     "rmt": {},
     "rmt, rotary": {"position": "rope"},
     "rmt, separate": {"separate": True, "write_to_write": True},
     "rmt, past 2, future masked": {"past": 2},
-    "rmt, past 2, future seen": {"past": 2, "mask_future": False},
+    "rmt, two layers, past 2, future masked": {"past": 2, "layers": 2},
+    "rmt, two layers, past 2, future seen": {"past": 2, "layers": 2, "mask_future": False},
     "rmt, XL": {"xl": True},
     "no memory": {},
 }
 
 
 def network(name: str) -> memcore.Model:
-    """An RMT of one layer between an embedding and a head."""
+    """An RMT of one layer, if not said otherwise, between an embedding and a head."""
     size: dict[str, Any] = {"layers": 1, "heads": 2, "mlp_factor": 2.0, "segment": SEGMENT}
-    model = memcore.RMT(WIDTH, memory_tokens=SEGMENT, **size, **MODELS[name])
+    model = memcore.RMT(WIDTH, memory_tokens=SEGMENT, **{**size, **MODELS[name]})
     around: dict[str, Any] = {"layers": 1, "mlp_factor": 0, "out_features": SYMBOLS}
     return memcore.ResidualStack(QUESTION + 1, model=model, tokens=True, **around)
 
@@ -63,9 +65,9 @@ def first_params(model: memcore.Model, seed: int) -> Any:
     for name, larger in (("position", 50), ("memory", 10), ("read", 10), ("write", 10)):
         if name in rmt:
             rmt[name]["embedding"] = larger * rmt[name]["embedding"]
-    for layer, last in (("attention", "output"), ("mlp", "down")):
-        kernels = rmt["layer_0"][layer][last]
-        kernels["kernel"] = 0.1 * kernels["kernel"]
+    layers = [rmt[name] for name in rmt if name.startswith("layer_")]
+    for layer, (block, last) in product(layers, (("attention", "output"), ("mlp", "down"))):
+        layer[block][last]["kernel"] = 0.1 * layer[block][last]["kernel"]
     return params
 
 

@@ -58,7 +58,7 @@ class RMT(SegmentCell):
         write_to_write: whether the memory is added to the separate write rows, without a gradient.
         xl: whether tokens and write rows see those of the last segment's last piece, without a gradient.
         past: how many memories before the last have read rows too, once there are any, marked by their age.
-        mask_future: whether the read rows of an older memory do not see those of a newer one.
+        mask_future: whether read rows of an older memory do not see a newer one's; it acts from two layers.
         horizon: at every border of this number since the start no gradient passes; None: it always does.
     """
 
