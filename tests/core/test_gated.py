@@ -128,3 +128,24 @@ def test_an_update_may_multiply_by_a_number(batch: tuple[int, ...], backend: Bac
     got, want = (jax.grad(loss)(params, method) for method in ("fused", "sequential"))
     for a, b in zip(*map(optree.tree_leaves, (got, want)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize(
+    ("model", "reads"),
+    [
+        (memcore.GRU(3, hidden_size=4), False),
+        (memcore.LSTM(3, hidden_size=4), False),
+        (memcore.GRU(3, hidden_size=4, reset="before"), True),
+        (memcore.MGU(3, hidden_size=4), True),
+    ],
+)
+def test_inputs_that_a_projection_reads_are_not_written_over(
+    model: Any, reads: bool, backend: Backend
+) -> None:
+    """XLA would copy those of all steps at every step."""
+    from memcore.backend.jax_adjoint import _reads
+
+    params, x = backend.asarray((model.init(0), np.zeros((2, 3), np.float32)))
+    state, u = memcore.initial_state(model, params, (2,)), model.embed(params, x)
+    assert _reads(lambda u: model.project(params, state, u), u) == reads

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from memcore.backend.jax_folds import before, fold_in_place, fold_of_chunks, where
+from memcore.backend.jax_folds import before, fold_in_place, fold_of_chunks, slot_of, where
 from memcore.backend.jax_functions import broadcasting
 from memcore.types import Array, Params, Starts, State, Tree
 
@@ -118,14 +118,24 @@ def _backward(
     zeros, one = jax.tree.map(jnp.zeros_like, state), _drop(still, axis)
     carry = (zeros, None if starts is None else zeros, jax.tree.map(jnp.zeros_like, one))
     slots = ((cotangents, rest, given, starts), (moving, z))
+    # What a projection reads again is not written over: XLA would copy all of it at every step.
+    moved, others, h = slot_of((moving, rest, given), 0, axis)
+    over = not _reads(lambda u: project(one, u, others, params, h), moved)
     (dstate, dinitial, dstill), (dmoving, dz) = fold_in_place(
-        body, (params, one), carry, slots, axis, reverse=True, over=True
+        body, (params, one), carry, slots, axis, reverse=True, over=over
     )
     dstill = jax.tree.map(lambda d: jnp.expand_dims(d, axis), dstill)
     _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
     *projected, dparams = pull(dz)
     dstill, dmoving = jax.tree.map(jnp.add, [dstill, dmoving], projected)
     return dparams, dstate, dstill, dmoving, None, None, dinitial, None
+
+
+def _reads(f: Callable[..., Any], x: Tree) -> bool:
+    """Whether ``f(x)`` depends on an array of ``x``."""
+    traced = jax.make_jaxpr(f)(x).jaxpr
+    used = {id(v) for eqn in traced.eqns for v in eqn.invars} | {id(v) for v in traced.outvars}
+    return any(id(v) in used for v in traced.invars)
 
 
 states.defvjp(_forward, _backward)

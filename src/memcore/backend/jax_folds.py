@@ -48,13 +48,13 @@ def _fold(
     def one(i: Array, both: Tree) -> Tree:
         carry, ys, x = both
         if not ahead:
-            x = _slot((xs[0], ys) if over else xs, place(i), axis)
+            x = slot_of((xs[0], ys) if over else xs, place(i), axis)
         carry, y = body(constants, carry, x)
-        following = _slot(xs, place(jnp.minimum(i + 1, length - 1)), axis) if ahead else None
+        following = slot_of(xs, place(jnp.minimum(i + 1, length - 1)), axis) if ahead else None
         return carry, _put(ys, y, place(i), axis), following
 
-    ys = xs[1] if over else _buffers(body(constants, carry, _slot(xs, 0, axis))[1], length, axis)
-    first = _slot(xs, place(0), axis) if ahead else None
+    ys = xs[1] if over else _buffers(body(constants, carry, slot_of(xs, 0, axis))[1], length, axis)
+    first = slot_of(xs, place(0), axis) if ahead else None
     return jax.lax.fori_loop(0, length, one, (carry, ys, first))[:2]
 
 
@@ -69,7 +69,7 @@ def fold_of_chunks(
 
         def step(constants: Tree, carry: Tree, x: Tree) -> Tree:
             wide = jax.tree.map(lambda x: jnp.expand_dims(x, axis), x)
-            return body(constants, carry, _slot(make(constants, wide), 0, axis))
+            return body(constants, carry, slot_of(make(constants, wide), 0, axis))
 
         return fold_in_place(step, constants, carry, xs, axis)
 
@@ -82,14 +82,14 @@ def fold_of_chunks(
         def one(i: Array, both: Tree) -> Tree:
             carry, ys, x = both
             carry, y = body(constants, carry, x)
-            following = _slot(made, jnp.minimum(i + 1, size - 1), axis)
+            following = slot_of(made, jnp.minimum(i + 1, size - 1), axis)
             return carry, _put(ys, y, begin + i, axis), following
 
         first = k * size - begin
-        return jax.lax.fori_loop(first, size, one, (*both, _slot(made, first, axis)))[:2]
+        return jax.lax.fori_loop(first, size, one, (*both, slot_of(made, first, axis)))[:2]
 
     one = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, 1, axis=axis), xs)
-    y = body(constants, carry, _slot(make(constants, one), 0, axis))[1]
+    y = body(constants, carry, slot_of(make(constants, one), 0, axis))[1]
     return jax.lax.fori_loop(0, -(-length // size), chunk, (carry, _buffers(y, length, axis)))
 
 
@@ -97,7 +97,8 @@ def _length(xs: Tree, axis: int) -> int:
     return jax.tree.leaves(xs)[0].shape[axis]
 
 
-def _slot(xs: Tree, t: Array, axis: int) -> Tree:
+def slot_of(xs: Tree, t: Array, axis: int) -> Tree:
+    """One step of arrays with the time at ``axis``."""
     index = jax.lax.dynamic_index_in_dim
     return jax.tree.map(lambda x: index(x, t, axis, keepdims=False), xs)
 
