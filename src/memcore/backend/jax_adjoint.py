@@ -34,10 +34,9 @@ def states(
 ) -> Tree:  # fmt: skip
     """The state after each step; time at ``axis``, behind the batch. Given ``xs``, a run without a gradient
     makes ``moving`` of these, ``at_once`` steps at a time."""
-    given, slots = (params, state, still, initial), (moving, rest, starts)
     if xs is None:
-        return _states(functions, axis, *given, slots)[0]
-    body, constants = _body(functions, axis, *given)
+        return _states(functions, axis, params, state, still, initial, (moving, rest, starts))[0]
+    body, constants = _body(functions, axis, params, still, initial)
 
     def made(constants: Tree, slots: Tree) -> Tree:
         xs, *others = slots
@@ -60,13 +59,14 @@ def _states(
     slots: Tree,
 ) -> Tree:
     """The state after each step, and what `project` gave."""
-    body, constants = _body(functions, axis, params, state, still, initial)
+    body, constants = _body(functions, axis, params, still, initial)
     return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
 
 
 def _body(
-    functions: Functions, axis: int, params: Params, state: State, still: Tree, initial: State
+    functions: Functions, axis: int, params: Params, still: Tree, initial: State
 ) -> tuple[Callable[..., Any], Tree]:
+    """A step, with what `project` gave, and what all steps share."""
     project, update, _ = functions
 
     def body(constants: Tree, h: Tree, slot: Tree) -> Tree:

@@ -113,6 +113,18 @@ def test_read_rows_of_an_older_memory_see_a_newer_one_unless_masked(mask_future:
     assert list(same) == [mask_future] * 4 + [False] * 2
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+def test_what_an_older_memory_sees_reaches_tokens_through_a_second_layer(layers: int) -> None:
+    xs = np.random.default_rng(0).normal(size=(24, 4))
+    masked, seen = (
+        memcore.RMT(4, **{**SMALL, "layers": layers}, past=2, mask_future=mask_future)
+        for mask_future in (True, False)
+    )
+    params = masked.init(0, "float64")
+    a, b = (model.apply(params, xs)[1] for model in (masked, seen))
+    assert np.array_equal(a, b) == (layers == 1)
+
+
 def test_the_past_is_as_long_as_it_says() -> None:
     model = memcore.RMT(4, **SMALL, past=2)
     params, xs = model.init(0, "float64"), np.random.default_rng(0).normal(size=(24, 4))
