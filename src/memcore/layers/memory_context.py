@@ -1,44 +1,16 @@
-"""A memory as the context of attention inside a segment, one token at a time."""
+"""A memory as the context of attention inside a segment: a token, or all rows of a segment at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from memcore import nn
 from memcore.backend import Draw, asarray_like, namespace
-from memcore.cell import Array, Cell, Inputs, Params, State
-from memcore.fields import count, number
+from memcore.cell import Array, Inputs, Params, State
 from memcore.layers.heads import project_heads
-from memcore.layers.neural_weights import GATES, init_neural, layer_widths
-from memcore.ops.inner.neural_memory import NeuralMemoryRule
-from memcore.ops.window.positions import check_position, rope
+from memcore.layers.neural_weights import GATES, init_neural
+from memcore.layers.transformer_rows import guarded, rotate, shares, side_by_side
 
 MAPS = ("k", "v", "said_k", "said_v")
-"""What a segment keeps of each token, and of what the memory said to it."""
-
-
-@dataclass(frozen=True)
-class SegmentMemory(Cell):
-    """Attention with rotary positions beside a neural memory, with the same heads."""
-
-    heads: int = count(4)
-    depth: int = count(2)
-    hidden_size: int | None = count(None)
-    rate: float = number(0.01, above=0)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_position("rope", self.size)
-
-    @property
-    def size(self) -> int:
-        """D."""
-        return self.widths[0]
-
-    @property
-    def widths(self) -> list[int]:
-        """Of the memory's layers, from D to D."""
-        return layer_widths(self.in_features, self.heads, self.depth, self.hidden_size)
+"""What a segment keeps of each token, and of what the memory said to it: ``(*batch, H, segment, D)``."""
 
 
 def init_memory(draw: Draw, width: int, heads: int, widths: list[int]) -> Params:
@@ -52,14 +24,13 @@ def init_memory(draw: Draw, width: int, heads: int, widths: list[int]) -> Params
 
 
 def ask(params: Params, u: Array, heads: int) -> Array:
-    """Queries of norm 1, ``(..., heads, D)``."""
+    """Queries of norm 1, ``(..., H, D)``."""
     return nn.l2_normalise(nn.split_heads(nn.silu(nn.linear(params["query"], u)), heads))
 
 
-def said(params: Params, rule: NeuralMemoryRule, weights: tuple[Array, ...], asked: Array) -> Array:
-    """What a memory with these weights gives to queries, ``(..., width)``."""
-    found = nn.rms_norm(params["norm"], rule.read({}, {"weights": weights}, {"q": asked}))
-    return nn.linear(params["output"], nn.merge_heads(found))
+def said(params: Params, found: Array) -> Array:
+    """What a memory says whose weights gave ``found (..., H, D)`` to queries: ``(..., width)``."""
+    return nn.linear(params["output"], nn.merge_heads(nn.rms_norm(params["norm"], found)))
 
 
 def written(params: Params, y: Array, heads: int, rate: float) -> Inputs:
@@ -69,31 +40,34 @@ def written(params: Params, y: Array, heads: int, rate: float) -> Inputs:
     return {"k": nn.l2_normalise(k), "v": v, **gates, "rate": rate * gates["rate"]}
 
 
-def append(params: Params, segment: State, inputs: Inputs, said: Array, heads: int) -> State:
-    """The segment with one token more, and what the memory said to it; the newest is last."""
-    xp, axis = namespace(said), segment["filled"].ndim - 1
-    rest = (slice(None),) * axis + (slice(1, None), ...)
-    own = project_heads(params, said, heads)
-    new = {"k": inputs["k"], "v": inputs["v"], "said_k": own["k"], "said_v": own["v"]}
-    new["filled"] = xp.ones_like(segment["filled"][..., 0])
-    return {
-        name: xp.concat([segment[name][rest], xp.expand_dims(x, axis=axis)], axis=axis)
-        for name, x in new.items()
-    }
+def token_rows(params: Params, u: Inputs, h: Array, place: Array, heads: int) -> State:
+    """`MAPS` of R tokens ``(*batch, H, R, D)``, their keys turned by their ``place (*batch, R)``.
+
+    ``u`` are the tokens' own, ``(*batch, R, H, D)``, and ``h (*batch, R, width)`` what was said to them.
+    """
+    xp, own = namespace(h), project_heads(params, h, heads)
+    named = {"k": u["k"], "v": u["v"], "said_k": own["k"], "said_v": own["v"]}
+    rows = {name: xp.moveaxis(x, -2, -3) for name, x in named.items()}
+    at = place[..., None, :]
+    return {**rows, **{name: rotate(rows[name], at) for name in ("k", "said_k")}}
 
 
-def attend(q: Array, segment: State, persistent: dict[str, Array]) -> Array:
-    """``q (..., H, K)`` of the newest token over the persistent tokens ``(N, H, *)`` and the filled places
-    of the segment: ``(..., H V)``."""
-    xp = namespace(q)
-    k, v, said_k, said_v = (xp.moveaxis(segment[name], -2, -3) for name in MAPS)
+def attend(
+    q: Array, place: Array, seen: list[tuple[State, Array]], persistent: dict[str, Array]
+) -> Array:
+    """``q (*batch, R, H, D)`` at places ``(*batch, R)`` over the persistent tokens ``(N, H, D)``, and what
+    each row is let see of others' `MAPS` by masks ``(*batch, R, N)``: ``(*batch, R, H D)``."""
+    xp, q = namespace(q), namespace(q).moveaxis(q, -2, -3) * q.shape[-1] ** -0.5
     own_k, own_v = (xp.moveaxis(asarray_like(persistent[n], q), -2, -3) for n in ("k", "v"))
-    last, q = k.shape[-2] - 1, q[..., None, :] * q.shape[-1] ** -0.5
-    turned = rope(q, last)
-    floor = xp.asarray(float(xp.finfo(q.dtype).min) / 2, dtype=q.dtype)
-    filled = segment["filled"][..., None, None, :]
-    scores = [xp.where(filled, turned @ rope(x, 0).mT, floor) for x in (said_k, k)]
-    shares = nn.softmax(xp.concat([q @ own_k.mT, *scores], axis=-1))
-    n, places = own_v.shape[-2], last + 1
-    out = shares[..., :n] @ own_v + shares[..., n : n + places] @ said_v
-    return nn.merge_heads((out + shares[..., n + places :] @ v)[..., 0, :])
+    named = (("said_k", "k"), ("said_v", "v"))
+    k, v = (
+        xp.concat([rows[name] for rows, _ in seen for name in names], axis=-2) for names in named
+    )
+    k, v = guarded(k, v)
+    n, like = own_k.shape[-2], q[..., 0, :, :]
+    masks = [xp.ones_like(like[..., :1, :1], dtype=xp.bool)] * n
+    masks += [mask for _, mask in seen for _ in range(2)]
+    scores = xp.concat([q @ own_k.mT, rotate(q, place[..., None, :]) @ k.mT], axis=-1)
+    part = shares(scores, side_by_side(masks, like)[..., None, :, :])
+    out = part[..., :n] @ own_v + part[..., n:] @ v
+    return nn.merge_heads(xp.moveaxis(out, -3, -2))

@@ -18,13 +18,13 @@ def emptied(read: KeyValues, width: int, segment: int) -> State:
     """An open segment without a token: ``{"tokens", "count", "y"}``, behind ``read``."""
     xp = namespace(read["k"])
 
-    def places(x: Array) -> Array:
+    def empty(x: Array) -> Array:
         one = xp.zeros_like(x[..., :1, :])
         return xp.zeros_like(xp.broadcast_to(one, (*x.shape[:-2], segment, x.shape[-1])))
 
     one = read["k"][..., 0, 0, 0, :1]
     return {
-        "tokens": tree_map(places, read),
+        "tokens": tree_map(empty, read),
         "count": xp.zeros_like(one[..., 0], dtype=xp.int32),
         "y": xp.zeros_like(xp.broadcast_to(one, (*one.shape[:-1], width))),
     }
@@ -83,26 +83,26 @@ def run_tokens(
 def _kept(entered: State, kv: KeyValues, out: Array, place: Array, keep: Array) -> State:
     """The state with the rows that are to ``keep (*batch, R)`` at their places."""
     xp, segment = namespace(out), entered["tokens"]["k"].shape[-2]
-    slot = xp.arange(segment, dtype=xp.int32)
-    into = (place[..., None, :] == slot[:, None]) & keep[..., None, :]  # (*batch, segment, R)
-
-    def put(old: Array, new: Array, into: Array, keep: Array) -> Array:
-        # A select and a sum with one term: exact, and what is left out may be anything.
-        new = xp.where(keep[..., None], new, xp.zeros_like(new))
-        moved = xp.astype(into, new.dtype) @ new
-        return xp.where(xp.any(into, axis=-1)[..., None], moved, old)
-
-    def to_heads(x: Array) -> Array:
-        return x[..., None, None, :, :]
-
     count = entered["count"] + xp.sum(xp.astype(keep, xp.int32), axis=-1, dtype=xp.int32)
     final = keep & (place == count[..., None] - 1)
-    y = put(entered["y"][..., None, :], out, final[..., None, :], final)[..., 0, :]
-    tokens = {
-        name: put(old, kv[name], to_heads(into), keep[..., None, None, :])
-        for name, old in entered["tokens"].items()
-    }
+    y = put(entered["y"][..., None, :], out, final[..., None, :])[..., 0, :]
+    into = places(place, keep, segment)[..., None, None, :, :]
+    tokens = {name: put(old, kv[name], into) for name, old in entered["tokens"].items()}
     return {**entered, "tokens": tokens, "count": count, "y": y}
+
+
+def places(place: Array, keep: Array, segment: int) -> Array:
+    """Which of the rows to ``keep (*batch, R)`` stands at which place: ``(*batch, segment, R)``."""
+    slot = namespace(place).arange(segment, dtype=place.dtype)
+    return (place[..., None, :] == slot[:, None]) & keep[..., None, :]
+
+
+def put(old: Array, new: Array, into: Array) -> Array:
+    """``old (..., N, K)`` with rows of ``new (..., R, K)`` at the places that ``into (..., N, R)`` says."""
+    # A select and a sum with one term: exact, and what is left out may be anything.
+    xp = namespace(new)
+    new = xp.where(xp.any(into, axis=-2)[..., None], new, xp.zeros_like(new))
+    return xp.where(xp.any(into, axis=-1)[..., None], xp.astype(into, new.dtype) @ new, old)
 
 
 def moved(state: State, rotary: bool) -> KeyValues:

@@ -51,7 +51,7 @@ def run_rows(
     """
     xp, found = namespace(h), []
     layers = sum(name.startswith("layer_") for name in params)
-    mask = _masks([m for _, m in seen] + [own], h)
+    mask = side_by_side([m for _, m in seen] + [own], h)
     for i in range(layers):
         p = params[f"layer_{i}"]
         heads_of = project_heads(p["attention"], nn.layer_norm(p["norm"], h), heads)
@@ -70,8 +70,8 @@ def run_rows(
     return nn.layer_norm(params["norm"], h), kv
 
 
-def _masks(masks: list[Array], h: Array) -> Array:
-    """Masks side by side, of all rows: ``(*batch, R, N)``."""
+def side_by_side(masks: list[Array], h: Array) -> Array:
+    """Masks side by side, of all rows of ``h (*batch, R, ...)``: ``(*batch, R, N)``."""
     xp = namespace(h)
     wide = [xp.broadcast_to(m, (*h.shape[:-1], m.shape[-1])) for m in masks]
     return xp.concat(placed_like(wide, h, h.ndim - 2), axis=-1)
@@ -82,14 +82,22 @@ def _attend(q: Array, k: Array, v: Array, mask: Array) -> Array:
 
     What is not finite is NaN for the rows that see it, and nothing for others: selects alone touch it.
     """
-    xp = namespace(q)
-    good = xp.all(xp.isfinite(k) & xp.isfinite(v), axis=-1)
-    v = xp.where(good[..., None], v, xp.zeros_like(v))
-    scores = (q @ xp.where(good[..., None], k, xp.full_like(k, float("nan"))).mT) * k.shape[
-        -1
-    ] ** -0.5
+    k, v = guarded(k, v)
+    return shares((q @ k.mT) * k.shape[-1] ** -0.5, mask[..., None, :, :]) @ v
+
+
+def guarded(k: Array, v: Array) -> tuple[Array, Array]:
+    """Keys and values ``(..., N, K)``: where a pair is not finite the key is NaN and the value 0."""
+    xp = namespace(k)
+    good = xp.all(xp.isfinite(k) & xp.isfinite(v), axis=-1)[..., None]
+    return xp.where(good, k, xp.full_like(k, float("nan"))), xp.where(good, v, xp.zeros_like(v))
+
+
+def shares(scores: Array, mask: Array) -> Array:
+    """The softmax of ``scores (..., R, N)`` over what ``mask`` lets a row see."""
+    xp = namespace(scores)
     floor = xp.asarray(float(xp.finfo(scores.dtype).min) / 2, dtype=scores.dtype)
-    return nn.softmax(xp.where(mask[..., None, :, :], scores, floor)) @ v
+    return nn.softmax(xp.where(mask, scores, floor))
 
 
 def rotate(x: Array, places: Array) -> Array:

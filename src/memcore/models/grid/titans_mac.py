@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from memcore import nn
-from memcore.backend import as_draw, namespace
+from memcore.backend import as_draw
 from memcore.cell import Array, Inputs, Key, Params, State
-from memcore.fields import count, number
 from memcore.layers import memory_context as context
-from memcore.layers.heads import init_heads, project_heads
-from memcore.layers.memory_context import SegmentMemory, append, ask, attend, said, written
-from memcore.nn import wide
-from memcore.ops.inner.neural_memory import NeuralMemoryRule
+from memcore.layers.heads import init_heads
+from memcore.layers.segment_memory import SegmentMemory
 from memcore.registry import register
 from memcore.types import Dtype
 
@@ -33,9 +28,9 @@ class TitansMAC(SegmentMemory):
     seen from token j on; in the paper's picture token t would see t + 1. Segments stand on a grid: a start
     clears the memory, hides what stands before it in its segment, and does not move the grid.
 
-    State: ``memory``, that of `NeuralMemoryRule`; ``segment``, keys and values ``(segment, heads, D)`` of its
-    tokens and of h, and which are filled. Cost per step ``O(segment * in_features)`` and that of the memory;
-    sequential in time. Weights at starts: label ``"memory"``.
+    State: ``memory``, that of `NeuralMemoryRule`; ``segment``, keys and values ``(heads, segment, D)`` of its
+    tokens and of h, and the ``count`` of them. Cost per step ``O(segment * in_features)`` and that of the
+    memory; parallel inside a segment. Weights at starts: label ``"memory"``.
 
     Source: Behrouz et al., Titans, arXiv:2501.00663, 4.1. Left open there, and chosen here: silu and norms in
     o_t; rotary positions of tokens and of h alike, none for p; sigmoids for the memory's gates. Attention
@@ -52,19 +47,6 @@ class TitansMAC(SegmentMemory):
         max_grad_norm: what the norm of the gradient of each token and head is cut to; None: it is not.
     """
 
-    segment: int = count(16, least=2)
-    persistent: int = count(4)
-    max_grad_norm: float | None = number(10.0, above=0, optional=True)
-
-    @property
-    def grid(self) -> int:
-        return self.segment
-
-    @property
-    def rule(self) -> NeuralMemoryRule:
-        """The memory: a segment is a mini-batch."""
-        return NeuralMemoryRule(self.size, self.segment, True, self.max_grad_norm)
-
     def init(self, key: Key, dtype: Dtype = "float32") -> Params:
         draw, width, size = as_draw(key, dtype), self.in_features, self.size
         return {
@@ -75,40 +57,26 @@ class TitansMAC(SegmentMemory):
             "gate_norm": {"scale": draw.ones((width,))},
         }
 
-    def initial_state(self, params: Params) -> State:
-        weights = params["memory"]["weights"]
-        memory = self.rule.initial_state({"weights": [weights[name] for name in sorted(weights)]})
-        places = np.zeros((self.segment, self.heads, self.size))
-        segment = dict.fromkeys(context.MAPS, places) | {"filled": np.zeros(self.segment, bool)}
-        return {"memory": memory, "segment": segment}
-
-    def embed(self, params: Params, x: Array) -> Inputs:
-        heads = project_heads(params["attention"], x, self.heads)
-        asked = ask(params["memory"], x, self.heads)
-        return {name: wide(u) for name, u in {**heads, "asked": asked}.items()}
-
     def step(self, params: Params, state: State, inputs: Inputs) -> State:
-        old = state["memory"]
-        h = said(params["memory"], self.rule, old["anchor"], inputs["asked"])
-        segment = append(params["attention"], state["segment"], inputs, h, self.heads)
-        u = written(
-            params["memory"], self._attended(params, segment, inputs), self.heads, self.rate
-        )
+        old, segment = state["memory"], state["segment"]
+        found = self.rule.read({}, {"weights": old["anchor"]}, {"q": inputs["asked"]})
+        h = context.said(params["memory"], found)
+        segment = self.appended(params, segment, inputs, h)
+        y = self._attended(params, segment, inputs)
+        u = context.written(params["memory"], y, self.heads, self.rate)
         return {"memory": self.rule.moves({}, u)[0](old), "segment": segment}
 
     def read(self, params: Params, state: State, inputs: Inputs) -> dict[str, Array]:
         y = self._attended(params, state["segment"], inputs)
-        asked = ask(params["memory"], y, self.heads)
-        return {"y": y, "m": said(params["memory"], self.rule, state["memory"]["weights"], asked)}
+        asked = context.ask(params["memory"], y, self.heads)
+        found = self.rule.read({}, state["memory"], {"q": asked})
+        return {"y": y, "m": context.said(params["memory"], found)}
 
     def output(self, params: Params, read: dict[str, Array], inputs: Inputs) -> Array:
         gate = nn.silu(nn.rms_norm(params["gate_norm"], read["m"]))
         return nn.rms_norm(params["norm"], read["y"]) * gate
 
-    def turn(self, params: Params, state: State) -> State:
-        empty = {name: namespace(x).zeros_like(x) for name, x in state["segment"].items()}
-        return {"memory": self.rule.turn({}, state["memory"]), "segment": empty}
-
     def _attended(self, params: Params, segment: State, inputs: Inputs) -> Array:
-        p = project_heads(params["attention"], params["persistent"], self.heads)
-        return nn.linear(params["attention"]["output"], attend(inputs["q"], segment, p))
+        """Attention of the segment's last token, ``(..., width)``."""
+        q, place = inputs["q"][..., None, :, :], segment["count"][..., None] - 1
+        return self.attended(params, q, place, [(segment, self.filled(segment))])[..., 0, :]

@@ -14,22 +14,24 @@ products only: the weights of a row are never made.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from memcore.backend import broadcast_like, namespace, sum_last
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.checks import as_array
-from memcore.engine.resets import select
+from memcore.engine.resets import segments, select
 from memcore.fields import check_count, flag, number
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats
 from memcore.ops.inner.mini_batches import all_finite, fold_rows, rows_at_once, sequences, spoiled
-from memcore.ops.inner.mlp import backward, forward
+from memcore.ops.inner.mlp import Product, backward, forward
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
 from memcore.types import Value
 
+Layers: TypeAlias = Sequence[Array]
 DEPTH = 4
 """The most layers of a memory."""
 
@@ -107,7 +109,7 @@ class NeuralMemoryRule(InnerRule):
         inputs = {name: wide(x) for name, x in inputs.items()}
 
         def body(s: State, u: Inputs, begins: Starts, used: Array) -> tuple[State, Array]:
-            return self._rows(s, fresh, u, begins, used)
+            return self.rows(s, fresh, u, begins, used)
 
         size = self.mini_batch
         where: dict[str, Value] = {"phase": phase, "mini_batch": size, "axis": inputs["q"].ndim - 3}
@@ -115,28 +117,28 @@ class NeuralMemoryRule(InnerRule):
         turned = lambda s: self.turn(params, s)  # noqa: E731
         return fold_rows(body, turned, state, inputs, starts, valid, **where)
 
-    def _rows(
+    def recall(self, state: State, fresh: State, q: Array, begins: Starts) -> Array:
+        """What the weights before the mini-batch give to its rows ``q (*batch, C, H, D)``: those of the
+        state, or behind a start in it those of the ``fresh`` state."""
+        xp = namespace(q)
+        x = xp.moveaxis(q, -2, -3)
+        at = _through(state["anchor"], fresh["anchor"], _entering(begins))
+        return xp.moveaxis(self._out(x, forward(at, len(state["anchor"]), x)[2]), -3, -2)
+
+    def rows(
         self, state: State, fresh: State, u: Inputs, begins: Starts, used: Array
     ) -> tuple[State, Array]:
-        """C rows of one mini-batch, ``(*batch, C, H, ...)``; each sees those before it in its sequence."""
+        """C rows of one mini-batch, ``(*batch, C, H, ...)``: ``(state, out (*batch, C, H, D))``.
+
+        Each sees those before it in its sequence; ``begins`` are the starts or None, ``used`` the rows that
+        count, both ``(*batch, C)``.
+        """
         xp = namespace(u["q"])
         q, k, v = (xp.moveaxis(u[n], -2, -3) for n in "qkv")  # (..., H, C, D)
         first, last, pairs = sequences(begins, used)
-        entering = first[..., None, :, None]
-
-        def of_row(old: Array, new: Array | None) -> Array:
-            if begins is None:
-                return old
-            return xp.where(entering, old, xp.zeros_like(old) if new is None else new)
-
-        def at(i: int, x: Array) -> Array:
-            new = None if begins is None else x @ fresh["anchor"][i]
-            return of_row(x @ state["anchor"][i], new)
-
-        def back(i: int, d: Array) -> Array:
-            new = None if begins is None else d @ fresh["anchor"][i].mT
-            return of_row(d @ state["anchor"][i].mT, new)
-
+        entering = _entering(begins)
+        at = _through(state["anchor"], fresh["anchor"], entering)
+        back = _through([w.mT for w in state["anchor"]], [w.mT for w in fresh["anchor"]], entering)
         xs, products, z = forward(at, len(state["anchor"]), k)
         ds = backward(back, products, 2.0 * (self._out(k, z) - v))
         rate, momentum, forget = (
@@ -151,9 +153,8 @@ class NeuralMemoryRule(InnerRule):
 
         def own(i: int, x: Array) -> Array:
             """``x W_t``, each row with the weights that it has written last."""
-            new = None if begins is None else x @ fresh["weights"][i]
-            z = paths.kept * of_row(x @ state["weights"][i], new)
-            z = z + paths.carried * of_row(x @ state["momentum"][i], None)
+            z = paths.kept * _through(state["weights"], fresh["weights"], entering)(i, x)
+            z = z + paths.carried * _through(state["momentum"], None, entering)(i, x)
             return z - (paths.written * (x @ xs[i].mT)) @ ds[i]
 
         out = self._out(q, forward(own, len(xs), q)[2])
@@ -161,6 +162,25 @@ class NeuralMemoryRule(InnerRule):
         after = paths.end(entered, xs, ds)
         out, after = spoiled(wrong, begins, out, after)
         return after, xp.moveaxis(out, -3, -2)
+
+
+def _entering(begins: Starts) -> Array | None:
+    """Which of C rows belong to the sequence that enters, ``(*batch, 1, C, 1)``; None: all do."""
+    return None if begins is None else (segments(begins) == 0)[..., None, :, None]
+
+
+def _through(weights: Layers, fresh: Layers | None, entering: Array | None) -> Product:
+    """``x W`` with the ``weights`` for rows of the sequence that enters, and for others with ``fresh`` ones;
+    None: 0."""
+
+    def product(i: int, x: Array) -> Array:
+        old = x @ weights[i]
+        if entering is None:
+            return old
+        xp = namespace(x)
+        return xp.where(entering, old, xp.zeros_like(old) if fresh is None else x @ fresh[i])
+
+    return product
 
 
 @dataclass(frozen=True)
