@@ -32,6 +32,7 @@ from memcore.backend.loops import branch as branch
 from memcore.backend.loops import fold as fold
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
+from memcore.backend.loops import multiplies as multiplies
 from memcore.backend.loops import states_of_fold as states_of_fold
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like

@@ -131,6 +131,18 @@ def _backward(
     return dparams, dstate, dstill, dmoving, None, None, dinitial, None
 
 
+def multiplies(
+    project: Callable[..., Any], axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree
+) -> bool:  # fmt: skip
+    """Whether ``project`` has a product of matrices."""
+
+    def one(still: Tree, moving: Tree, rest: Tree, params: Params, h: State) -> Tree:
+        return project(_drop(still, axis), *slot_of((moving, rest), 0, axis), params, h)
+
+    traced = jax.make_jaxpr(one)(still, moving, rest, params, state)
+    return "dot_general" in str(traced)  # the text names what inner programs do as well
+
+
 def _reads(f: Callable[..., Any], x: Tree) -> bool:
     """Whether ``f(x)`` depends on an array of ``x``."""
     traced = jax.make_jaxpr(f)(x).jaxpr

@@ -110,6 +110,14 @@ def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tre
     return jax_adjoint.states(functions, axis, at_once, *args)
 
 
+def multiplies(project: Callable[..., Tree], axis: int, *args: Tree) -> bool:
+    """Whether the ``project`` of `states_of_fold` has a product of matrices; the arguments ``params, state,
+    still, moving, rest``. JAX."""
+    from memcore.backend import jax_adjoint
+
+    return jax_adjoint.multiplies(project, axis, *args)
+
+
 def newton(
     step: Callable[..., Any], length: int, constants: Tree, state: State, slots: Tree,
     axis_name: str | None = None,

@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
-from memcore.backend import device_kind, is_floating, is_jax, is_symbolic, states_of_fold
+from memcore.backend import (
+    device_kind,
+    is_floating,
+    is_jax,
+    is_symbolic,
+    multiplies,
+    states_of_fold,
+)
 from memcore.engine import resets
 from memcore.engine.methods import results, sequential
 from memcore.engine.recurrence import Recurrence, either, join, split
@@ -34,6 +41,10 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     def project(still: Tree, moving: Tree, rest: Tree, params: Params, h: State) -> Tree:
         return cell.project(params, h, inputs(still, moving, rest))
 
+    slots = (still, moving, (others, call.valid))
+    if not multiplies(project, axis, job.params, job.state, *slots):
+        return sequential(job)  # its gradient is no dearer step by step, and there XLA copies nothing
+
     def update(still: Tree, moving: Tree, rest: Tree, h: State, projected: Tree) -> Tree:
         after = cell.update(h, inputs(still, moving, rest), projected)
         return after if rest[1] is None else resets.select(rest[1], after, h)
@@ -44,8 +55,7 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     xs = job.xs if _embeds(job) else None
     states = states_of_fold(
         (project, update, embed), axis, 1 if xs is None else _at_once(cell, job.shape),
-        job.params, job.state, still, moving, (others, call.valid),
-        call.starts, None if call.starts is None else job.fresh, xs,
+        job.params, job.state, *slots, call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
 
