@@ -30,9 +30,9 @@ from memcore.backend.functions import sum_last as sum_last
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import branch as branch
 from memcore.backend.loops import fold as fold
+from memcore.backend.loops import is_product as is_product
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max
-from memcore.backend.loops import multiplies as multiplies
 from memcore.backend.loops import states_of_fold as states_of_fold
 from memcore.backend.namespace import asarray_like as asarray_like
 from memcore.backend.namespace import broadcast_like as broadcast_like

@@ -2,7 +2,7 @@
 
 Differentiated as it stands, a fold keeps what it computed at every step, and adds to the gradient of every
 parameter at every step: for a cell of few sequences that moves more memory than all its sums. Here the
-parameters meet the state in one place, ``z_t = project(params, h_{t-1}, u_t)``, and the fold keeps its states
+parameters meet the state in one product, ``z_t = project(params, h_{t-1})``, and the fold keeps its states
 and these. The fold backwards in time makes each update's derivatives anew and writes the adjoints of ``u_t``
 and ``z_t`` over them, so that no other array has all steps; the gradients of parameters and inputs are
 made for all steps after it.
@@ -118,11 +118,8 @@ def _backward(
     zeros, one = jax.tree.map(jnp.zeros_like, state), _drop(still, axis)
     carry = (zeros, None if starts is None else zeros, jax.tree.map(jnp.zeros_like, one))
     slots = ((cotangents, rest, given, starts), (moving, z))
-    # What a projection reads again is not written over: XLA would copy all of it at every step.
-    moved, others, h = slot_of((moving, rest, given), 0, axis)
-    over = not _reads(lambda u: project(one, u, others, params, h), moved)
     (dstate, dinitial, dstill), (dmoving, dz) = fold_in_place(
-        body, (params, one), carry, slots, axis, reverse=True, over=over
+        body, (params, one), carry, slots, axis, reverse=True, over=True
     )
     dstill = jax.tree.map(lambda d: jnp.expand_dims(d, axis), dstill)
     _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
@@ -131,23 +128,21 @@ def _backward(
     return dparams, dstate, dstill, dmoving, None, None, dinitial, None
 
 
-def multiplies(
-    project: Callable[..., Any], axis: int, params: Params, state: State, still: Tree, moving: Tree, rest: Tree
+def is_product(
+    project: Callable[..., Any], axis: int, params: Params, state: State, still: Tree, moving: Tree,
+    rest: Tree,
 ) -> bool:  # fmt: skip
-    """Whether ``project`` has a product of matrices."""
+    """Whether ``project`` has a product of matrices, and depends on no array of ``moving``."""
+    others = (_drop(still, axis), slot_of(rest, 0, axis), params, state)
 
-    def one(still: Tree, moving: Tree, rest: Tree, params: Params, h: State) -> Tree:
-        return project(_drop(still, axis), *slot_of((moving, rest), 0, axis), params, h)
+    def one(moving: Tree, others: Tree) -> Tree:
+        still, rest, params, h = others
+        return project(still, moving, rest, params, h)
 
-    traced = jax.make_jaxpr(one)(still, moving, rest, params, state)
-    return "dot_general" in str(traced)  # the text names what inner programs do as well
-
-
-def _reads(f: Callable[..., Any], x: Tree) -> bool:
-    """Whether ``f(x)`` depends on an array of ``x``."""
-    traced = jax.make_jaxpr(f)(x).jaxpr
+    traced = jax.make_jaxpr(one)(slot_of(moving, 0, axis), others).jaxpr
     used = {id(v) for eqn in traced.eqns for v in eqn.invars} | {id(v) for v in traced.outvars}
-    return any(id(v) in used for v in traced.invars)
+    reads = any(id(v) in used for v in traced.invars[: len(jax.tree.leaves(moving))])
+    return not reads and "dot_general" in str(traced)  # of inner programs as well
 
 
 states.defvjp(_forward, _backward)

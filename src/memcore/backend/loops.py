@@ -110,12 +110,12 @@ def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tre
     return jax_adjoint.states(functions, axis, at_once, *args)
 
 
-def multiplies(project: Callable[..., Tree], axis: int, *args: Tree) -> bool:
-    """Whether the ``project`` of `states_of_fold` has a product of matrices; the arguments ``params, state,
-    still, moving, rest``. JAX."""
+def is_product(project: Callable[..., Tree], axis: int, *args: Tree) -> bool:
+    """Whether the ``project`` of `states_of_fold` is a product of matrices in which what moves has no part;
+    the arguments ``params, state, still, moving, rest``. JAX."""
     from memcore.backend import jax_adjoint
 
-    return jax_adjoint.multiplies(project, axis, *args)
+    return jax_adjoint.is_product(project, axis, *args)
 
 
 def newton(

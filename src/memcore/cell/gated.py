@@ -20,13 +20,18 @@ class GatedCell(Cell):
         h_t = update(h_{t-1}, u_t, z_t)
 
     So it has a ``fused`` form: on JAX the gradient folds the states' adjoints alone backwards in time, and
-    the gradient of the parameters is that of one `project` of all steps. The state is floating point.
+    the gradient of the parameters is that of one `project` of all steps. A cell whose `project` has no
+    product of matrices, or reads the inputs, has nothing to gain by it and runs as its fold does. The state
+    is floating point.
     """
 
     rule_name: ClassVar[str] = "gated_cell"
     embeds_steps_from: ClassVar[int] = 16
     """From how many sequences on a fold without a gradient embeds each step by itself, and not some steps at
     once: where its products have rows enough, measured on a 2-core CPU."""
+
+    dear_update: ClassVar[bool] = False
+    """Whether a gradient had better keep what `update` computes than make it again: many exponentials."""
 
     @property
     def embeds_late(self) -> bool:  # type: ignore[override]

@@ -9,8 +9,8 @@ from memcore.backend import (
     device_kind,
     is_floating,
     is_jax,
+    is_product,
     is_symbolic,
-    multiplies,
     states_of_fold,
 )
 from memcore.engine import resets
@@ -27,7 +27,12 @@ product of few rows is slow, and what is embedded of all steps would not fit the
 
 
 def gated(job: Recurrence) -> tuple[Tree, ...]:
-    """``(state, reads)``."""
+    """``(state, reads)``.
+
+    The gradient makes anew at every step what a step computed, but for its projection. Where that is a
+    product of the state alone, and the update is cheap, it costs less than keeping it; what else there is
+    runs by the plain fold, of which nothing is made again.
+    """
     if not is_jax(job.leaf):
         return sequential(job)  # no gradient, and so nothing to gain
     cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
@@ -42,8 +47,8 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         return cell.project(params, h, inputs(still, moving, rest))
 
     slots = (still, moving, (others, call.valid))
-    if not multiplies(project, axis, job.params, job.state, *slots):
-        return sequential(job)  # its gradient is no dearer step by step, and there XLA copies nothing
+    if cell.dear_update or not is_product(project, axis, job.params, job.state, *slots):
+        return sequential(job)
 
     def update(still: Tree, moving: Tree, rest: Tree, h: State, projected: Tree) -> Tree:
         after = cell.update(h, inputs(still, moving, rest), projected)

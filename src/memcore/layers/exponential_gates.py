@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from memcore.types import Dtype
 @dataclass(frozen=True)
 class ExponentialGates(HeadWiseCell):
     """``(h, c, n, m)`` of an sLSTM (arXiv:2405.04517, section 2.2), its gates in the order i, f, z, o."""
+
+    dear_update: ClassVar[bool] = True
 
     heads: int = count(4)
 
