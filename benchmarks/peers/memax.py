@@ -21,6 +21,8 @@ from memax.equinox.semigroups.gdn import GDN
 from memax.equinox.semigroups.lru import LRU
 from memax.equinox.semigroups.nmax import NMax
 from memax.equinox.semigroups.s6 import S6
+from memax.equinox.semigroups.spherical import PSpherical
+from memax.equinox.set_actions.elman import Elman
 from memax.equinox.set_actions.gru import GRU
 from memax.equinox.set_actions.lstm import LSTM
 from memax.equinox.set_actions.mgu import MGU
@@ -120,6 +122,26 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         pair.__name__ = name
         return pair
 
+    def projected(name: str, module: Any, out: str) -> Callable[[], Pair]:
+        """The same for a layer with a projection out, which stands behind the model that it becomes."""
+
+        def pair() -> Pair:
+            run, arrays = theirs(module)
+            leaves = jax.tree_util.tree_leaves_with_path(arrays)
+            weights = {".".join(key.name for key in path): leaf for path, leaf in leaves}
+            last = {key: weights.pop(f"{out}.{key}") for key in ("weight", "bias")}
+            model, params = from_weights(f"memax.{name}", weights)
+            params = jax.tree.map(jax.numpy.asarray, params), last
+
+            def mine(params: Any, x: Any) -> Any:
+                params, last = params
+                return ours(model)(params, x) @ last["weight"].T + last["bias"]
+
+            return Pair(name, mine, run, (params, x), (arrays, x))
+
+        pair.__name__ = name
+        return pair
+
     def other(name: str, module: Any, model: Any, note: str) -> Callable[[], Pair]:
         def pair() -> Pair:
             return time_only(name, module, ours(model), model.init(key), f"time only: {note}")
@@ -137,6 +159,8 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         gru,
         lstm,
         converted("MGU", MGU(d, key)),
+        projected("Elman", Elman(d, d, key=key), "W_y"),
+        projected("PSpherical", PSpherical(8, d, key), "output"),
         converted("FFM", FFM(d, 32, 4, key=key)),
         converted("NMax", NMax(d, key)),
         other("DeltaNet", DeltaNet(d, k, key), memcore.DeltaNet(d, **heads), side),

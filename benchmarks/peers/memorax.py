@@ -14,10 +14,13 @@ from memorax.networks.sequence_models import (
     FFMCell,
     LinearAttentionCell,
     LRUCell,
+    MambaCell,
     Memoroid,
     MinGRUCell,
     S5Cell,
     SelfAttention,
+    SHMCell,
+    mLSTMCell,
     sLSTMCell,
 )
 from sizes import Sizes
@@ -111,11 +114,45 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         build.__name__ = name
         return build
 
+    def other(layer: Any, model: Any, note: str) -> Callable[[], Pair]:
+        name = type(layer.cell).__name__
+
+        def build() -> Pair:
+            variables, params = (
+                layer.init(jax.random.key(0), x, mask),
+                model.init(jax.random.key(0)),
+            )
+
+            def ours(params: Any, x: Any) -> Any:
+                return model.apply(params, x, starts=starts)[1]
+
+            def theirs(variables: Any, x: Any) -> Any:
+                return layer.apply(variables, x, mask)[1]
+
+            how: dict[str, Any] = {"same": False, "note": f"time only: {note}"}
+            return Pair(name, ours, theirs, (params, x), (variables, x), **how)
+
+        build.__name__ = name
+        return build
+
     layers = (
         Memoroid(MinGRUCell(n.width)),
         Memoroid(S5Cell(n.width, n.size)),
         Memoroid(FFMCell(n.width, memory_size=32, context_size=4)),
         RNN(sLSTMCell(n.width, n.width, n.heads)),
+        RNN(SHMCell(n.size, n.width, sample_theta=False)),
     )
-    builders = (linear_attention, lru, self_attention, *map(converted, layers))
+    others = (
+        other(
+            Memoroid(mLSTMCell(n.width, n.width, n.heads)),
+            memcore.MLSTM(n.width, heads=n.heads, expand=1),
+            "it has no block around it: no convolution, no gate and one projection in less",
+        ),
+        other(
+            Memoroid(MambaCell(n.width, n.heads, 2 * n.width // n.heads, 16)),
+            memcore.Mamba(n.width),
+            "a decay for a head, where memcore has one for a channel and a state",
+        ),
+    )
+    builders = (linear_attention, lru, self_attention, *map(converted, layers), *others)
     return {build.__name__: build for build in builders}
