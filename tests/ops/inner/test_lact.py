@@ -118,3 +118,23 @@ def test_errors(backend: Backend) -> None:
         ops.lact(**arrays, **{**params, "w1": params["w0"]})
     with pytest.raises(ValueError, match=r"^mini_batch is 0, expected a positive int"):
         ops.lact(**arrays, **params, mini_batch=0)
+
+
+@pytest.mark.parametrize("size", [np.inf, 3e38, 1e25, 1e20])
+def test_an_overflow_stays_in_its_segment(size: float, backend: Backend) -> None:
+    """At step 8 of a segment from 5 to 11, across two chunks: no other segment changes, nor the past."""
+    arrays, params = drawn(17)
+    arrays, params = ({n: x.astype(np.float32) for n, x in a.items()} for a in (arrays, params))
+    starts = np.isin(np.arange(17), (5, 12)) & np.ones((2, 1), bool)
+    bad = {n: x.copy() for n, x in arrays.items()}
+    bad["k"][0, 8] = bad["v"][0, 8] = size
+
+    def run(arrays: Any, method: str) -> Any:
+        given = backend.asarray({**arrays, **params, "starts": starts})
+        with np.errstate(all="ignore"):
+            state, out = ops.lact(**given, mini_batch=7, method=method)
+        return np.asarray(out), state["memory"]["weights"]
+
+    (want, after), (got, last) = run(arrays, "sequential"), run(bad, "fused")
+    kept = np.r_[:8, 12:17]
+    close((got[:, kept], got[1], last), (want[:, kept], want[1], after), 2e-5)

@@ -304,3 +304,32 @@ def test_rows_at_different_places(backend: Backend) -> None:
     state["phase"] = np.array([1, 2], np.int32)
     with pytest.raises(ValueError, match=r"^state/phase is \[1, 2\], expected one number"):
         ops.neural_memory(**given, state=state, mini_batch=4)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 4])
+@pytest.mark.parametrize("depth", [1, 2])
+@pytest.mark.parametrize("size", [np.inf, 3e38, 1e38, 1e25])
+def test_an_overflow_stays_in_its_segment(
+    size: float, depth: int, chunk_size: int | None, backend: Backend
+) -> None:
+    """In a key at step 8 of a segment from 5 to 11, all in one mini-batch: no other segment changes, nor the
+    past. At 1e38 its gradient is finite, and its products with queries are not."""
+    rng = np.random.default_rng(0)
+    arrays = {n: rng.standard_normal((2, 17, 2, 3)).astype(np.float32) for n in "qkv"}
+    arrays["q"] *= 9
+    gates = {n: np.full((2, 17, 2), 0.1, np.float32) for n in ("rate", "momentum", "forget")}
+    weights = tuple(0.1 * rng.standard_normal((2, 3, 3)).astype(np.float32) for _ in range(depth))
+    starts = np.isin(np.arange(17), (5, 12)) & np.ones((2, 1), bool)
+    bad = {n: x.copy() for n, x in arrays.items()}
+    bad["k"][0, 8] = size
+
+    def run(arrays: Any, method: str) -> Any:
+        given = backend.asarray({**arrays, **gates, "weights": weights, "starts": starts})
+        how: Any = {"mini_batch": 16, "method": method, "chunk_size": chunk_size}
+        with np.errstate(all="ignore"):
+            state, out = ops.neural_memory(**given, **how)
+        return np.asarray(out), state["memory"]["weights"]
+
+    (want, after), (got, last) = run(arrays, "sequential"), run(bad, "fused")
+    kept = np.r_[:8, 12:17]
+    close((got[:, kept], got[1], last), (want[:, kept], want[1], after), 2e-5)
