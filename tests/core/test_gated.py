@@ -17,7 +17,7 @@ from memcore.engine.gated import EMBEDDED_STEPS
 MODELS = {
     "gru": memcore.GRU(3, hidden_size=4),
     "lstm": memcore.LSTM(3, hidden_size=4),
-    "slstm": memcore.SLSTM(3, hidden_size=4, heads=2),
+    "elman": memcore.Elman(3, hidden_size=4),
 }
 
 
@@ -153,3 +153,75 @@ def test_a_gradient_of_its_own_where_the_state_alone_is_multiplied(
     params, x = backend.asarray((model.init(0), np.zeros((2, 5, 3), np.float32)))
     program = jax.make_jaxpr(lambda p, x: model.apply(p, x, method="fused")[1])(params, x)
     assert ("custom_vjp" in str(program)) == own
+
+
+PROJECTIONS: dict[str, tuple[Any, bool]] = {
+    "product": (lambda p, h, u: h @ p["kernel"], True),
+    "of a part": (lambda p, h, u: (h * p["bias"]) @ p["kernel"], True),
+    "and a bias": (lambda p, h, u: (h @ p["kernel"], p["bias"]), False),
+    "of parameters": (lambda p, h, u: h * (p["kernel"] @ p["bias"]), False),
+    "elementwise": (lambda p, h, u: h * p["bias"], False),
+    "reads inputs": (lambda p, h, u: (h * u["x"]) @ p["kernel"], False),
+    "reads a mask": (lambda p, h, u: kept_where(u["mask"], h) @ p["kernel"], True),
+    "reads what is still": (lambda p, h, u: (h * u["still"]) @ p["kernel"], True),
+    "without a state": (lambda p, h, u: p["bias"] * 2, False),
+}
+"""What a cell of a user may give, and whether its gradient is one of its own."""
+
+
+def kept_where(mask: Any, h: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.where(mask, h, 0)
+
+
+@dataclass(frozen=True)
+class Yours(memcore.GatedCell):
+    """One of `PROJECTIONS`."""
+
+    projection: str = "product"
+
+    def init(self, key: Any, dtype: Any = "float32") -> Any:
+        rng = np.random.default_rng(0)
+        n = self.in_features
+        shapes = {"kernel": (n, n), "bias": (n,)}
+        return {name: 0.5 * rng.standard_normal(s).astype(dtype) for name, s in shapes.items()}
+
+    def initial_state(self, params: Any) -> Any:
+        return np.zeros(self.in_features)
+
+    def embed(self, params: Any, x: Any) -> Any:
+        return {"x": x, "mask": x > 0, "still": x[..., :1, :] * 0 + 2 * params["bias"]}
+
+    def project(self, params: Any, state: Any, inputs: Any) -> Any:
+        return PROJECTIONS[self.projection][0](params, state, inputs)
+
+    def update(self, state: Any, inputs: Any, projected: Any) -> Any:
+        import jax.numpy as jnp
+
+        sum_of = sum(projected) if isinstance(projected, tuple) else projected
+        return jnp.tanh(inputs["x"] + sum_of) * inputs["still"]
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("batch", [(), (2,), (3, 2)])
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_gradients_of_cells_of_yours(
+    name: str, batch: tuple[int, ...], backend: Backend, x64: None
+) -> None:
+    """Those of the plain fold, with starts and padding, whatever `project` gives."""
+    import jax
+
+    model, rng = Yours(3, projection=name), np.random.default_rng(0)
+    xs = rng.standard_normal((*batch, 6, 3))
+    flags = {"starts": rng.random(xs.shape[:-1]) < 0.3, "valid": rng.random(xs.shape[:-1]) < 0.7}
+    params, xs, flags = backend.asarray((model.init(0, "float64"), xs, flags))
+
+    def loss(params: Any, xs: Any, method: str) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
+
+    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    close(got, want, 1e-10)
+    assert ("custom_vjp" in str(jax.make_jaxpr(loss, 2)(params, xs, "fused"))) == PROJECTIONS[name][
+        1
+    ]

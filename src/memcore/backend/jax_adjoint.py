@@ -122,9 +122,9 @@ def _backward(
         body, (params, one), carry, slots, axis, reverse=True, over=True
     )
     dstill = jax.tree.map(lambda d: jnp.expand_dims(d, axis), dstill)
-    _, pull = jax.vjp(lambda s, u, p: project(s, u, rest, p, given), still, moving, params)
-    *projected, dparams = pull(dz)
-    dstill, dmoving = jax.tree.map(jnp.add, [dstill, dmoving], projected)
+    _, pull = jax.vjp(lambda s, p: project(s, moving, rest, p, given), still, params)
+    projected, dparams = pull(dz)
+    dstill = jax.tree.map(jnp.add, dstill, projected)
     return dparams, dstate, dstill, dmoving, None, None, dinitial, None
 
 
@@ -132,17 +132,24 @@ def is_product(
     project: Callable[..., Any], axis: int, params: Params, state: State, still: Tree, moving: Tree,
     rest: Tree,
 ) -> bool:  # fmt: skip
-    """Whether ``project`` has a product of matrices, and depends on no array of ``moving``."""
-    others = (_drop(still, axis), slot_of(rest, 0, axis), params, state)
+    """Whether all that ``project`` gives is made of the state, some of it by products of matrices, and
+    nothing of ``moving``."""
+    moved, others = slot_of((moving, rest), 0, axis)
 
-    def one(moving: Tree, others: Tree) -> Tree:
-        still, rest, params, h = others
+    def one(moving: Tree, h: State, still: Tree, rest: Tree, params: Params) -> Tree:
         return project(still, moving, rest, params, h)
 
-    traced = jax.make_jaxpr(one)(slot_of(moving, 0, axis), others).jaxpr
-    used = {id(v) for eqn in traced.eqns for v in eqn.invars} | {id(v) for v in traced.outvars}
-    reads = any(id(v) in used for v in traced.invars[: len(jax.tree.leaves(moving))])
-    return not reads and "dot_general" in str(traced)  # of inner programs as well
+    traced = jax.make_jaxpr(one)(moved, state, _drop(still, axis), others, params).jaxpr
+    count, states = len(jax.tree.leaves(moved)), len(jax.tree.leaves(state))
+    read = {id(v) for v in traced.invars[:count]}
+    made, multiplied = {id(v) for v in traced.invars[count : count + states]}, False
+    for eqn in traced.eqns:
+        if any(id(v) in read for v in eqn.invars):
+            return False
+        if any(id(v) in made for v in eqn.invars):
+            made |= {id(v) for v in eqn.outvars}
+            multiplied |= "dot_general" in str(eqn)  # in an inner program too
+    return multiplied and all(id(v) in made for v in traced.outvars)
 
 
 states.defvjp(_forward, _backward)

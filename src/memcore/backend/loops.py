@@ -98,7 +98,8 @@ def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tre
     """The state after each step of a `GatedCell`, time at ``axis``; its leaves are floating point. JAX.
 
     ``functions`` are ``z = project(still, moving, rest, params, h)``, of any leading axes, and ``h =
-    update(still, moving, rest, h, z)``, one after the other; the arguments ``params, state, still, moving,
+    update(still, moving, rest, h, z)``, one after the other. ``project`` uses nothing of ``moving``, and each
+    array that it gives depends on ``h``; the arguments ``params, state, still, moving,
     rest, starts, initial, xs``. Only ``moving`` and ``rest`` have the time, ``still`` has it with length 1,
     and all but ``rest`` and ``starts`` have gradients. At a start the state becomes ``initial``, of the
     state's shape, first. The gradient is made for all steps at once as far as it can be; there is no forward
@@ -111,8 +112,8 @@ def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tre
 
 
 def is_product(project: Callable[..., Tree], axis: int, *args: Tree) -> bool:
-    """Whether the ``project`` of `states_of_fold` is a product of matrices in which what moves has no part;
-    the arguments ``params, state, still, moving, rest``. JAX."""
+    """Whether the ``project`` of `states_of_fold` is what that asks for, and has a product of matrices; the
+    arguments ``params, state, still, moving, rest``. JAX."""
     from memcore.backend import jax_adjoint
 
     return jax_adjoint.is_product(project, axis, *args)

@@ -1,4 +1,4 @@
-"""A cell whose parameters meet the state in one product."""
+"""A cell whose parameters meet the state in one place."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class GatedCell(Cell):
         h_t = update(h_{t-1}, u_t, z_t)
 
     So it has a ``fused`` form: on JAX the gradient folds the states' adjoints alone backwards in time, and
-    the gradient of the parameters is that of one `project` of all steps. A cell whose `project` has no
-    product of matrices, or reads the inputs, has nothing to gain by it and runs as its fold does. The state
-    is floating point.
+    the gradient of the parameters is that of one `project` of all steps. It has something to gain where all
+    that `project` gives is made of the state, some of it by products of matrices, and nothing of inputs that
+    move in time; any other cell runs by the plain fold. The state is floating point.
     """
 
     rule_name: ClassVar[str] = "gated_cell"
     embeds_steps_from: ClassVar[int] = 16
-    """From how many sequences on a fold without a gradient embeds each step by itself, and not some steps at
-    once: where its products have rows enough, measured on a 2-core CPU."""
+    """From how many sequences on the fused form, without a gradient, embeds each step by itself, and not some
+    steps at once: where its products have rows enough, measured on a 2-core CPU."""
 
     dear_update: ClassVar[bool] = False
     """Whether a gradient had better keep what `update` computes than make it again: many exponentials."""
