@@ -42,6 +42,8 @@ MODELS = (
     "titans_mal",
 )
 WIDTH, LAYERS, ROWS, SEGMENT, LENGTH = 128, 2, 16, 128, 1024
+COLOURS = 10
+"""Those that matplotlib takes in turns."""
 SMOOTH = 10
 """Updates over whose mean a curve goes."""
 
@@ -110,11 +112,12 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
     figure = Figure(figsize=(6, 3.6), dpi=120, layout="constrained")
     axes = figure.subplots()
-    for runs in by_model(rows):
+    for number, runs in enumerate(by_model(rows)):
         curve = np.mean([row["train"] for row in runs], axis=0)
         mean = np.convolve(curve, np.ones(SMOOTH) / SMOOTH, mode="valid")
         read = (np.arange(len(mean)) + SMOOTH) * ROWS * SEGMENT
-        axes.plot(read, mean, label=runs[0]["model"])
+        line = "--" if number >= COLOURS else "-"
+        axes.plot(read, mean, line, label=runs[0]["model"])
     axes.set(xlabel="characters read", ylabel="bits per byte, training")
     axes.legend(fontsize=7)
     figure.savefig(PICTURE)

@@ -4,7 +4,8 @@
 
 `ops.neural_memory` with mini-batches of 16 and heads of 64, the problem of `benchmarks/run.py --only rules`,
 and `TitansMAC`, whose segments are such mini-batches, over shapes of batch x steps x width. Forward, and with
-the gradient by all arrays, in one process and in turns: milliseconds, and megabytes of temporaries.
+the gradient by all arrays, in one process and in turns: milliseconds, megabytes of temporaries,
+and seconds to compile.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def beside(name: str, f: Callable[..., Any], args: Any) -> list[list[str]]:
         ours, fold = measure(programs, EFFORT)
         sides = [number(side.seconds, 1e-3) for side in (ours, fold)]
         sizes = [number(side.temporaries, 1e6) for side in (ours, fold)]
-        found.append([f"{name}, {what}", f"{fold.seconds / ours.seconds:.1f}", *sides, *sizes])
+        waits = [number(side.compile_seconds, 1.0) for side in (ours, fold)]
+        times = f"{fold.seconds / ours.seconds:.1f}"
+        found.append([f"{name}, {what}", times, *sides, *sizes, *waits])
     return found
 
 
@@ -66,6 +69,7 @@ def main() -> None:
     device = this_device()
     print(f"{device['kind']} ({device['processor']}, {device['cores']} cores); {FULL}")
     head = ["", "times faster", "fused, ms", "fold, ms", "fused, MB", "fold, MB"]
+    head += ["fused compiles, s", "fold, s"]
     print(table(head, rows()))
 
 

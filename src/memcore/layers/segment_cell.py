@@ -18,7 +18,7 @@ from memcore.types import Value
 
 @dataclass(frozen=True)
 class SegmentCell(SegmentFold):
-    """Its steps; a subclass says what stands at a segment's two ends."""
+    """Rows of tokens through the layers; a subclass says what stands at a segment's two ends."""
 
     layers: int = count(2)
     heads: int = count(4)
