@@ -201,6 +201,16 @@ def test_nothing_that_ends_well_is_a_failure(tmp_path, monkeypatch):
     assert not (tmp_path / "compared/curves.png").exists()
 
 
+def test_a_long_comparison_lets_compiled_programs_go(tmp_path, monkeypatch):
+    """Those of all its runs would not fit into one process."""
+    monkeypatch.setattr(Entry, "build", lambda self: 1 / 0)
+    monkeypatch.setattr("memcore.train.commands.compare.runs.KEPT", 2)
+    cleared = []
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
+    go(options(tmp_path, models="lru,gru,lstm,mgu,elman"))
+    assert len(cleared) == 2
+
+
 def test_positions_are_rows_of_their_own(tmp_path):
     labels = [entry.label for entry in entries(options(tmp_path, positions="both"), TASK)]
     assert labels == ["lru", "lru + positions", "gru", "gru + positions"]

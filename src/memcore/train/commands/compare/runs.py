@@ -4,6 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 from rich.console import Console
 
 from memcore.train.commands.compare.picture import draw
@@ -17,6 +18,9 @@ from memcore.train.runs.progress import shown
 from memcore.train.runs.tables import show
 
 FAILED = 1
+KEPT = 20
+"""Runs after which compiled programs are let go: Linux gives a process memory maps for those of some sixty
+models. The seeds of a model share theirs."""
 
 
 def compare(
@@ -39,6 +43,8 @@ def compare(
             outcomes.append(outcome)
             write(rows(outcomes), folder)
             draw(outcomes, rows(outcomes), title, folder / "curves.png")
+            if len(outcomes) % KEPT == 0:
+                jax.clear_caches()
             if not console.is_terminal:
                 line = _line(outcome, len(outcomes), len(planned))
                 console.print(line, highlight=False, soft_wrap=True)
