@@ -36,6 +36,7 @@ BLOCKS = {"cpu": (32, 64, 128), "gpu": (64, 256, 512, 1024)}
 ROWS = {"delta_product": "delta_rule"}
 LENGTHS = (256, 4096, 16384)
 WIDTHS = (32, 128)
+BATCHES = (1, 16)
 # There are hundreds of programs here: shorter runs, and in the sweeps what takes more time or memory
 # than this is left out.
 SHORT = Effort(blocks=2, seconds=0.3, least=2)
@@ -128,10 +129,12 @@ def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
 
 
 def sweeps(n: Sizes, quick: bool) -> list[tuple[str, Sizes]]:
-    """The problem itself first, then other lengths, then other widths."""
+    """The problem itself first, then other lengths, widths and numbers of sequences."""
     lengths = [replace(n, length=t) for t in ((256,) if quick else LENGTHS)]
     widths = [] if quick else [replace(n, size=w, width=n.width * w // n.size) for w in WIDTHS]
-    return [("base", n), *(("length", m) for m in lengths), *(("width", m) for m in widths)]
+    batches = [] if quick else [replace(n, batch=b) for b in BATCHES]
+    named = {"base": [n], "length": lengths, "width": widths, "batch": batches}
+    return [(name, m) for name, sizes in named.items() for m in sizes]
 
 
 def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
@@ -154,7 +157,7 @@ def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
                     measured[row["rule"], row["method"]] = m, side
                     return {**asdict(side), **_speed(row["rule"], m, side, peak)}
 
-                name = f"{rule} {method} {chunk or ''} T={m.length} K={m.size}"
+                name = f"{rule} {method} {chunk or ''} B={m.batch} T={m.length} K={m.size}"
                 yield Job(name, run, {**row, "sizes": asdict(m)})
 
 
@@ -178,7 +181,7 @@ def _affordable(before: tuple[Sizes, Side] | None, n: Sizes) -> None:
     if before is None:
         return
     m, side = before
-    ratio = n.length / m.length * (n.size / m.size) ** 2
+    ratio = n.batch * n.length / (m.batch * m.length) * (n.size / m.size) ** 2
     seconds, temporaries = ratio * side.seconds, ratio * (side.temporaries or 0)
     if ratio > 1 and (seconds > MOST_SECONDS or temporaries > MOST_BYTES):
         raise NotRun(f"left out: about {seconds:.0f} s and {temporaries / 1e9:.0f} GB")

@@ -68,10 +68,29 @@ def s6_layer(params: Mapping[str, Any], x: Array, starts: Array, rank: int) -> A
 
     Parameters as memcore's: {"projection": {"kernel"}, "dt": {"kernel", "bias"}}, "A_log" (D, N), "d" (D,).
     """
+    dt, a, b, c = _s6_inputs(params, x, rank)
+    return selective_scan(x, dt, a, b, c, starts) + params["d"] * x
+
+
+def s6_layer_in_a_fold(params: Mapping[str, Any], x: Array, starts: Array, rank: int) -> Array:
+    """The same by one `jax.lax.scan` over time, each step of which widens its inputs."""
+    dt, a, b, c = _s6_inputs(params, x, rank)
+
+    def step(h: Array, slot: tuple[Array, ...]) -> tuple[Array, Array]:
+        x, dt, b, c, start = slot
+        h = jnp.where(start[:, None, None], 0, h)
+        h = jnp.exp(dt[..., None] * a) * h + (dt * x)[..., None] * b[:, None, :]
+        return h, jnp.sum(h * c[:, None, :], axis=-1)
+
+    slots = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (x, dt, b, c, starts))
+    y = jax.lax.scan(step, jnp.zeros((len(x), *a.shape)), slots)[1]
+    return jnp.swapaxes(y, 0, 1) + params["d"] * x
+
+
+def _s6_inputs(params: Mapping[str, Any], x: Array, rank: int) -> tuple[Array, ...]:
     p = x @ params["projection"]["kernel"]
     dt = jax.nn.softplus(p[..., :rank] @ params["dt"]["kernel"] + params["dt"]["bias"])
-    b, c = jnp.split(p[..., rank:], 2, axis=-1)
-    return selective_scan(x, dt, -jnp.exp(params["A_log"]), b, c, starts) + params["d"] * x
+    return dt, -jnp.exp(params["A_log"]), *jnp.split(p[..., rank:], 2, axis=-1)
 
 
 def linear_attention(

@@ -1,8 +1,10 @@
-"""The two pictures: time against length, and how many times faster."""
+"""The pictures: growth with length, width and batch, and how many times faster."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,41 @@ COLOURS = {
 }
 
 
+@dataclass(frozen=True)
+class Growth:
+    """A picture of a quantity against a size, of every rule by every method."""
+
+    sweep: str
+    size: str
+    label: str
+    quantity: str = "seconds"
+    unit: float = 1e-3
+    what: str = "ms, forward and gradient"
+
+
+GROWTH = {
+    "time_against_length": Growth("length", "length", "T, steps"),
+    "time_against_width": Growth("width", "size", "K = V of a head, with 4 times as many channels"),
+    "time_against_batch": Growth("batch", "batch", "B, sequences"),
+    "memory_against_length": Growth(
+        "length",
+        "length",
+        "T, steps",
+        "temporaries",
+        1e6,
+        "MB of temporaries, forward and gradient",
+    ),
+}
+
+
 def draw(data: dict[str, Any], folder: Path, name: str) -> list[str]:
     """Write what there are rows for; the names of the files."""
     import matplotlib
 
     matplotlib.use("agg")
     written = []
-    for title, figure in (("time_against_length", time_against_length), ("ratios", ratios)):
+    figures = {title: partial(growth, how=how) for title, how in GROWTH.items()}
+    for title, figure in {**figures, "ratios": ratios}.items():
         drawn = figure(data)
         if drawn is not None:
             file = f"{name}-{title}.png"
@@ -33,26 +63,29 @@ def draw(data: dict[str, Any], folder: Path, name: str) -> list[str]:
     return written
 
 
-def lines(data: dict[str, Any]) -> dict[str, dict[str, dict[int, float]]]:
-    """Seconds by rule, method and length, of the rules that were measured at several lengths."""
+def lines(data: dict[str, Any], how: Growth) -> dict[str, dict[str, dict[int, float]]]:
+    """The quantity by rule, method and size, of the rules that were measured at several sizes."""
     found: dict[str, dict[str, dict[int, float]]] = {}
+
+    def put(rule: str, method: str, size: int, value: float) -> None:
+        line = found.setdefault(rule, {}).setdefault(method, {})
+        line[size] = min(value, line.get(size, float("inf")))
+
     for row in data["groups"].get("rules", {"rows": []})["rows"]:
-        if "seconds" in row and row["sweep"] in ("base", "length"):
-            line = found.setdefault(row["rule"], {}).setdefault(row["method"], {})
-            length = row["sizes"]["length"]
-            line[length] = min(row["seconds"], line.get(length, float("inf")))
-    for row in data["groups"].get("streaming", {"rows": []})["rows"]:
-        if "seconds" in row and row["mode"] == "forward and gradient":
-            line = found.setdefault(row["rule"], {}).setdefault("streamed", {})
-            line[row["length"]] = row["seconds"]
+        if how.quantity in row and row["sweep"] in ("base", how.sweep):
+            put(row["rule"], row["method"], row["sizes"][how.size], row[how.quantity])
+    if how.sweep == "length":
+        for row in data["groups"].get("streaming", {"rows": []})["rows"]:
+            if how.quantity in row and row["mode"] == "forward and gradient":
+                put(row["rule"], "streamed", row["length"], row[how.quantity])
     return {rule: methods for rule, methods in found.items() if max(map(len, methods.values())) > 1}
 
 
-def time_against_length(data: dict[str, Any]) -> Any:
+def growth(data: dict[str, Any], how: Growth) -> Any:
     """One panel per rule, one line per method; all panels have the same axes."""
     from matplotlib.figure import Figure
 
-    panels = lines(data)
+    panels = lines(data, how)
     if not panels:
         return None
     columns = min(4, len(panels))
@@ -62,20 +95,20 @@ def time_against_length(data: dict[str, Any]) -> Any:
     shown = {}
     for axis, (rule, methods) in zip(axes, panels.items(), strict=False):
         for method, points in methods.items():
-            lengths = sorted(points)
+            sizes = sorted(points)
             dashed = "--" if method == "streamed" else "-"
             colour = COLOURS.get(method, "#888888")
-            times = [1e3 * points[t] for t in lengths]
+            values = [points[size] / how.unit for size in sizes]
             [shown[method]] = axis.plot(
-                lengths, times, dashed, color=colour, marker="o", markersize=3
+                sizes, values, dashed, color=colour, marker="o", markersize=3
             )
         axis.set(title=rule, xscale="log", yscale="log")
         axis.grid(alpha=0.3)
         axis.tick_params(labelbottom=True)  # also above a place without a panel
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    figure.supxlabel("T, steps")
-    figure.supylabel("ms, forward and gradient")
+    figure.supxlabel(how.label)
+    figure.supylabel(how.what)
     labels = [f"{m}, one sequence" if m == "streamed" else m for m in shown]
     figure.legend(shown.values(), labels, loc="outside upper center", ncols=5, frameon=False)
     return figure

@@ -11,7 +11,8 @@ from tables import choices, comparison, number, ratio, rules, spread, streaming,
 SECTIONS = {
     "prefix_scan": (
         "Against a prefix scan over full elements",
-        "`benchmarks/opponents.py`: `jax.lax.associative_scan` over full elements, every state kept.",
+        "`benchmarks/opponents.py`: `jax.lax.associative_scan` over full elements, every state kept. The "
+        "selective fold stands beside one plain `jax.lax.scan`.",
     ),
     "memax": ("Against memax", ""),
     "memorax": ("Against memorax", ""),
@@ -19,6 +20,7 @@ SECTIONS = {
     "flax": ("Against Flax", ""),
     "equinox": ("Against Equinox", ""),
     "torch": ("Against torch", ""),
+    "mamba_torch": ("Against Mamba in torch", "The same weights on both sides."),
     "jax_nn": ("Against jax.nn", ""),
 }
 """Groups that compare, with their titles."""
@@ -58,8 +60,12 @@ def by_method(rows: list[Group]) -> Iterator[str]:
     yield choices(rows)
     yield "Milliseconds by the number of steps T, each method with the chunk size that it takes itself:"
     yield sweep(rows, "length", lambda sizes: sizes["length"])
-    yield "And by the width: K = V of a head, with four times as many channels:"
+    yield "By the width, K = V of a head, with four times as many channels:"
     yield sweep(rows, "width", lambda sizes: sizes["size"])
+    yield "By the number of sequences:"
+    yield sweep(rows, "batch", lambda sizes: sizes["batch"])
+    yield "And megabytes of temporaries by the number of steps:"
+    yield sweep(rows, "length", lambda sizes: sizes["length"], ("temporaries", 1e6))
 
 
 def in_numpy(rows: list[Group]) -> Iterator[str]:

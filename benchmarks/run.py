@@ -2,7 +2,7 @@
 
     python benchmarks/run.py [--only GROUP ...] [--quick] [--results FOLDER]
 
-Writes a table in Markdown, the numbers in JSON and two pictures. A finished row is kept: a run that was
+Writes a table in Markdown, the numbers in JSON and pictures. A finished row is kept: a run that was
 interrupted goes on with ``--only`` and the groups that are missing.
 """
 

@@ -84,17 +84,21 @@ def rules(rows: list[dict[str, Any]], forward_only: bool = False) -> str:
     return table(header[keep], [line[keep] for line in lines])
 
 
-def sweep(rows: list[dict[str, Any]], name: str, of: Callable[[dict[str, Any]], int]) -> str:
-    """Milliseconds by rule and method, one column for each length or width."""
+def sweep(
+    rows: list[dict[str, Any]], name: str, of: Callable[[dict[str, Any]], int],
+    quantity: tuple[str, float] = ("seconds", 1e-3),
+) -> str:  # fmt: skip
+    """A quantity in its unit, milliseconds, by rule and method; a column for each length, width or batch."""
+    what, unit = quantity
     rows = [row for row in rows if row["sweep"] in ("base", name)]
     columns = sorted({of(row["sizes"]) for row in rows})
     cells: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
         line = cells.setdefault((row["rule"], row["method"]), {})
         at = of(row["sizes"])
-        if "seconds" in row:
-            # The problem itself was measured with several chunk sizes: the fastest stands for it.
-            text = number(row["seconds"], 1e-3)
+        if what in row:
+            # The problem itself was measured with several chunk sizes: the least stands for it.
+            text = number(row[what], unit)
             line[at] = text if at not in line else min(line[at], text, key=_value)
         else:
             line.setdefault(at, row["failure"].split(":")[0])

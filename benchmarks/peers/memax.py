@@ -176,6 +176,11 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
             memcore.FastWeightProgrammer(d, **heads),
             "it contracts the values",
         ),
-        other("S6", S6(d, d, key), memcore.S6(d), "one state per channel, where memcore has 16"),
+        other(
+            "S6, one state per channel",
+            S6(d, d, key),
+            memcore.S6(d, state_size=1, rank=d),
+            "its B and C scale every channel by itself",
+        ),
     )
     return {build.__name__: build for build in builders}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -77,14 +78,20 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
             "complex recurrence, decays of every step", ours, theirs, (a_re, a_im, b_re, b_im)
         )
 
-    def selective_scan() -> Pair:
+    def selective(name: str, theirs: Callable[..., Any]) -> Pair:
         layer = memcore.S6(n.width)
         return Pair(
-            "selective scan",
+            name,
             lambda params, x: layer.apply(params, x, starts=starts)[1],
-            lambda params, x: opponents.s6_layer(params, x, starts, layer.widths[0]),
+            lambda params, x: theirs(params, x, starts, layer.widths[0]),
             (layer.init(jax.random.key(1)), problems.features(n)),
         )
+
+    def selective_scan() -> Pair:
+        return selective("selective scan", opponents.s6_layer)
+
+    def selective_scan_in_a_fold() -> Pair:
+        return selective("selective fold, widened in its step", opponents.s6_layer_in_a_fold)
 
     def window_attention() -> Pair:
         # One head of all features, as memax has it.
@@ -103,6 +110,7 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         diagonal,
         diagonal_of_every_step,
         selective_scan,
+        selective_scan_in_a_fold,
         window_attention,
     )
     return {build.__name__: build for build in builders}

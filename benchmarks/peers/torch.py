@@ -30,19 +30,20 @@ def params_of(layer: Any) -> Any:
     }
 
 
-def program(layer: Any, x: Any, device: str) -> Program:
-    """Forward plus gradient of sum(sin(output)), by all parameters and the input."""
+def gradients_of(layer: Any, x: Any, device: str) -> Callable[[], tuple[Any, Any]]:
+    """Forward plus gradient of half the sum of its squares, by all parameters and the input."""
     x = torch.tensor(np.asarray(x), device=device, requires_grad=True)
     wanted = (*layer.parameters(), x)
 
     def run() -> tuple[Any, Any]:
-        out = layer(x)[0]
-        gradients = torch.autograd.grad(torch.sin(out).sum(), wanted)
+        out = layer(x)
+        out = out[0] if isinstance(out, tuple) else out
+        gradients = torch.autograd.grad(0.5 * (out * out).sum(), wanted)
         if device != "cpu":
             torch.cuda.synchronize()
         return out.detach(), gradients
 
-    return Program(run)
+    return run
 
 
 def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
@@ -58,7 +59,15 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         ours = lambda params, x: model.apply(params, x)[1]  # noqa: E731
         like_ours = lambda tree: jax.tree.map(lambda leaf: leaf.cpu().numpy(), tree)  # noqa: E731
         args, their_args, name = (params_of(layer), x), (None, x), f"nn.{kind.__name__}"
-        return Pair(name, ours, program(layer, x, device), args, their_args, like_ours, note=note)
+        return Pair(
+            name,
+            ours,
+            Program(gradients_of(layer, x, device)),
+            args,
+            their_args,
+            like_ours,
+            note=note,
+        )
 
     def gru() -> Pair:
         return pair(torch.nn.GRU, memcore.GRU(n.width, hidden_size=n.width))

@@ -12,7 +12,7 @@ import pytest
 import memcore
 from cases.checks import close
 from conftest import Backend
-from memcore.engine.gated import EMBEDDED_STEPS
+from memcore.engine.gated import FEWEST_STEPS, _at_once
 
 MODELS = {
     "gru": memcore.GRU(3, hidden_size=4),
@@ -38,22 +38,31 @@ MODELS["own"] = Own(3, hidden_size=4)
 
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize(
-    ("batch", "length"),
+    ("batch", "length", "at_once"),
     [
-        ((), EMBEDDED_STEPS + 1),
-        ((2,), 2 * EMBEDDED_STEPS),
-        ((2, 2), 3 * EMBEDDED_STEPS - 1),
-        ((2,), 1),
-        ((16,), EMBEDDED_STEPS + 1),
-        ((4, 4), 5),
-        ((0,), 3),
+        ((), 2 * FEWEST_STEPS + 1, FEWEST_STEPS),
+        ((2,), 2 * FEWEST_STEPS, FEWEST_STEPS),
+        ((2, 2), 29, 10),
+        ((2,), 1, 1),
+        ((16,), 9, FEWEST_STEPS - 1),
+        ((4, 4), 5, 5),
+        ((3,), 20, 20),
+        ((0,), 3, 3),
     ],
 )
 @pytest.mark.parametrize("name", MODELS)
 def test_inputs_embedded_by_the_fold(
-    name: str, batch: tuple[int, ...], length: int, backend: Backend
+    name: str,
+    batch: tuple[int, ...],
+    length: int,
+    at_once: int,
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The numbers of NumPy's fold; the last steps too, where they do not fill what is embedded at once."""
+    width = 4 * {"elman": 1, "lstm": 4}.get(name, 3)
+    size = at_once * max(1, int(np.prod(batch))) * width * 4
+    monkeypatch.setattr(type(MODELS[name]), "embedded_bytes", size)
     model, rng = MODELS[name], np.random.default_rng(0)
     params = model.init(0)
     xs = rng.standard_normal((*batch, length, 3)).astype(np.float32)
@@ -64,6 +73,25 @@ def test_inputs_embedded_by_the_fold(
         want = model.apply(params, xs, state, **how, method="sequential")
         got = model.apply(*arrays, **backend.asarray(how), method="fused")
         close(got, want, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "steps"),
+    [
+        (memcore.GRU, (4, 1024, 3 * 256), 256),
+        (memcore.GRU, (8, 128, 3 * 256), 128),
+        (memcore.GRU, (256, 32, 3 * 128), 8),
+        (memcore.GRU, (1024, 16, 3 * 64), 1),
+        (memcore.LSTM, (4, 128, 4 * 64), 1),
+        (memcore.LSTM, (1, 128, 4 * 32), 48),
+        (memcore.GRU, (0, 128, 3 * 64), 128),
+        (memcore.GRU, (2, 0, 3 * 64), 1),
+    ],
+)
+def test_so_many_steps_are_embedded_at_once(model: Any, shape: tuple[int, ...], steps: int) -> None:
+    """As many as take the bytes that the cell says, if they are not few."""
+    embedded = [None, np.broadcast_to(np.float32(0), shape)]
+    assert _at_once(model(3, hidden_size=4), embedded, shape[-2]) == steps
 
 
 @pytest.mark.backend("jax")

@@ -5,6 +5,7 @@ No test here looks at a time.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -49,7 +50,7 @@ def comparison(name: str, faster: float) -> dict[str, object]:
 
 
 def rule(method: str, seconds: float, length: int = 64) -> dict[str, object]:
-    sizes = {"length": length, "size": 8}
+    sizes = {"length": length, "size": 8, "batch": 4}
     found = {"rule": "delta_rule", "method": method, "chunk": None, "sizes": sizes, **side(seconds)}
     found["auto"] = "fused 16"
     return {**found, "sweep": "base" if length == 64 else "length", "flops": 2e9, "fraction": 0.25}
@@ -192,6 +193,7 @@ def test_report(results):
     assert "| delta_rule | **fused** | 250 | 2.5 | 1 | 8 | 25% |" in text
     assert "| delta_rule | sequential | 1,000 | 10 | 1 | 2 | 25% |" in text
     assert "| delta_rule | fused | 250 | 2,500 |" in text
+    assert "| delta_rule | fused | 1 | 1 |" in text  # megabytes
     assert "| delta_rule | fused | fused 16 |" in text
     assert "delta_rule, forward and gradient: 1.10" in text
 
@@ -327,7 +329,13 @@ def test_a_device_that_is_not_there_has_an_empty_column(results):
 
 def test_pictures(results, tmp_path):
     names = pictures.draw(results.data, tmp_path, "cpu")
-    assert names == ["cpu-time_against_length.png", "cpu-ratios.png"]
+    lengths = ["cpu-time_against_length.png", "cpu-memory_against_length.png"]
+    assert names == [*lengths, "cpu-ratios.png"]
+    wide = {**rule("fused", 0.5), "sizes": {"length": 64, "size": 16, "batch": 8}}
+    for sweep in ("width", "batch"):
+        results.add("rules", {**wide, "sweep": sweep})
+    names = pictures.draw(results.data, tmp_path, "cpu")
+    assert names == [*(f"cpu-{title}.png" for title in pictures.GROWTH), "cpu-ratios.png"]
     assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in names)
     assert not list(tmp_path.glob("*.part"))
 
@@ -469,12 +477,25 @@ def test_a_plain_scan_computes_what_a_gated_cell_does(kind, gradient, monkeypatc
     assert row["name"] == [kind, "scan", "2x9x4", gradient, True] and gated.ratio(row) > 0
 
 
+def test_an_elman_computes_what_flax_does(monkeypatch):
+    monkeypatch.setattr(gated, "EFFORT", harness.QUICK)
+    for starting in (False, True):
+        row = gated.compare("Elman", "flax", "2x9x4", True, starting)
+        assert row["name"][:2] == ["Elman", "flax"] and gated.ratio(row) > 0
+
+
+def test_what_is_promised_of_gated_cells():
+    assert gated.promise([1.0, 1.4]).endswith("0 of 2 rows below, 1.18 in the mean: kept.")
+    assert gated.promise([0.9, 1.6]).endswith("1 of 2 rows below, 1.20 in the mean: **missed**.")
+    assert gated.promise([1.0, 1.2]).endswith("0 of 2 rows below, 1.10 in the mean: **missed**.")
+
+
 def test_a_cell_stands_beside_a_plain_scan_or_beside_peers():
     pairs = [
         (kind, peer) for kind in gated.KINDS for peer in gated.PEERS if gated.beside(kind, peer)
     ]
     assert ("GRU", "flax") in pairs and ("MGU", "scan") in pairs
-    assert len(pairs) == 2 * 2 + len(gated.OTHERS)
+    assert len(pairs) == 2 * 2 + len(gated.OTHERS) + 1  # Flax has an Elman
 
 
 @pytest.mark.parametrize(
@@ -494,8 +515,14 @@ def test_the_page_has_the_ranges_by_shape():
     root = Path(run.__file__).parent
     page = (root.parent / "docs" / "benchmarks.md").read_text(encoding="utf-8")
     text = gated.markdown(json.loads(gated.PATH.read_text()))
-    for kind, peer in (("GRU", "Equinox"), ("GRU", "Flax"), ("LSTM", "Equinox"), ("LSTM", "Flax")):
-        part = text.partition(f"## {kind}, beside {peer.lower()}\n")[2]
+    titles = {"equinox": "Equinox", "flax": "Flax", "scan": "a scan"}
+    for kind, module in itertools.product(gated.KINDS, gated.PEERS):
+        if not gated.beside(kind, module):
+            continue
+        peer = titles[module]
+        part = text.partition(
+            f"## {kind}, beside {peer.lower().replace('a scan', 'a plain scan')}\n"
+        )[2]
         forward, gradient, mean = re.findall(r"\d\.\d\d to \d\.\d\d|\d\.\d\d(?= in the)", part)[:3]
         assert f"| `{kind}` | {peer} | {forward} | {gradient} | {mean} |" in page
     stored = {tuple(row["name"]): row for row in json.loads(shapes.PATH.read_text())["rows"]}

@@ -26,9 +26,9 @@ class GatedCell(Cell):
     """
 
     rule_name: ClassVar[str] = "gated_cell"
-    embeds_steps_from: ClassVar[int] = 16
-    """From how many sequences on the fused form, without a gradient, embeds each step by itself, and not some
-    steps at once: where its products have rows enough, measured on a 2-core CPU."""
+    embedded_bytes: ClassVar[int] = 3 * 2**20
+    """Of so many bytes the fused form, without a gradient, embeds steps at once: a product of few rows is
+    slow, and more would not stay in the cache until it is used. Measured on a 2-core CPU."""
 
     dear_update: ClassVar[bool] = False
     """Whether a gradient had better keep what `update` computes than make it again: many exponentials."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, cast
 
 from memcore.backend import (
@@ -21,9 +20,8 @@ from memcore.types import Array, Params, State, Tree
 if TYPE_CHECKING:
     from memcore.cell import GatedCell
 
-EMBEDDED_STEPS = 32
-"""How many steps of few sequences a fold without a gradient embeds at once, measured on a 2-core CPU: a
-product of few rows is slow, and what is embedded of all steps would not fit the cache."""
+FEWEST_STEPS = 8
+"""Below so many steps at once, measured on a 2-core CPU, each step is better embedded by itself."""
 
 
 def gated(job: Recurrence) -> tuple[Tree, ...]:
@@ -59,7 +57,7 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
 
     xs = job.xs if _embeds(job) else None
     states = states_of_fold(
-        (project, update, embed), axis, 1 if xs is None else _at_once(cell, job.shape),
+        (project, update, embed), axis, 1 if xs is None else _at_once(cell, moving, job.length),
         job.params, job.state, *slots, call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
@@ -70,9 +68,11 @@ def _embeds(job: Recurrence) -> bool:
     return device_kind(job.leaf) == "cpu" and not any(map(is_symbolic, job.shape))
 
 
-def _at_once(cell: GatedCell, shape: tuple[int, ...]) -> int:
-    """How many steps of ``(*batch, T)`` are embedded at once."""
-    return 1 if math.prod(shape[:-1]) >= cell.embeds_steps_from else min(EMBEDDED_STEPS, shape[-1])
+def _at_once(cell: GatedCell, embedded: list[Tree], length: int) -> int:
+    """How many of ``length`` steps are embedded at once, by the size of all that is embedded of them."""
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in embedded if leaf is not None)
+    steps = min(length, length * cell.embedded_bytes // max(size, 1))
+    return steps if steps >= FEWEST_STEPS else 1
 
 
 def _numbers(leaves: list[Tree]) -> list[Tree]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace, state_dtype
+from memcore.backend import as_draw, namespace, product, state_dtype
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count, number
 from memcore.nn import wide
@@ -93,7 +93,7 @@ class RotRNN(RuleCell):
         norm = xp.sqrt(-xp.expm1(2 * log_gamma) / energy)  # 1 - gamma^2 without cancellation
         basis = exponential(p["m"] - p["m"].mT)
         b = xp.moveaxis((norm[..., None] * p["b"]) @ basis, 0, 1)
-        u = wide(x) @ xp.reshape(b, (self.in_features, self.state_size))
+        u = product(wide(x), xp.reshape(b, (self.in_features, self.state_size)))
         pairs = xp.reshape(u, (*x.shape[:-1], *p["theta"].shape, 2))
         gamma, front = xp.exp(log_gamma), (1,) * (x.ndim - 1)
         waves = (xp.cos(p["theta"]), xp.sin(p["theta"]))
@@ -111,4 +111,4 @@ class RotRNN(RuleCell):
         c = xp.reshape(inputs["c"], (self.state_size, self.in_features))
         c, d = (xp.astype(a, x.dtype, copy=False) for a in (c, params["d"]))
         h = xp.reshape(xp.stack(read, axis=-1), (*x.shape[:-1], self.state_size))
-        return h @ c + d * x
+        return product(h, c) + d * x

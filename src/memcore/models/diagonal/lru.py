@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace, state_dtype
+from memcore.backend import as_draw, namespace, product, state_dtype
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count, number
 from memcore.layers.ring import init_ring
@@ -85,7 +85,7 @@ class LRU(RuleCell):
         b_re, b_im = (xp.astype(params[name], x.dtype, copy=False) for name in ("b_re", "b_im"))
         return {
             "a": tuple(xp.reshape(a, (*lead, self.state_size)) for a in decay),
-            "b": (gamma * wide(x @ b_re), gamma * wide(x @ b_im)),
+            "b": (gamma * wide(product(x, b_re)), gamma * wide(product(x, b_im))),
             "x": x,
         }
 
@@ -93,4 +93,4 @@ class LRU(RuleCell):
         x = inputs["x"]
         xp = namespace(x)
         c_re, c_im, d = (xp.astype(params[n], x.dtype, copy=False) for n in ("c_re", "c_im", "d"))
-        return read[0] @ c_re - read[1] @ c_im + d * x
+        return product(read[0], c_re) - product(read[1], c_im) + d * x

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from memcore.backend import as_draw, namespace, state_dtype
+from memcore.backend import as_draw, cast, namespace, product, state_dtype
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import choice, count, flag, number
 from memcore.layers.state_space import bilinear, hippo_n, zero_order_hold
@@ -104,7 +104,7 @@ class S5(RuleCell):
         discretise = bilinear if self.discretisation == "bilinear" else zero_order_hold
         a, factor = discretise((re, im), xp.exp(log_step))
         shape = (*(1,) * (x.ndim - 1), self.state_size)
-        b = tuple(wide(x @ xp.astype(params[n], x.dtype, copy=False)) for n in ("b_re", "b_im"))
+        b = tuple(wide(product(x, cast(params[n], x.dtype))) for n in ("b_re", "b_im"))
         constant = tuple(xp.reshape(part, shape) for part in a)
         return {"a": constant, "b": COMPLEX.act(factor, b), "x": x}
 
@@ -112,5 +112,5 @@ class S5(RuleCell):
         x = inputs["x"]
         xp = namespace(x)
         c_re, c_im, d = (xp.astype(params[n], x.dtype, copy=False) for n in ("c_re", "c_im", "d"))
-        y = read[0] @ c_re - read[1] @ c_im
+        y = product(read[0], c_re) - product(read[1], c_im)
         return (2 * y if self.conjugate else y) + d * x

@@ -42,7 +42,7 @@ class LSTM(CandidateDropout):
 
     gates: ClassVar[int] = 4
     hidden_bias: ClassVar[bool] = True
-    embeds_steps_from: ClassVar[int] = 4  # four gates: wide products
+    embedded_bytes: ClassVar[int] = 24 * 2**10  # four gates: products wide enough step by step
 
     def initial_state(self, params: Params) -> State:
         return np.zeros(self.hidden_size), np.zeros(self.hidden_size)
