@@ -44,8 +44,8 @@ NOT_CORE = [
 ]
 # What the benchmarks compare with. Without their dependencies, which pin or drag in much, but for those
 # that their memory cells import.
-PEERS = ["memax==0.1.1", "mlstm_kernels==2.0.6"]
-PEERS_IMPORT = ["beartype", "einops", "jaxtyping"]
+PEERS = ["memax==0.1.1", "mlstm_kernels==2.0.6", "mambapy==1.2.0"]
+PEERS_IMPORT = ["beartype", "einops", "jaxtyping", "transformers==5.24.0"]
 
 # gymnax 1.0.1 imports six and does not ask for it.
 ENVIRONMENTS = ["gymnax==1.0.1", "popgym==1.0.7", "six", "xminigrid==0.9.3"]

@@ -18,6 +18,7 @@ from memax.equinox.semigroups.fart import FART
 from memax.equinox.semigroups.ffm import FFM
 from memax.equinox.semigroups.fwp import FWP
 from memax.equinox.semigroups.gdn import GDN
+from memax.equinox.semigroups.lrnn import LinearRecurrent
 from memax.equinox.semigroups.lru import LRU
 from memax.equinox.semigroups.nmax import NMax
 from memax.equinox.semigroups.s6 import S6
@@ -163,6 +164,7 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         projected("PSpherical", PSpherical(8, d, key), "output"),
         converted("FFM", FFM(d, 32, 4, key=key)),
         converted("NMax", NMax(d, key)),
+        converted("LinearRecurrent", LinearRecurrent(d, key)),
         other("DeltaNet", DeltaNet(d, k, key), memcore.DeltaNet(d, **heads), side),
         other(
             "DeltaProduct",

@@ -28,6 +28,7 @@ import report
 import rmt
 import run
 import shapes
+import steps
 import streaming
 from jobs import Job, NotRun
 from peers import prefix_scan
@@ -482,6 +483,13 @@ def test_an_elman_computes_what_flax_does(monkeypatch):
     for starting in (False, True):
         row = gated.compare("Elman", "flax", "2x9x4", True, starting)
         assert row["name"][:2] == ["Elman", "flax"] and gated.ratio(row) > 0
+
+
+def test_what_is_promised_of_a_step():
+    rows = [{"GRU, a step": us, "a plain GRU, a step": 90.0} for us in (30.0, 49.0, 70.0)]
+    assert steps.promise("GRU, a step", rows) == "at most 50 us: kept"
+    assert steps.promise("GRU, a step", rows[2:]) == "at most 50 us: **missed**"
+    assert steps.promise("a plain GRU, a step", rows) == ""
 
 
 def test_what_is_promised_of_gated_cells():
