@@ -2,9 +2,9 @@
 
     python benchmarks/steps.py [--source SRC ...] [--rounds N]
 
-The last column says whether the first source keeps what is promised of a step. Each source is the `src` folder of a checkout, measured in processes of its own, one after the other in
-every round; without any it is the installed package. The plain loop is a GRU of the same sizes in NumPy
-alone, with no check of anything.
+The last column says whether the first source keeps what is promised of a step. Each source is the `src`
+folder of a checkout, measured in processes of its own, one after the other in every round; without any it is
+the installed package. The plain loop is a GRU of the same sizes in NumPy alone, with no check of anything.
 """
 
 from __future__ import annotations
