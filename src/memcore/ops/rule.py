@@ -239,10 +239,11 @@ class RuleCell(Memoroid):
 
         def closed(part: Recurrence) -> tuple[Array, ...]:
             wide, flags = self.rule_inputs(params, part.inputs), part.call
-            return rule.fused(part.state, wide, flags.starts, valid=flags.valid, **how)
+            state, found = rule.fused(part.state, wide, flags.starts, valid=flags.valid, **how)
+            return state, self.read(params, found, part.inputs) if self.reads else found
 
         job = job_of(self, params, inputs, state, Call(starts, valid), initial)
-        run = sequential if self.reads else closed
+        run = sequential if self.reads and not rule.returns_states else closed
         state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), run)
         return state, reads
 

@@ -18,18 +18,19 @@ from memcore.engine.recurrence import Recurrence
 def test_s6(method: str, backend: Backend, x64: None) -> None:
     """The recurrence of the selective scan, given its inputs; the gate is Mamba's."""
     entry, a = load("mamba_selective_scan")
-    cell = memcore.S6(5, state_size=4)
-    dt = np.logaddexp(0, a["in/dt_raw"] + a["param/dt_bias"])
-    inputs = {"x": a["in/u"], "dt": dt, "b": a["in/Bm"], "c": a["in/Cm"]}
-    params, inputs = backend.asarray(({"A_log": a["param/A_log"], "d": a["param/Dskip"]}, inputs))
+    cell = memcore.S6(5, state_size=4, rank=5)
+    inputs = {"x": a["in/u"], "r": a["in/dt_raw"], "b": a["in/Bm"], "c": a["in/Cm"]}
+    steps = {"kernel": np.eye(5), "bias": a["param/dt_bias"]}
+    params = {"A_log": a["param/A_log"], "d": a["param/Dskip"], "dt": steps}
+    params, inputs = backend.asarray((params, inputs))
     for out, start in (("out", np.zeros((2, 5, 4))), ("out_init", a["init/h0"])):
-        state = backend.asarray(start)
+        state = backend.asarray(np.swapaxes(start, 1, 2))
         call = Call(method=method, chunk_size=8)
-        h, read = recur(Recurrence(cell, params, inputs, state, np.zeros((5, 4)), call, (2, 37)))
+        h, read = recur(Recurrence(cell, params, inputs, state, np.zeros((4, 5)), call, (2, 37)))
         y = np.asarray(cell.output(params, read, inputs))
         gated = y * a["in/z"] / (1 + np.exp(-a["in/z"]))
         close(
-            (np.asarray(h), gated),
+            (np.swapaxes(np.asarray(h), 1, 2), gated),
             (a[f"{out}/h"], a[f"{out}/y"]),
             entry["tolerance"]["float64_impl"],
         )

@@ -25,7 +25,7 @@ class Mamba(Model):
         y_t = W_out (S6(x) * silu(z))
 
     State: that of the convolution, ``(conv_size - 1, inner)`` with its flags, and of the S6,
-    ``(inner, state_size)``; ``inner`` is ``expand * in_features``. Cost per step ``O(inner * state_size)``;
+    ``(state_size, inner)``; ``inner`` is ``expand * in_features``. Cost per step ``O(inner * state_size)``;
     parallel over time in chunks.
 
     Source: Gu and Dao, arXiv:2312.00752, figure 3; initial values as in the authors' code
