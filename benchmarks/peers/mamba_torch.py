@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -23,10 +24,15 @@ from peers.torch import gradients_of
 PACKAGES = ("torch", "transformers", "mambapy")
 
 
-def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
-    x, width = problems.features(n), n.width
+SHORT = 256
+"""Steps of transformers' row: its gradient is quadratic in them, 90 s for 1,024."""
 
-    def pair(name: str, layer: Any) -> Pair:
+
+def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
+    width = n.width
+
+    def pair(name: str, layer: Any, n: Sizes = n, note: str = "") -> Pair:
+        x = problems.features(n)
         if jax.default_backend() != "cpu":
             raise NotRun("their kernels for a GPU are other ones")
         weights = {name: value.detach().numpy() for name, value in layer.named_parameters()}
@@ -38,13 +44,15 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
             (jax.tree.map(jnp.asarray, params), x),
             (None, x),
             lambda tree: jax.tree.map(lambda leaf: leaf.numpy(), tree),
-            note=f"threads: {torch.get_num_threads()}",
+            note=f"threads: {torch.get_num_threads()}{note}",
         )
 
     def transformers() -> Pair:
         torch.manual_seed(0)
         mixer = MambaMixer(MambaConfig(hidden_size=width, state_size=16), layer_idx=0)
-        return pair("transformers' MambaMixer, its slow path", mixer)
+        fewer = replace(n, length=min(n.length, SHORT))
+        note = f"; {fewer.length} steps, its gradient is quadratic in them"
+        return pair("transformers' MambaMixer, its slow path", mixer, fewer, note)
 
     def mambapy() -> Pair:
         torch.manual_seed(0)
