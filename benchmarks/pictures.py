@@ -72,11 +72,11 @@ def lines(data: dict[str, Any], how: Growth) -> dict[str, dict[str, dict[int, fl
         line[size] = min(value, line.get(size, float("inf")))
 
     for row in data["groups"].get("rules", {"rows": []})["rows"]:
-        if how.quantity in row and row["sweep"] in ("base", how.sweep):
+        if row.get(how.quantity) is not None and row["sweep"] in ("base", how.sweep):
             put(row["rule"], row["method"], row["sizes"][how.size], row[how.quantity])
     if how.sweep == "length":
         for row in data["groups"].get("streaming", {"rows": []})["rows"]:
-            if how.quantity in row and row["mode"] == "forward and gradient":
+            if row.get(how.quantity) is not None and row["mode"] == "forward and gradient":
                 put(row["rule"], "streamed", row["length"], row[how.quantity])
     return {rule: methods for rule, methods in found.items() if max(map(len, methods.values())) > 1}
 

@@ -96,12 +96,12 @@ def sweep(
     for row in rows:
         line = cells.setdefault((row["rule"], row["method"]), {})
         at = of(row["sizes"])
-        if what in row:
+        if row.get(what) is not None:
             # The problem itself was measured with several chunk sizes: the least stands for it.
             text = number(row[what], unit)
             line[at] = text if at not in line else min(line[at], text, key=_value)
         else:
-            line.setdefault(at, row["failure"].split(":")[0])
+            line.setdefault(at, row.get("failure", "").split(":")[0])
     header = ["rule", "method", *(f"{name} {column:,}" for column in columns)]
     return table(
         header, [[*key, *(line.get(c, "") for c in columns)] for key, line in cells.items()]

@@ -143,6 +143,20 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         pair.__name__ = name
         return pair
 
+    def linear_recurrent() -> Pair:
+        """A running sum, with a layer behind it."""
+        module = LinearRecurrent(n.width, key)
+        run, arrays = theirs(module)
+        model, params = from_weights("memax.LinearRecurrent", {}, in_features=n.width)
+        last, _ = module.project.layers
+        params = jax.tree.map(jax.numpy.asarray, params), last.weight, last.bias
+
+        def mine(params: Any, x: Any) -> Any:
+            params, weight, bias = params
+            return jax.nn.leaky_relu(ours(model)(params, x) @ weight.T + bias)
+
+        return Pair("LinearRecurrent", mine, run, (params, x), (arrays, x))
+
     def other(name: str, module: Any, model: Any, note: str) -> Callable[[], Pair]:
         def pair() -> Pair:
             return time_only(name, module, ours(model), model.init(key), f"time only: {note}")
@@ -164,7 +178,7 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         projected("PSpherical", PSpherical(8, d, key), "output"),
         converted("FFM", FFM(d, 32, 4, key=key)),
         converted("NMax", NMax(d, key)),
-        converted("LinearRecurrent", LinearRecurrent(d, key)),
+        linear_recurrent,
         other("DeltaNet", DeltaNet(d, k, key), memcore.DeltaNet(d, **heads), side),
         other(
             "DeltaProduct",

@@ -739,6 +739,7 @@ def test_the_learned_initial_state_has_a_gradient(backend: Backend) -> None:
         ("gru", "sequential"),
         ("residual_stack", "sequential"),
         ("attention", "sequential"),
+        ("s6", "sequential"),
     ],
 )
 def test_forward_mode(name: str, method: str, backend: Backend, x64: None) -> None:

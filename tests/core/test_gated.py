@@ -12,6 +12,7 @@ import pytest
 import memcore
 from cases.checks import close
 from conftest import Backend
+from memcore.backend import states_of_fold
 from memcore.engine.gated import FEWEST_STEPS, _at_once
 
 MODELS = {
@@ -38,16 +39,16 @@ MODELS["own"] = Own(3, hidden_size=4)
 
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize(
-    ("batch", "length", "at_once"),
+    ("batch", "length", "room", "steps"),
     [
-        ((), 2 * FEWEST_STEPS + 1, FEWEST_STEPS),
-        ((2,), 2 * FEWEST_STEPS, FEWEST_STEPS),
-        ((2, 2), 29, 10),
-        ((2,), 1, 1),
-        ((16,), 9, FEWEST_STEPS - 1),
-        ((4, 4), 5, 5),
-        ((3,), 20, 20),
-        ((0,), 3, 3),
+        ((), 19, FEWEST_STEPS, 7),
+        ((2,), 2 * FEWEST_STEPS, FEWEST_STEPS, FEWEST_STEPS),
+        ((2, 2), 29, 10, 10),
+        ((2,), 1, 1, 1),
+        ((16,), 9, FEWEST_STEPS - 1, 1),
+        ((4, 4), 5, 5, 5),
+        ((3,), 20, 20, 20),
+        ((0,), 3, 3, 3),
     ],
 )
 @pytest.mark.parametrize("name", MODELS)
@@ -55,14 +56,22 @@ def test_inputs_embedded_by_the_fold(
     name: str,
     batch: tuple[int, ...],
     length: int,
-    at_once: int,
+    room: int,
+    steps: int,
     backend: Backend,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The numbers of NumPy's fold; the last steps too, where they do not fill what is embedded at once."""
     width = 4 * {"elman": 1, "lstm": 4}.get(name, 3)
-    size = at_once * max(1, int(np.prod(batch))) * width * 4
+    size = room * max(1, int(np.prod(batch))) * width * 4
     monkeypatch.setattr(type(MODELS[name]), "embedded_bytes", size)
+    asked: list[int] = []
+
+    def spied(functions: Any, axis: int, steps: int, *args: Any) -> Any:
+        asked.append(steps)
+        return states_of_fold(functions, axis, steps, *args)
+
+    monkeypatch.setattr("memcore.engine.gated.states_of_fold", spied)
     model, rng = MODELS[name], np.random.default_rng(0)
     params = model.init(0)
     xs = rng.standard_normal((*batch, length, 3)).astype(np.float32)
@@ -73,6 +82,7 @@ def test_inputs_embedded_by_the_fold(
         want = model.apply(params, xs, state, **how, method="sequential")
         got = model.apply(*arrays, **backend.asarray(how), method="fused")
         close(got, want, 1e-5)
+    assert set(asked) == {1 if name == "own" else steps}
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,7 @@ def test_inputs_embedded_by_the_fold(
         (memcore.Elman, (4, 1024, 256), 512),
         (memcore.GRU, (0, 128, 3 * 64), 128),
         (memcore.GRU, (2, 0, 3 * 64), 1),
+        (memcore.GRU, (1, 4, 3 * 64), 4),
     ],
 )
 def test_so_many_steps_are_embedded_at_once(model: Any, shape: tuple[int, ...], steps: int) -> None:

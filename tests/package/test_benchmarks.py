@@ -162,6 +162,8 @@ def test_a_costly_method_is_left_out_of_the_sweeps():
     methods._affordable(before, Sizes(length=512))
     with pytest.raises(NotRun, match="about 4 s"):
         methods._affordable(before, Sizes(length=4096))
+    with pytest.raises(NotRun, match="about 4 s"):
+        methods._affordable(before, Sizes(length=1024, batch=16))
     with pytest.raises(NotRun, match="compiles for 60 s"):
         methods._affordable((Sizes(length=1024), harness.Side(0.1, 60.0, 10)), Sizes(length=512))
 
@@ -480,6 +482,7 @@ def test_a_plain_scan_computes_what_a_gated_cell_does(kind, gradient, monkeypatc
 
 def test_an_elman_computes_what_flax_does(monkeypatch):
     monkeypatch.setattr(gated, "EFFORT", harness.QUICK)
+    monkeypatch.setattr(gated, "A_START", 0.3)
     for starting in (False, True):
         row = gated.compare("Elman", "flax", "2x9x4", True, starting)
         assert row["name"][:2] == ["Elman", "flax"] and gated.ratio(row) > 0

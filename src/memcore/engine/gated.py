@@ -72,7 +72,7 @@ def _at_once(cell: GatedCell, embedded: list[Tree], length: int) -> int:
     """How many of ``length`` steps are embedded at once, by the size of all that is embedded of them."""
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in embedded if leaf is not None)
     steps = min(length, length * cell.embedded_bytes // max(size, 1))
-    if steps < FEWEST_STEPS:
+    if steps < min(FEWEST_STEPS, max(length, 1)):
         return 1
     chunks = -(-length // steps)  # of one length: the last one embeds as many steps as the others
     return -(-length // chunks)

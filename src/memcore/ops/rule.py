@@ -233,9 +233,6 @@ class RuleCell(Memoroid):
         how: dict[str, Any] = {"initial": initial, "chunk_size": chunk_size}
         if not self.widens and not self.reads:
             return rule.fused(state, inputs, starts, valid=valid, **how)
-        if not self.widens and rule.returns_states:
-            last, states = rule.fused(state, inputs, starts, valid=valid, **how)
-            return last, self.read(params, states, inputs)
 
         def closed(part: Recurrence) -> tuple[Array, ...]:
             wide, flags = self.rule_inputs(params, part.inputs), part.call
@@ -243,8 +240,12 @@ class RuleCell(Memoroid):
             return state, self.read(params, found, part.inputs) if self.reads else found
 
         job = job_of(self, params, inputs, state, Call(starts, valid), initial)
-        run = sequential if self.reads and not rule.returns_states else closed
-        state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), run)
+        reads_states = rule.returns_states and not rule.reads_previous
+        if "fused" not in rule.methods or (self.reads and not reads_states):
+            closed = sequential
+        elif not self.widens:
+            return closed(job)
+        state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), closed)
         return state, reads
 
 

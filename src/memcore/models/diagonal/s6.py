@@ -28,7 +28,7 @@ class S6(RuleCell):
         y_t = C_t . h_t + D x_t
 
     State: ``(state_size, in_features)``. Cost per step ``O(in_features * state_size)``; parallel over time in
-    chunks, inside which the decays and inputs of all states are made.
+    chunks, inside which the step sizes, and the decays and inputs of all states, are made.
 
     Source: Gu and Dao, Mamba, arXiv:2312.00752, algorithm 2; simplified discretisation of B, initial values
     and ranks as in the authors' code (``state-spaces/mamba``).

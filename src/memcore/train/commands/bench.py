@@ -112,7 +112,8 @@ def _row(model: Model, params: Params, xs: Array, method: str) -> Row:
         return model.apply(params, xs, method=method)[1]
 
     def loss(params: Params, xs: Array) -> Tree:
-        return jnp.sum(jnp.sin(run(params, xs)))
+        ys = run(params, xs)
+        return jnp.vdot(ys, ys)  # costs next to nothing, as sines of all outputs do not
 
     try:
         forward, _ = _compiled(run, params, xs)
