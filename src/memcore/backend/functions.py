@@ -42,6 +42,17 @@ def product(x: Array, kernel: Array) -> Array:
     return x @ kernel
 
 
+def block_product(x: Array, kernel: Array) -> Array:
+    """``(..., blocks, in)`` by ``(blocks, in, out)``, each block by its own matrix; something is in front."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        return jax_functions.block_product(x, kernel)
+    xp, (blocks, *sizes) = namespace(x), kernel.shape
+    kernel = xp.reshape(kernel, (blocks, *(1,) * (x.ndim - 3), *sizes))
+    return xp.moveaxis(xp.moveaxis(x, -2, 0) @ kernel, 0, -2)
+
+
 def parts(x: Array, count: int) -> list[Array]:
     """``x`` in equal parts of its last axis; their gradients are put together in one piece."""
     if is_jax(x):

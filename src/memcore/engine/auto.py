@@ -36,7 +36,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "widened_linear_recurrence": {
         "numpy": Choice("fused", 16),
-        "cpu": Choice("fused", 16),
+        "cpu": Choice("fused", 8),
         "gpu": Choice("fused", 16),
         "tpu": Choice("fused", 16),
     },

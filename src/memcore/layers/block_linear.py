@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memcore import nn
-from memcore.backend import Draw, namespace
+from memcore.backend import Draw, block_product, namespace
 from memcore.cell import Array, Params
 
 
@@ -20,9 +20,7 @@ def block_linear(params: Params, x: Array) -> Array:
 
 def by_blocks(kernel: Array, x: Array) -> Array:
     """``(..., blocks * in)`` to ``(..., blocks, out)`` by ``kernel (blocks, in, out)``."""
-    xp, lead, (blocks, *sizes) = namespace(x), x.shape[:-1], kernel.shape
-    # The blocks lead, so that each is one product over all that is in front; where nothing is, an axis.
-    x = xp.moveaxis(nn.split_heads(x, blocks), -2, 0)
-    x = x if lead else xp.expand_dims(x, axis=1)
-    y = xp.moveaxis(x @ xp.reshape(kernel, (blocks, *(1,) * (x.ndim - 3), *sizes)), 0, -2)
+    lead = x.shape[:-1]
+    x = nn.split_heads(x, kernel.shape[0])
+    y = block_product(x if lead else x[None, ...], kernel)
     return y if lead else y[0, ...]

@@ -241,11 +241,11 @@ class RuleCell(Memoroid):
 
         job = job_of(self, params, inputs, state, Call(starts, valid), initial)
         reads_states = rule.returns_states and not rule.reads_previous
-        if "fused" not in rule.methods or (self.reads and not reads_states):
-            closed = sequential
-        elif not self.widens:
+        has_closed = "fused" in rule.methods and (reads_states or not self.reads)
+        if has_closed and not self.widens:
             return closed(job)
-        state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), closed)
+        run = closed if has_closed else sequential
+        state, reads = in_chunks(job, min(chunk_size or WIDENED, job.length), run)
         return state, reads
 
 
