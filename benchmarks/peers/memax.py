@@ -14,6 +14,7 @@ from harness import Pair
 from memax.equinox.semigroups.attn import Attention
 from memax.equinox.semigroups.delta import DeltaNet
 from memax.equinox.semigroups.deltap import DeltaProduct
+from memax.equinox.semigroups.dlse import DLSE
 from memax.equinox.semigroups.fart import FART
 from memax.equinox.semigroups.ffm import FFM
 from memax.equinox.semigroups.fwp import FWP
@@ -23,10 +24,12 @@ from memax.equinox.semigroups.lru import LRU
 from memax.equinox.semigroups.nmax import NMax
 from memax.equinox.semigroups.s6 import S6
 from memax.equinox.semigroups.spherical import PSpherical
+from memax.equinox.semigroups.stack import Stack
 from memax.equinox.set_actions.elman import Elman
 from memax.equinox.set_actions.gru import GRU
 from memax.equinox.set_actions.lstm import LSTM
 from memax.equinox.set_actions.mgu import MGU
+from memax.equinox.set_actions.spherical import Spherical
 from sizes import Sizes
 
 import memcore
@@ -35,6 +38,7 @@ from memcore.convert import from_weights
 from peers import problems
 
 PACKAGES = ("memax", "equinox")
+FRAMES = 4
 
 
 def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
@@ -53,7 +57,7 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
     def ours(model: Any) -> Callable[..., Any]:
         return lambda params, x: model.apply(params, x, starts=starts)[1]
 
-    def time_only(name: str, module: Any, ours: Any, params: Any, note: str) -> Pair:
+    def time_only(name: str, module: Any, ours: Any, params: Any, note: str, x: Any = x) -> Pair:
         run, arrays = theirs(module)
         return Pair(name, ours, run, (params, x), (arrays, x), same=False, note=note)
 
@@ -123,7 +127,7 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         pair.__name__ = name
         return pair
 
-    def projected(name: str, module: Any, out: str) -> Callable[[], Pair]:
+    def projected(name: str, module: Any, out: str, x: Any = x) -> Callable[[], Pair]:
         """The same for a layer with a projection out, which stands behind the model that it becomes."""
 
         def pair() -> Pair:
@@ -156,9 +160,22 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
 
         return Pair("LinearRecurrent", mine, run, (params, x), (arrays, x))
 
-    def other(name: str, module: Any, model: Any, note: str) -> Callable[[], Pair]:
+    def stack() -> Pair:
+        """The window of inputs, with a layer behind it."""
+        module = Stack(n.width, FRAMES, key)
+        run, arrays = theirs(module)
+        model = memcore.FrameStack(n.width, FRAMES)
+        params = {"kernel": module.g.weight.T, "bias": module.g.bias}
+
+        def mine(params: Any, x: Any) -> Any:
+            return nn.linear(params, ours(model)({}, x))
+
+        return Pair("Stack", mine, run, (params, x), (arrays, x))
+
+    def other(name: str, module: Any, model: Any, note: str, x: Any = x) -> Callable[[], Pair]:
         def pair() -> Pair:
-            return time_only(name, module, ours(model), model.init(key), f"time only: {note}")
+            params, said = model.init(key), f"time only: {note}"
+            return time_only(name, module, ours(model), params, said, x)
 
         pair.__name__ = name
         return pair
@@ -175,9 +192,18 @@ def pairs(n: Sizes) -> dict[str, Callable[[], Pair]]:
         converted("MGU", MGU(d, key)),
         projected("Elman", Elman(d, d, key=key), "W_y"),
         projected("PSpherical", PSpherical(8, d, key), "output"),
+        projected("Spherical", Spherical(8, d, key), "W_y", x[..., :8]),
         converted("FFM", FFM(d, 32, 4, key=key)),
         converted("NMax", NMax(d, key)),
         linear_recurrent,
+        stack,
+        other(
+            f"DLSE, {k} features",
+            DLSE(k, key),
+            memcore.DLSE(k, heads=1),
+            "it divides by the norm of the whole state, which is full at every step",
+            x[..., :k],
+        ),
         other("DeltaNet", DeltaNet(d, k, key), memcore.DeltaNet(d, **heads), side),
         other(
             "DeltaProduct",
