@@ -13,6 +13,8 @@ import pytest
 
 import memcore
 from cases.models import EVERY_METHOD, MODELS, ON_JAX, ONE_PER_RULE
+from memcore import nn
+from memcore.layers.block_linear import block_linear
 from placements import KINDS, SPELLED, agree, nudged, on_four, on_one
 
 BATCH, LENGTH = 8, 6
@@ -93,3 +95,24 @@ def test_four_devices_are_one(
 @pytest.mark.parametrize(("name", "method", "given", "starts"), WHOLE)
 def test_whole_matrix(name: str, method: str, given: bool, starts: bool, backend: Any) -> None:
     check(name, method, given, starts)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.devices(4)
+@pytest.mark.parametrize("blocks", [False, True])
+def test_products_leave_a_time_that_is_split(blocks: bool, backend: Any) -> None:
+    """Linear maps of an array whose time lies on several devices: no rows are made of it."""
+    import jax
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((2, 8, 16)).astype(np.float32)
+    params = {"kernel": rng.standard_normal((4, 4, 4) if blocks else (16, 5)).astype(np.float32)}
+    run = block_linear if blocks else nn.linear
+    mesh = jax.make_mesh((4,), ("part",), axis_types=(AxisType.Explicit,))
+    spec = PartitionSpec(None, "part", None)
+    with jax.set_mesh(mesh):
+        there = jax.device_put(x, NamedSharding(mesh, spec))
+        got = jax.jit(run)(jax.tree.map(jax.numpy.asarray, params), there)
+    assert jax.typeof(got).sharding.spec == spec
+    np.testing.assert_allclose(got, run(params, x), rtol=1e-5, atol=1e-5)

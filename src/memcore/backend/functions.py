@@ -35,22 +35,27 @@ def stop_gradient(x: Tree) -> Tree:
 
 def product(x: Array, kernel: Array) -> Array:
     """``x @ kernel``, ``(..., in)`` by ``(in, out)``."""
-    if is_jax(x):
-        from memcore.backend import jax_functions
-
-        return jax_functions.product(x, kernel)
-    return x @ kernel
+    rows = _as_rows(x, 1)
+    y = rows @ kernel
+    return y if rows is x else namespace(y).reshape(y, (*x.shape[:-1], kernel.shape[1]))
 
 
 def block_product(x: Array, kernel: Array) -> Array:
     """``(..., blocks, in)`` by ``(blocks, in, out)``, each block by its own matrix; something is in front."""
+    rows, (blocks, *sizes) = _as_rows(x, 2), kernel.shape
+    xp = namespace(rows)
+    kernel = xp.reshape(kernel, (blocks, *(1,) * (rows.ndim - 3), *sizes))
+    y = xp.moveaxis(xp.moveaxis(rows, -2, 0) @ kernel, 0, -2)
+    return y if rows is x else xp.reshape(y, (*x.shape[:-1], sizes[1]))
+
+
+def _as_rows(x: Array, axes: int) -> Array:
+    """``x`` with one axis in front of its last ones, where JAX is the faster for it."""
     if is_jax(x):
         from memcore.backend import jax_functions
 
-        return jax_functions.block_product(x, kernel)
-    xp, (blocks, *sizes) = namespace(x), kernel.shape
-    kernel = xp.reshape(kernel, (blocks, *(1,) * (x.ndim - 3), *sizes))
-    return xp.moveaxis(xp.moveaxis(x, -2, 0) @ kernel, 0, -2)
+        return jax_functions.as_rows(x, axes)
+    return x
 
 
 def parts(x: Array, count: int) -> list[Array]:

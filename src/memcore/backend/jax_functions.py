@@ -25,27 +25,12 @@ def platform(x: Array) -> str:
     return {"cuda": "gpu", "rocm": "gpu"}.get(kind, kind)
 
 
-def product(x: Array, kernel: Array) -> Array:
-    """``x @ kernel``, of rows: a gradient that adds over several axes is several times slower on CPUs."""
-    if x.ndim < 3 or _split(x):
-        return x @ kernel
-    return (x.reshape(-1, x.shape[-1]) @ kernel).reshape(*x.shape[:-1], kernel.shape[-1])
-
-
-def block_product(x: Array, kernel: Array) -> Array:
-    """``x (..., blocks, in)`` by ``kernel (blocks, in, out)``, of rows as `product`."""
-    lead, (blocks, *sizes) = x.shape[:-2], kernel.shape
-    if _split(x):
-        kernel = kernel.reshape(blocks, *(1,) * (x.ndim - 3), *sizes)
-        return jnp.moveaxis(jnp.moveaxis(x, -2, 0) @ kernel, 0, -2)
-    rows = x.reshape(-1, blocks, sizes[0])
-    y = jnp.moveaxis(jnp.moveaxis(rows, 1, 0) @ kernel, 0, 1)
-    return y.reshape(*lead, blocks, sizes[1])
-
-
-def _split(x: Array) -> bool:
-    """Whether other axes than the first are sharded: rows would not lie as these do."""
-    return any(axis is not None for axis in jax.typeof(x).sharding.spec[1:])
+def as_rows(x: Array, axes: int) -> Array:
+    """``(..., *axes)`` as ``(rows, *axes)``: the gradient of a kernel that adds over several axes is several
+    times slower on CPUs. Where other axes than the first are sharded, rows would not lie as these do."""
+    if x.ndim < axes + 2 or any(axis is not None for axis in jax.typeof(x).sharding.spec[1:]):
+        return x
+    return x.reshape(-1, *x.shape[-axes:])
 
 
 def parts(x: Array, count: int) -> list[Array]:
