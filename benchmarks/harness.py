@@ -27,6 +27,8 @@ class Effort:
 COMPILED_AGAIN = 5.0
 """Seconds below which a compilation is timed three times, for the median."""
 
+# There are hundreds of programs in some groups: shorter runs.
+SHORT = Effort(blocks=2, seconds=0.3, least=2)
 QUICK = Effort(blocks=1, seconds=0.0, least=1, most=1)
 
 
@@ -103,7 +105,7 @@ def forward_and_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
 def compiled(f: Callable[..., Any], args: tuple[Any, ...], once: bool = False) -> Program:
     """``f(*args)`` on JAX's default device; ``once`` where nobody asks how long compiling takes."""
     run, seconds = _compile(f, args)
-    if seconds < COMPILED_AGAIN and not once:
+    if seconds is not None and seconds < COMPILED_AGAIN and not once:
         # What else the machine does for a moment weighs much in so short a time.
         seconds = statistics.median([seconds, *(_compile(f, args)[1] for _ in range(2))])
     return _program(run, args, seconds)
@@ -113,20 +115,73 @@ def compiled_in_turns(
     sides: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], rounds: int
 ) -> list[Program]:
     """Several functions with their arguments, each compiled once a round: the median."""
+    rounds = 1 if _ahead is not None else rounds
     found = [[_compile(f, args) for f, args in sides] for _ in range(rounds)]
     return [
-        _program(of_side[-1][0], args, statistics.median(seconds for _, seconds in of_side))
+        _program(of_side[-1][0], args, _median([seconds for _, seconds in of_side]))
         for (_, args), of_side in zip(sides, zip(*found, strict=True), strict=True)
     ]
 
 
+class CompiledOnly(Exception):
+    """A job whose programs were to be compiled, and not run."""
+
+
+_ahead: list[Any] | None = None
+"""Programs that are compiled already, in their order; while they are, `_compiling` is set."""
+_compiling = False
+
+
+def compiled_ahead(job: Callable[[], Any]) -> list[Any]:
+    """The programs of a job that is not run; one that fails to compile will fail again when it is."""
+    global _ahead, _compiling
+    _ahead, _compiling = [], True
+    try:
+        with jax.default_device(jax.devices("cpu")[0]):
+            job()
+    except Exception:  # CompiledOnly, if all went well
+        pass
+    finally:
+        programs, _ahead, _compiling = _ahead, None, False
+    return programs
+
+
+def with_programs(programs: list[Any], job: Callable[[], Any]) -> Any:
+    """What a job returns, with its programs from `compiled_ahead`."""
+    global _ahead
+    _ahead = programs
+    try:
+        with jax.default_device(jax.devices("cpu")[0]):
+            return job()
+    finally:
+        _ahead = None
+
+
+def _median(seconds: list[float | None]) -> float | None:
+    known = [x for x in seconds if x is not None]
+    return statistics.median(known) if known else None
+
+
 def _program(run: Any, args: tuple[Any, ...], seconds: float) -> Program:
+    args = jax.device_put(args, jax.devices()[0]) if _ahead is not None else args
     memory = run.memory_analysis()
     temporaries = None if memory is None else memory.temp_size_in_bytes
-    return Program(lambda: jax.block_until_ready(run(*args)), seconds, temporaries)
+    return Program(lambda: _run(run, args), seconds, temporaries)
 
 
-def _compile(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, float]:
+def _run(run: Any, args: tuple[Any, ...]) -> Any:
+    if _compiling:
+        raise CompiledOnly
+    return jax.block_until_ready(run(*args))
+
+
+def _compile(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, float | None]:
+    if _ahead is not None:
+        if not _compiling:
+            return _ahead.pop(0), None
+        with jax.default_device(jax.devices()[0]):
+            _ahead.append(jax.jit(f).lower(*args).compile())
+        return _ahead[-1], None
     jax.clear_caches()
     lowered = jax.jit(f).lower(*args)
     begin = time.perf_counter()

@@ -13,7 +13,7 @@ import flops
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Effort, Program, Side, compiled, forward_and_gradient, measure
+from harness import SHORT, Effort, Program, Side, compiled, forward_and_gradient, measure
 from jobs import Job, NotRun
 from sizes import KERNEL, Sizes
 
@@ -29,7 +29,7 @@ MATRICES = (
     "softmax",
 )
 WINDOWS = ("window_attention", "full_attention", "causal_convolution")
-CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128, 256)}
+CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128)}
 MINI_BATCH = 16
 BLOCKS = {"cpu": (32, 64, 128), "gpu": (64, 256, 512, 1024)}
 # The rule whose row of `auto.TABLE` another one runs.
@@ -37,9 +37,9 @@ ROWS = {"delta_product": "delta_rule"}
 LENGTHS = (256, 4096, 16384)
 WIDTHS = (32, 128)
 BATCHES = (1, 16)
-# There are hundreds of programs here: shorter runs, and in the sweeps what takes more time or memory
-# than this is left out.
-SHORT = Effort(blocks=2, seconds=0.3, least=2)
+SWEEPS = ("base", "length", "width", "batch")
+"""The problem itself first, then other lengths, widths and numbers of sequences."""
+# What takes more time or memory than this is left out of the sweeps.
 MOST_SECONDS, MOST_COMPILE_SECONDS, MOST_BYTES = 1.0, 30.0, 4e9
 
 Inputs = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
@@ -108,7 +108,7 @@ def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
     """
     kind = rule.split()[0]
     sizes = CHUNKS if kind in MATRICES else BLOCKS if kind in WINDOWS else {}
-    sizes = {"cpu": (8, 16, 32)} if kind.startswith("widened") else sizes
+    sizes = {"cpu": (8, 16, 32), "gpu": (64, 256, 1024)} if kind.startswith("widened") else sizes
     fused = [("fused", size) for size in sizes.get(device, sizes.get("cpu", (None,)))]
     if kind == "full_attention":
         return fused
@@ -129,12 +129,12 @@ def candidates(rule: str, device: str) -> list[tuple[str, int | None]]:
 
 
 def sweeps(n: Sizes, quick: bool) -> list[tuple[str, Sizes]]:
-    """The problem itself first, then other lengths, widths and numbers of sequences."""
+    """Every size of `SWEEPS`, by the name of its sweep."""
     lengths = [replace(n, length=t) for t in ((256,) if quick else LENGTHS)]
     widths = [] if quick else [replace(n, size=w, width=n.width * w // n.size) for w in WIDTHS]
     batches = [] if quick else [replace(n, batch=b) for b in BATCHES]
     named = {"base": [n], "length": lengths, "width": widths, "batch": batches}
-    return [(name, m) for name, sizes in named.items() for m in sizes]
+    return [(name, m) for name in SWEEPS for m in named[name]]
 
 
 def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:

@@ -240,7 +240,9 @@ def unsupported(data: dict[str, object]) -> list[str]:
     """The rows of `auto.TABLE` that say "measured" and that these results do not bear out."""
     found = []
     for rule, by_device in auto.TABLE.items():
-        for device, group in (("numpy", "numpy"), ("cpu", "rules")):
+        for device, group in {"cpu": (("numpy", "numpy"), ("cpu", "rules"))}.get(
+            data.get("device", DEVICE)["platform"], (("gpu", "rules"),)
+        ):
             choice = by_device[device]
             if not choice.why.startswith("measured"):
                 continue
@@ -258,12 +260,11 @@ def unsupported(data: dict[str, object]) -> list[str]:
 
 
 def test_auto_takes_what_was_measured_fastest():
-    """Stored results of a CPU: nothing is timed here."""
+    """Stored results of a CPU and of a GPU: nothing is timed here."""
     files = sorted((Path(run.__file__).parent / "results").glob("*.json"))
     every = [json.loads(path.read_text()) for path in files]
-    on_cpu = [data for data in every if data["device"]["platform"] == "cpu"]
-    assert on_cpu
-    assert [unsupported(data) for data in on_cpu] == [[]] * len(on_cpu)
+    assert {data["device"]["platform"] for data in every} == {"cpu", "gpu"}
+    assert [unsupported(data) for data in every] == [[]] * len(every)
 
 
 README_ROWS = {
@@ -317,7 +318,7 @@ def test_what_auto_takes_is_named_and_a_candidate():
         assert methods._choice(name, "cpu")
     assert methods._choice("delta_product", "cpu") == methods._choice("delta_rule", "cpu")
     for name, by_device in auto.TABLE.items():
-        for device in ("numpy", "cpu"):
+        for device in ("numpy", "cpu", "gpu"):
             choice = by_device[device]
             assert (choice.method, choice.chunk_size) in methods.candidates(name, device)
 

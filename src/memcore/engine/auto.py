@@ -1,6 +1,6 @@
 """What ``method="auto"`` runs: the fastest measured, per rule and kind of device.
 
-The rows are filled from ``benchmarks/run.py --only rules numpy``; a row that nobody measured says "assumed".
+The rows are filled from ``benchmarks/run.py --only rules numpy`` (on a GPU ``benchmarks/ahead.py``); a row that nobody measured says "assumed".
 """
 
 from __future__ import annotations
@@ -26,48 +26,49 @@ class Choice:
 
 
 _CPU = "measured on a 2-core CPU"
+_GPU = "measured on an H100"
 
 TABLE: dict[str, dict[str, Choice]] = {
     "linear_recurrence": {
         "numpy": Choice("fused", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("associative"),
-        "tpu": Choice("associative"),
+        "gpu": Choice("fused", None, _GPU),
+        "tpu": Choice("fused"),
     },
     "widened_linear_recurrence": {
         "numpy": Choice("fused", 16),
         "cpu": Choice("fused", 8),
-        "gpu": Choice("fused", 16),
-        "tpu": Choice("fused", 16),
+        "gpu": Choice("fused", 1024, _GPU),
+        "tpu": Choice("fused", 1024),
     },
     "gated_cell": {
         "numpy": Choice("sequential", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("fused"),
+        "gpu": Choice("fused", None, _GPU),
         "tpu": Choice("fused"),
     },
     "dense_recurrence": {
         "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("fused"),
+        "gpu": Choice("fused", None, _GPU),
         "tpu": Choice("fused"),
     },
     "linear_attention": {
         "numpy": Choice("fused", 32, _CPU),
         "cpu": Choice("fused", 32, _CPU),
-        "gpu": Choice("fused", 64),
+        "gpu": Choice("fused", 64, _GPU),
         "tpu": Choice("fused", 128),
     },
     "delta_rule": {
         "numpy": Choice("fused", 16, _CPU),
         "cpu": Choice("fused", 16, _CPU),
-        "gpu": Choice("fused", 32),
+        "gpu": Choice("fused", 64, _GPU),
         "tpu": Choice("fused", 32),
     },
     "dplr_delta_rule": {
         "numpy": Choice("fused", 16, _CPU),
         "cpu": Choice("fused", 16, _CPU),
-        "gpu": Choice("fused", 32),
+        "gpu": Choice("fused", 64),
         "tpu": Choice("fused", 32),
     },
     "neural_memory": {
@@ -79,43 +80,43 @@ TABLE: dict[str, dict[str, Choice]] = {
     "softmax": {
         "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", 16, _CPU),
-        "gpu": Choice("fused", 64),
-        "tpu": Choice("fused", 64),
+        "gpu": Choice("associative", None, _GPU),
+        "tpu": Choice("associative"),
     },
     "log_sum_exp": {
         "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("associative"),
+        "gpu": Choice("associative", None, _GPU),
         "tpu": Choice("associative"),
     },
     "max_plus": {
         "numpy": Choice("associative", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("associative"),
+        "gpu": Choice("associative", None, _GPU),
         "tpu": Choice("associative"),
     },
     "mlstm": {
         "numpy": Choice("fused", 32, _CPU),
         "cpu": Choice("fused", 32, _CPU),
-        "gpu": Choice("fused", 64),
+        "gpu": Choice("fused", 128, _GPU),
         "tpu": Choice("fused", 128),
     },
     "window_attention": {
         "numpy": Choice("fused", None, _CPU),
         "cpu": Choice("fused", None, _CPU),
-        "gpu": Choice("fused", 256),
+        "gpu": Choice("fused", 256, _GPU),
         "tpu": Choice("fused", 256),
     },
     "full_attention": {
         "numpy": Choice("fused", 64, _CPU),
         "cpu": Choice("fused", 64, _CPU),
-        "gpu": Choice("fused", 512),
+        "gpu": Choice("fused", 512, _GPU),
         "tpu": Choice("fused", 512),
     },
     "causal_convolution": {
         "numpy": Choice("fused", 64, _CPU),
         "cpu": Choice("fused", 64, _CPU),
-        "gpu": Choice("fused", 4096),
+        "gpu": Choice("fused", 1024, _GPU),
         "tpu": Choice("fused", 4096),
     },
 }
@@ -145,6 +146,15 @@ def choose(cell: Cell, length: int, device: str, return_states: bool = False) ->
         method = "associative" if parallel else "sequential"
         return Choice(method, None, "the fused form keeps no states")
     return choice
+
+
+AT_ONCE = ("linear_attention", "delta_rule", "dplr_delta_rule", "mlstm")
+"""Rules whose chunks run side by side on a GPU or a TPU."""
+
+
+def at_once(cell: Cell, device: str) -> bool:
+    """Whether the chunks of ``fused`` may run side by side."""
+    return device in ("gpu", "tpu") and cell.rule_name in AT_ONCE
 
 
 FOLDS = ("linear_recurrence", "gated_cell", "dense_recurrence", "log_sum_exp", "max_plus")

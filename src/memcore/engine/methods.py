@@ -18,7 +18,7 @@ from memcore.backend import (
     tree_leaves,
     tree_map,
 )
-from memcore.engine import auto, newton, pieces, resets
+from memcore.engine import at_once, auto, newton, pieces, resets
 from memcore.engine.chunking import CHUNK_SIZE, WIDENED, into_chunks, out_of_chunks
 from memcore.engine.prefix import all_states
 from memcore.engine.recurrence import (
@@ -49,6 +49,10 @@ def recur(job: Recurrence) -> tuple[Tree, ...]:
         auto.check_open(job.cell, method, job.length)
     chunk_size = job.call.chunk_size or auto.chunk_size(job.cell, method, kind)
     if method == "fused":
+        if chunk_size and auto.at_once(job.cell, kind):
+            size = at_once.pieces(job, chunk_size)
+            if size < job.length:
+                return at_once.side_by_side(job, size, lambda part: _fused(part, chunk_size))
         return _fused(job, chunk_size)
     if method == "sequential" or job.length == 1:
         return _sequential_in_chunks(job) if _keeps_much(job) else sequential(job)

@@ -22,8 +22,12 @@ from memcore.types import Array, Element, State, Tree
 
 def all_states(job: Recurrence) -> Tree:
     """The state after each step, by the parallel prefix of the reset-aware operator."""
-    axis = job.axis
-    started, valid, elements = associative_scan(_operator(job), _elements(job), axis)
+    return states_after(job, _elements(job), job.axis)
+
+
+def states_after(job: Recurrence, elements: tuple[Array, Array, Element], axis: int) -> Tree:
+    """The state after each of the elements ``(starts, valid, elements)`` that stand along ``axis``."""
+    started, valid, elements = associative_scan(_operator(job), elements, axis)
     state, initial = (
         tree_map(lambda s: namespace(s).expand_dims(s, axis=axis), tree)
         for tree in (job.state, job.fresh)

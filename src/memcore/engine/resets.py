@@ -137,10 +137,10 @@ def seen_so_far(
         first_bad = xp.min(xp.where(bad, number, number[-1:] + 1), axis=axis, keepdims=True)
         seen = (number >= first_bad) | bad_state[..., None]
         return seen if causal else xp.broadcast_to(seen[..., -1:], seen.shape)
-    zero = xp.zeros_like(number)
-    last_bad = running_max(xp.where(bad, number, zero), axis)
-    last_start = running_max(xp.where(starts, number, zero), axis)
-    seen = (last_bad >= last_start) & (last_bad > 0) | bad_state[..., None] & (last_start == 0)
+    # The last start or bad step so far, whichever it is: a bad one is odd. One maximum finds both.
+    event = xp.where(bad, 2 * number + 1, xp.where(starts, 2 * number, xp.zeros_like(number)))
+    last = running_max(event, axis)
+    seen = (last % 2 == 1) | bad_state[..., None] & (last == 0)
     if causal:
         return seen
     # Backwards in time a segment begins at its last step, the one before the next start.

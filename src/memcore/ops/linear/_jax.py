@@ -1,7 +1,7 @@
 """The linear recurrence whose gradient is the same recurrence, run backwards in time.
 
 In the two loops is only what one step needs of another; the products for the gradient of ``a`` are made
-for all steps after them.
+for all steps after them. Where a step is less than a device can do at once, both are prefix scans.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
+from memcore.backend import is_symbolic
 from memcore.backend.jax_folds import fold_in_place, where
-from memcore.backend.jax_functions import broadcasting
+from memcore.backend.jax_functions import broadcasting, platform
+from memcore.ops.linear import _jax_prefix as prefix
 from memcore.ops.linear.numbers import Numbers, plus
 from memcore.types import Array, State, Tree
 
@@ -28,6 +30,11 @@ def _split(a: Array, axis: int, length: int) -> tuple[Tree, Tree]:
     if jax.tree.leaves(a)[0].shape[axis] == length:
         return None, a
     return jax.tree.map(lambda x: jnp.squeeze(x, axis), a), None
+
+
+def _by_prefix(x: Tree, axis: int) -> bool:
+    """Whether all steps run side by side: elsewhere than on a CPU, if they are a known number."""
+    return platform(jax.tree.leaves(x)[0]) != "cpu" and not is_symbolic(_length(x, axis))
 
 
 def _length(tree: Tree, axis: int) -> int:
@@ -46,6 +53,9 @@ def linear_recurrence(
 def _states(
     numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
 ) -> Tree:
+    if _by_prefix(b, axis):
+        return prefix.states(numbers, axis, a, b, state, flags, initial)
+
     def body(constants: Tree, h: State, slot: Tree) -> Tree:
         (still, initial), (moving, b_t, (start, valid)) = constants, slot
         entering = where(start, initial, h)
@@ -71,8 +81,9 @@ def _recurrence_backward(numbers: Numbers, axis: int, residuals: Tree, cotangent
     """``db_t = g_t + a_{t+1}^T db_{t+1}`` and ``da_t = db_t h_{t-1}^T``, conjugated where complex."""
     a, states, state, flags, initial = residuals
     start, valid = flags
-    constant = _length(a, axis) != _length(states, axis)
-    adjoints = _adjoints_and_sum if constant else _adjoints
+    by_prefix = _by_prefix(states, axis)
+    constant = _length(a, axis) != _length(states, axis) and not by_prefix
+    adjoints = _all_adjoints if by_prefix else _adjoints_and_sum if constant else _adjoints
     (dstate, *more), after = adjoints(numbers, axis, a, states, cotangents, flags, initial)
     zeros = jax.tree.map(jnp.zeros_like, after)
     db = after if valid is None else where(valid, after, zeros)
@@ -145,6 +156,24 @@ def _adjoints(
 
     carry = (_nothing(cotangents, axis),)
     return fold_in_place(body, None, carry, (a, cotangents, flags), axis, reverse=True)
+
+
+def _all_adjoints(
+    numbers: Numbers,
+    axis: int,
+    a: Array,
+    states: Array,
+    cotangents: Array,
+    flags: Array,
+    initial: State,
+) -> Tree:
+    """The same, all steps side by side."""
+    after = prefix.adjoints(numbers, axis, a, cotangents, flags)
+
+    def first(x: Array) -> Array:
+        return jax.lax.index_in_dim(x, 0, axis, keepdims=False)
+
+    return (_leave(numbers, *jax.tree.map(first, (a, after, flags))),), after
 
 
 def _adjoints_and_sum(

@@ -1,0 +1,154 @@
+"""Groups of `run.py` on a device whose time is dear: what they run is compiled ahead, in several processes.
+
+    python benchmarks/ahead.py --only rules flax [--processes 12] [--seconds 300] [--sweeps base] [--quick]
+                               [--rows REGEX] [--results FOLDER]
+
+The processes compile, each the next row that nobody has taken; then one after the other measures its own,
+alone on the device. The rows are those of `run.py`, but for the seconds of compiling, which are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import harness
+import jax
+import methods
+import run
+from harness import QUICK, SHORT, Effort
+from jobs import Job
+from promises import promises
+from results import Results, slug, this_device
+from sizes import FULL, SMALL
+
+NEXT = "next"
+
+
+@functools.cache
+def jobs(group: str, quick: bool) -> list[Job]:
+    """The rows of a group, prepared on the host: small programs take the longer to compile elsewhere."""
+    with jax.default_device(jax.devices("cpu")[0]):
+        of_group, _ = run.jobs_of(group)
+        return list(of_group(SMALL if quick else FULL, QUICK if quick else SHORT, quick))
+
+
+def work(quick: bool) -> None:
+    """One process: ask for rows and compile them; when there are none left, wait for the word to measure."""
+    compiled = []
+    while (asked := _ask(NEXT)) != "":
+        group, index = asked.split()
+        job, begin = jobs(group, quick)[int(index)], time.perf_counter()
+        compiled.append((group, int(index), job, harness.compiled_ahead(job.run)))
+        run.say(f"{group}: {job.name}: compiled in {time.perf_counter() - begin:.1f} s\n")
+    for group, index, job, programs in compiled:
+        begin = time.perf_counter()
+        try:
+            row = {**job.row, **harness.with_programs(programs, job.run)}
+        except Exception as error:
+            row = {**job.row, "failure": run.reason(error)}
+        run.say(f"{group}: {job.name}: {row.get('failure', 'done')} ({time.perf_counter() - begin:.1f} s)\n")
+        print(json.dumps([group, index, row]), flush=True)
+
+
+def _ask(word: str) -> str:
+    print(word, flush=True)
+    return sys.stdin.readline().strip()
+
+
+class Lead:
+    """Gives out rows until there are none, or the time is over; then the word, and takes what is found."""
+
+    def __init__(self, rows: list[tuple[str, int]], options: argparse.Namespace) -> None:
+        device = this_device()
+        default = run.HERE.parent / "build" / "benchmarks" if options.quick else run.HERE / "results"
+        folder = options.results or default
+        self.results = Results(folder / f"{slug(device['kind'])}.json", device)
+        self.rows, self.options, self.found = list(rows), options, []
+        self.until, self.lock = time.monotonic() + options.seconds, threading.Lock()
+        self.alone, self.compiling = threading.Lock(), options.processes
+        self.all_compiled = threading.Event()
+
+    def serve(self, worker: Any) -> None:
+        """One process to its end, in a thread of its own."""
+
+        def tell(line: str) -> None:
+            worker.stdin.write(line + "\n")
+            worker.stdin.flush()
+
+        while worker.stdout.readline().strip() == NEXT:
+            with self.lock:
+                row = self.rows.pop(0) if self.rows and time.monotonic() < self.until else None
+            if row is None:
+                break
+            tell(f"{row[0]} {row[1]}")
+        with self.lock:
+            self.compiling -= 1
+            if not self.compiling:
+                self.all_compiled.set()
+        self.all_compiled.wait(self.until + self.options.grace - time.monotonic())
+        with self.alone:
+            if worker.poll() is None:
+                tell("")
+            for line in worker.stdout:
+                self.keep(json.loads(line))
+
+    def keep(self, row: list[Any]) -> None:
+        """Put all rows found so far in the place of their groups'."""
+        self.found = sorted([*self.found, row], key=lambda row: row[:2])
+        group, sizes = row[0], str(SMALL if self.options.quick else FULL)
+        self.results.begin(group, run.jobs_of(group)[1], sizes)
+        for of, _, found in self.found:
+            if of == group:
+                self.results.add(group, found)
+
+    def run(self, command: list[str]) -> None:
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        workers = [subprocess.Popen(command, **pipes) for _ in range(self.options.processes)]
+        threads = [threading.Thread(target=self.serve, args=(worker,)) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        run.publish(self.results)
+        print(promises(self.results.data["groups"]))
+        if self.rows:
+            print(f"{len(self.rows)} rows were not compiled in time")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=run.GROUPS, required=True, metavar="GROUP")
+    parser.add_argument("--rows", default="", metavar="REGEX", help="rows whose name matches")
+    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="for compiling")
+    parser.add_argument("--grace", type=float, default=60.0, help="then for what is not ready yet")
+    parser.add_argument("--sweeps", nargs="+", choices=methods.SWEEPS, default=methods.SWEEPS)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--results", type=Path, metavar="FOLDER")
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    methods.SWEEPS = options.sweeps
+    jax.config.update("jax_enable_compilation_cache", False)
+    if options.worker:
+        work(options.quick)
+        return
+    rows = [
+        (group, i)
+        for group in options.only
+        for i, job in enumerate(jobs(group, options.quick))
+        if re.search(options.rows, job.name)
+    ]
+    Lead(rows, options).run([sys.executable, *sys.argv, "--worker"])
+
+
+if __name__ == "__main__":
+    main()

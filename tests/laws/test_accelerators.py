@@ -1,0 +1,188 @@
+"""What runs on a GPU or a TPU and not on a CPU: prefix scans with a gradient of their own, and chunks side by
+side. Here a CPU is taken for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import optree
+import pytest
+
+import memcore
+from cases.checks import close, drawn, half_or_flag
+from cases.models import MODELS, ONE_PER_RULE
+from cases.ops import BATCH, OPS, loop
+from conftest import Backend
+from memcore.engine import at_once
+
+pytestmark = pytest.mark.backend("jax")
+
+IN_PIECES = [name for name in OPS if name.startswith(("linear_att", "delta", "dplr", "mlstm"))]
+BY_PREFIX = [name for name in OPS if name.startswith(("linear_rec", "dense"))]
+LENGTH = 17
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The kind of device that this one is taken for; nothing that was compiled before is."""
+    from functools import partial
+
+    import jax
+
+    from memcore.backend import jax_functions
+
+    @partial(jax.jit, static_argnums=(0, 1))
+    @jax_functions.broadcasting
+    def compiled(run: Any, statics: Any, args: Any) -> Any:
+        return run(*statics, *args)
+
+    kind = getattr(request, "param", "gpu")
+    monkeypatch.setattr(jax_functions, "platform", lambda x: kind)
+    monkeypatch.setattr(jax_functions, "_compiled", compiled)
+    # The rules have the function by name.
+    from memcore.ops.linear import _jax
+
+    monkeypatch.setattr(_jax, "platform", lambda x: kind)
+    yield kind
+
+
+@pytest.fixture
+def cuts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """``(length, size)`` of every run that is cut into pieces."""
+    found: list[tuple[int, int]] = []
+    original = at_once.side_by_side
+
+    def spy(job: Any, size: int, run: Any) -> Any:
+        found.append((job.length, size))
+        return original(job, size, run)
+
+    monkeypatch.setattr(at_once, "side_by_side", spy)
+    return found
+
+
+@pytest.mark.parametrize("device", ["gpu", "tpu"], indirect=True)
+@pytest.mark.parametrize("name", IN_PIECES + BY_PREFIX)
+def test_loop(name: str, device: str, cuts: Any, backend: Backend, x64: None) -> None:
+    op, arrays, state, initial, starts, valid = drawn(name, LENGTH)
+    how = backend.asarray({"starts": starts, "valid": valid, "initial": initial})
+    chunk = {"chunk_size": 2} if name in IN_PIECES else {}
+    got = op.run(*backend.asarray((arrays, state)), **how, method="fused", **chunk)
+    close(got, loop(op, arrays, state, initial, starts, valid))
+    assert cuts == ([(LENGTH, 2)] if name in IN_PIECES else [])
+
+
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_pieces_of_several_chunks_without_starts_and_padding(
+    name: str, device: str, cuts: Any, backend: Backend, monkeypatch: Any, x64: None
+) -> None:
+    op, arrays, state, *_ = drawn(name, LENGTH)
+    sizes = [leaf.size for leaf in optree.tree_leaves(state)]
+    monkeypatch.setattr(at_once, "BUSY", 5 * sum(sizes))
+    got = op.run(*backend.asarray((arrays, state)), method="fused", chunk_size=2)
+    close(got, loop(op, arrays, state))
+    assert cuts == [(LENGTH, 4)]
+
+
+@pytest.mark.parametrize("name", IN_PIECES + BY_PREFIX)
+def test_gradients(name: str, device: str, cuts: Any, backend: Backend, x64: None) -> None:
+    """In every array, in the state and in the initial state: those of the fold."""
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, initial, starts, valid = drawn(name, LENGTH)
+    how = backend.asarray({"starts": starts, "valid": valid})
+    chunk = {"chunk_size": 3} if name in IN_PIECES else {}
+
+    def loss(arrays: Any, state: Any, initial: Any, method: str) -> Any:
+        found = op.run(arrays, state, initial=initial, **how, method=method, **chunk)
+        return sum(jnp.sum(jnp.sin(x + i)) for i, x in enumerate(optree.tree_leaves(found)))
+
+    gradient = jax.jit(jax.grad(loss, (0, 1, 2)), static_argnums=3)
+    given = backend.asarray((arrays, state, initial))
+    close(gradient(*given, "fused"), gradient(*given, "sequential"), 1e-10)
+    assert bool(cuts) == (name in IN_PIECES)
+
+
+@pytest.mark.parametrize("name", BY_PREFIX)
+def test_second_derivatives(name: str, device: str, backend: Backend, x64: None) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, _, starts, _ = drawn(name, 5)
+    starts = backend.asarray(starts)
+
+    def gradient(arrays: Any, method: str) -> Any:
+        def loss(arrays: Any) -> Any:
+            found = op.run(arrays, backend.asarray(state), starts=starts, method=method)
+            return sum(jnp.sum(jnp.sin(x)) for x in optree.tree_leaves(found))
+
+        return sum(jnp.sum(jnp.cos(x)) for x in optree.tree_leaves(jax.grad(loss)(arrays)))
+
+    second = jax.jit(jax.grad(gradient), static_argnums=1)
+    given = backend.asarray(arrays)
+    close(second(given, "fused"), second(given, "sequential"), 1e-10)
+
+
+@pytest.mark.parametrize("name", IN_PIECES + BY_PREFIX)
+@pytest.mark.parametrize("bad", [np.inf, np.nan, 3e38])
+def test_what_is_not_finite_stays_in_its_segment(
+    name: str, bad: float, device: str, backend: Backend
+) -> None:
+    op, arrays, _, _, _, _ = drawn(name, 24)
+    arrays = optree.tree_map(half_or_flag, arrays)
+    starts = np.broadcast_to(np.isin(np.arange(24), (9, 18)), (BATCH, 24))
+    how = {"starts": backend.asarray(starts), "method": "fused"}
+    how |= {"chunk_size": 4} if name in IN_PIECES else {}
+    want = op.run(backend.asarray(arrays), None, **how)
+    written = next(key for key in arrays if key.startswith("b" if name in BY_PREFIX else "v"))
+    spoiled = {**arrays, written: np.array(arrays[written])}
+    spoiled[written][0, 11] = bad
+    got = op.run(backend.asarray(spoiled), None, **how)
+    close(got[0], want[0], 1e-5)
+    for a, b in zip(optree.tree_leaves(got[1]), optree.tree_leaves(want[1]), strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        close((a[0, :11], a[0, 18:], a[1]), (b[0, :11], b[0, 18:], b[1]), 1e-5)
+        assert np.isfinite(bad) or not np.all(np.isfinite(a[0, 11:18]))
+
+
+@pytest.mark.parametrize("name", ONE_PER_RULE)
+def test_models(name: str, device: str, backend: Backend, x64: None) -> None:
+    """``auto`` gives there what the fold gives."""
+    model, rng = MODELS[name], np.random.default_rng(0)
+    params = backend.asarray(model.init(0, dtype="float64"))
+    shape = (BATCH, 70)
+    xs = rng.integers(0, model.in_features, shape)
+    if model.input_ndim:
+        xs = rng.standard_normal((*shape, model.in_features))
+    starts = backend.asarray(rng.random(shape) < 0.1)
+    runs = [
+        model.apply(params, backend.asarray(xs), starts=starts, method=method)
+        for method in ("auto", "sequential" if "sequential" in model.methods else "auto")
+    ]
+    close(*runs, 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("states", "cut"), [(3, []), (4, [(40, 12)]), (9, [(40, 8)]), (20, [(40, 4)]), (0, [])]
+)
+def test_few_pieces_are_not_worth_it(
+    states: int, cut: list[Any], device: str, cuts: Any, monkeypatch: Any
+) -> None:
+    """``BUSY`` has room for so many states: too few, some of several chunks, one for every chunk."""
+    import jax.numpy as jnp
+
+    x, beta = jnp.ones((2, 40, 1, 4)), jnp.ones((2, 40, 1))
+    monkeypatch.setattr(at_once, "BUSY", states * 2 * 4 * 4 + 31)
+    memcore.ops.delta_rule(x, x, x, beta, method="fused", chunk_size=4)
+    assert cuts == cut
+
+
+def test_one_after_the_other_on_a_cpu(cuts: Any) -> None:
+    import jax.numpy as jnp
+
+    x = jnp.ones((2, 41, 1, 4))
+    memcore.ops.delta_rule(x, x, x, jnp.ones((2, 41, 1)), method="fused", chunk_size=4)
+    assert cuts == []
