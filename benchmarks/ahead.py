@@ -1,7 +1,6 @@
 """Groups of `run.py` on a device whose time is dear: what they run is compiled ahead, in several processes.
 
-    python benchmarks/ahead.py --only rules flax [--processes 12] [--seconds 300] [--sweeps base] [--quick]
-                               [--rows REGEX] [--results FOLDER]
+    python benchmarks/ahead.py --only rules flax --processes 12 --seconds 300 --sweeps base
 
 The processes compile, each the next row that nobody has taken; then one after the other measures its own,
 alone on the device. The rows are those of `run.py`, but for the seconds of compiling, which are left out.
@@ -24,7 +23,7 @@ import harness
 import jax
 import methods
 import run
-from harness import QUICK, SHORT, Effort
+from harness import QUICK, SHORT
 from jobs import Job
 from promises import promises
 from results import Results, slug, this_device
@@ -55,7 +54,9 @@ def work(quick: bool) -> None:
             row = {**job.row, **harness.with_programs(programs, job.run)}
         except Exception as error:
             row = {**job.row, "failure": run.reason(error)}
-        run.say(f"{group}: {job.name}: {row.get('failure', 'done')} ({time.perf_counter() - begin:.1f} s)\n")
+        run.say(
+            f"{group}: {job.name}: {row.get('failure', 'done')} ({time.perf_counter() - begin:.1f} s)\n"
+        )
         print(json.dumps([group, index, row]), flush=True)
 
 
@@ -69,7 +70,9 @@ class Lead:
 
     def __init__(self, rows: list[tuple[str, int]], options: argparse.Namespace) -> None:
         device = this_device()
-        default = run.HERE.parent / "build" / "benchmarks" if options.quick else run.HERE / "results"
+        default = (
+            run.HERE.parent / "build" / "benchmarks" if options.quick else run.HERE / "results"
+        )
         folder = options.results or default
         self.results = Results(folder / f"{slug(device['kind'])}.json", device)
         self.rows, self.options, self.found = list(rows), options, []
@@ -141,12 +144,14 @@ def main() -> None:
     if options.worker:
         work(options.quick)
         return
-    rows = [
-        (group, i)
-        for group in options.only
-        for i, job in enumerate(jobs(group, options.quick))
-        if re.search(options.rows, job.name)
-    ]
+    rows = []
+    for group in options.only:
+        try:
+            found = jobs(group, options.quick)
+        except Exception as error:  # absent, or broken by what it imports
+            run.say(f"{group}: {run.reason(error)}\n")
+            continue
+        rows += [(group, i) for i, job in enumerate(found) if re.search(options.rows, job.name)]
     Lead(rows, options).run([sys.executable, *sys.argv, "--worker"])
 
 

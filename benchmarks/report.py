@@ -58,14 +58,30 @@ def by_method(rows: list[Group]) -> Iterator[str]:
         ).format(matmul["size"], number(matmul["flops"], 1e9))
     yield rules(rows)
     yield choices(rows)
-    yield from grown(rows, "length", "Milliseconds by the number of steps T, each method with the chunk size that it takes itself:")
-    yield from grown(rows, "width", "By the width, K = V of a head, with four times as many channels:", "size")
+    yield from grown(
+        rows,
+        "length",
+        "Milliseconds by the number of steps T, each method with the chunk size that it takes itself:",
+    )
+    yield from grown(
+        rows, "width", "By the width, K = V of a head, with four times as many channels:", "size"
+    )
     yield from grown(rows, "batch", "By the number of sequences:")
-    yield from grown(rows, "length", "And megabytes of temporaries by the number of steps:", "length", ("temporaries", 1e6))
+    yield from grown(
+        rows,
+        "length",
+        "And megabytes of temporaries by the number of steps:",
+        "length",
+        ("temporaries", 1e6),
+    )
 
 
 def grown(
-    rows: list[Group], name: str, title: str, of: str = "", unit: tuple[str, float] = ("seconds", 1e-3)
+    rows: list[Group],
+    name: str,
+    title: str,
+    of: str = "",
+    unit: tuple[str, float] = ("seconds", 1e-3),
 ) -> Iterator[str]:
     """The table of a sweep, if it was run."""
     if any(row["sweep"] == name for row in rows):

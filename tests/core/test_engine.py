@@ -472,7 +472,9 @@ def test_explain() -> None:
     ]
     choice = auto.TABLE["delta_rule"]["cpu"]
     assert f"fused, chunks of {choice.chunk_size} (measured on a 2-core CPU)" in lines[2]
-    assert "associative" in memcore.explain(memcore.LRU(4), 100, "gpu")
+    assert "fused (measured on an H100)" in memcore.explain(memcore.LRU(4), 100, "gpu")
+    assert "associative" in memcore.explain(memcore.NMax(4), 100, "gpu")
+    assert "chunks of 8, fewer of large states (" in memcore.explain(memcore.S6(4), 100)
     for model in MODELS.values():
         for backend in ("numpy", "cpu", "gpu", "tpu"):
             text = memcore.explain(model, 100, backend, return_states=True)
@@ -503,6 +505,31 @@ def test_the_chunks_of_the_table_are_those_of_fused_as_well(backend: Backend) ->
             cell.apply(cell.init(0), xs, **how)
     size = auto.TABLE["linear_attention"]["numpy"].chunk_size
     assert given == [size, size, 3, None, None, 3]
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize(
+    ("batch", "most", "size"), [(2, 2**19, 8), (2, 48 * 5 + 47, 5), (2, 1, 2), (0, 1, 2)]
+)
+def test_chunks_are_short_where_states_are_large(
+    batch: int, most: int, size: int, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 numbers for each sequence."""
+    given = []
+
+    @dataclass(frozen=True)
+    class Recording(memcore.S6):
+        def fused(self, *args: Any, chunk_size: int | None = None, **how: Any) -> Any:
+            given.append(chunk_size)
+            return super().fused(*args, chunk_size=chunk_size, **how)
+
+    row = {"cpu": replace(auto.TABLE["widened_linear_recurrence"]["cpu"], most=most)}
+    monkeypatch.setitem(auto.TABLE, "widened_linear_recurrence", row)
+    cell = Recording(4, state_size=6)
+    params, xs = backend.asarray((cell.init(0), np.ones((batch, 9, 4), "float32")))
+    cell.apply(params, xs)
+    cell.apply(params, xs, method="fused", chunk_size=3)
+    assert given == [size, 3]
 
 
 # --- what is not finite ----------------------------------------------------------------------------

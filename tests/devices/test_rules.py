@@ -8,6 +8,7 @@ import numpy as np
 import optree
 import pytest
 
+from cases.accelerator import taken_for
 from cases.ops import OPS, RULES
 from placements import KINDS, SPELLED, agree, on_four, on_one
 
@@ -83,6 +84,22 @@ def test_four_devices_are_one(name: str, given: str) -> None:
     """`auto`; chunks of four steps, the second not full; by all of `KINDS` one case of each rule."""
     kinds = KINDS if given == "all" and name in FIRST else SPELLED
     check(name, "auto", GIVEN[given], 4, kinds)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "linear_attention_decay",
+        "delta_rule_channel_decay",
+        "mlstm",
+        "linear_recurrence_complex",
+        "dense_recurrence",
+    ],
+)
+def test_as_they_run_on_gpus(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of one step side by side, and prefix scans."""
+    taken_for("gpu", monkeypatch)
+    check(name, "fused", GIVEN["all"], 1)
 
 
 @pytest.mark.whole

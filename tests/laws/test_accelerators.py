@@ -4,7 +4,6 @@ side. Here a CPU is taken for one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import optree
 import pytest
 
 import memcore
+from cases.accelerator import taken_for
 from cases.checks import close, drawn, half_or_flag
 from cases.models import MODELS, ONE_PER_RULE
 from cases.ops import BATCH, OPS, loop
@@ -26,27 +26,11 @@ LENGTH = 17
 
 
 @pytest.fixture
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The kind of device that this one is taken for; nothing that was compiled before is."""
-    from functools import partial
-
-    import jax
-
-    from memcore.backend import jax_functions
-
-    @partial(jax.jit, static_argnums=(0, 1))
-    @jax_functions.broadcasting
-    def compiled(run: Any, statics: Any, args: Any) -> Any:
-        return run(*statics, *args)
-
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The kind of device that this one is taken for."""
     kind = getattr(request, "param", "gpu")
-    monkeypatch.setattr(jax_functions, "platform", lambda x: kind)
-    monkeypatch.setattr(jax_functions, "_compiled", compiled)
-    # The rules have the function by name.
-    from memcore.ops.linear import _jax
-
-    monkeypatch.setattr(_jax, "platform", lambda x: kind)
-    yield kind
+    taken_for(kind, monkeypatch)
+    return str(kind)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -581,3 +583,42 @@ def test_an_unknown_name_lists_what_is_known(script, option, known, capsys, monk
         script.main()
     said = capsys.readouterr().err
     assert known in said.rpartition("error: ")[2] and "nonsense" in said
+
+
+def test_what_is_compiled_ahead_is_not_run_before_it_is_measured():
+    ran = []
+
+    def job():
+        program = harness.compiled(lambda x: x + 1, (jnp.ones(3),))
+        ran.append(np.asarray(program.run()))
+        return program
+
+    programs = harness.compiled_ahead(job)
+    assert len(programs) == 1 and not ran
+    program = harness.with_programs(programs, job)
+    assert not programs and program.compile_seconds is None and program.temporaries is not None
+    np.testing.assert_array_equal(ran, [[2, 2, 2]])
+    assert harness.compiled(lambda x: x + 1, (jnp.ones(3),)).compile_seconds > 0
+
+
+def test_groups_compiled_ahead_in_processes(tmp_path):
+    arguments = [
+        "--only",
+        "memorax",
+        "prefix_scan",
+        "--rows",
+        "^(diagonal|linear_attention)$",
+        "--quick",
+    ]
+    arguments += ["--processes", "2", "--results", str(tmp_path)]
+    command = [sys.executable, str(run.HERE / "ahead.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    assert "memorax: ModuleNotFoundError" in done.stderr
+    [rows] = [
+        group["rows"]
+        for group in json.loads((tmp_path / "cpu.json").read_text())["groups"].values()
+    ]
+    assert [row["name"] for row in rows] == ["linear attention", "diagonal complex recurrence"]
+    for row in rows:
+        assert row["ours"]["seconds"] > 0 and row["theirs"]["compile_seconds"] is None
+    assert "| linear attention | " in (tmp_path / "cpu.md").read_text()

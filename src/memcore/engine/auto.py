@@ -1,6 +1,7 @@
 """What ``method="auto"`` runs: the fastest measured, per rule and kind of device.
 
-The rows are filled from ``benchmarks/run.py --only rules numpy`` (on a GPU ``benchmarks/ahead.py``); a row that nobody measured says "assumed".
+The rows are filled from ``benchmarks/run.py --only rules numpy``, on a GPU by ``benchmarks/ahead.py``; a
+row that nobody measured says "assumed".
 """
 
 from __future__ import annotations
@@ -8,22 +9,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memcore.backend import is_symbolic
+from memcore.backend import is_symbolic, tree_leaves
 from memcore.engine.checks import check_model
 from memcore.fields import is_count
 
 if TYPE_CHECKING:
     from memcore.cell import Cell, Model
+    from memcore.engine.recurrence import Recurrence
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A method with its chunk size, and where it comes from."""
+    """A method with its chunk size, and where it comes from; ``most`` numbers of states are in a chunk."""
 
     method: str
     chunk_size: int | None = None
     why: str = "assumed"
+    most: int | None = None
 
+
+FEWEST = 2
+"""Steps of a chunk, however large its states: chunks of one step are several times slower."""
 
 _CPU = "measured on a 2-core CPU"
 _GPU = "measured on an H100"
@@ -36,10 +42,10 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused"),
     },
     "widened_linear_recurrence": {
-        "numpy": Choice("fused", 16),
-        "cpu": Choice("fused", 8),
-        "gpu": Choice("fused", 1024, _GPU),
-        "tpu": Choice("fused", 1024),
+        "numpy": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", 8, _CPU, 2**19),
+        "gpu": Choice("fused", 1024, _GPU, 2**26),
+        "tpu": Choice("fused", 1024, most=2**26),
     },
     "gated_cell": {
         "numpy": Choice("sequential", None, _CPU),
@@ -72,8 +78,8 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused", 32),
     },
     "neural_memory": {
-        "numpy": Choice("fused"),
-        "cpu": Choice("fused"),
+        "numpy": Choice("fused", None, _CPU),
+        "cpu": Choice("fused", None, _CPU),
         "gpu": Choice("fused"),
         "tpu": Choice("fused"),
     },
@@ -108,7 +114,7 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused", 256),
     },
     "full_attention": {
-        "numpy": Choice("fused", 64, _CPU),
+        "numpy": Choice("fused", 128, _CPU),
         "cpu": Choice("fused", 64, _CPU),
         "gpu": Choice("fused", 512, _GPU),
         "tpu": Choice("fused", 512),
@@ -179,10 +185,15 @@ def check_open(cell: Cell, method: str, length: int) -> None:
         )
 
 
-def chunk_size(cell: Cell, method: str, device: str) -> int | None:
-    """The steps per chunk of ``method`` in the table; None where it has none."""
-    choice = TABLE.get(cell.rule_name, {}).get(device)
-    return choice.chunk_size if choice is not None and choice.method == method else None
+def chunk_size(job: Recurrence, method: str, device: str) -> int | None:
+    """The steps per chunk of ``method`` in the table, fewer of large states; None where it has none."""
+    choice = TABLE.get(job.cell.rule_name, {}).get(device)
+    if choice is None or choice.method != method:
+        return None
+    if choice.most is None or choice.chunk_size is None or any(map(is_symbolic, job.shape)):
+        return choice.chunk_size
+    numbers = sum(leaf.size for leaf in tree_leaves(job.state))
+    return max(FEWEST, min(choice.chunk_size, choice.most // max(numbers, 1)))
 
 
 def explain(model: Model, length: int, backend: str = "cpu", *, return_states: bool = False) -> str:
@@ -209,6 +220,7 @@ def explain(model: Model, length: int, backend: str = "cpu", *, return_states: b
     lines = []
     for name, cell in model.recurrences():
         choice = choose(cell, length, backend, return_states)
-        chunk = f", chunks of {choice.chunk_size}" if choice.chunk_size else ""
+        fewer = ", fewer of large states" if choice.most else ""
+        chunk = f", chunks of {choice.chunk_size}{fewer}" if choice.chunk_size else ""
         lines.append(f"{name}: {choice.method}{chunk} ({choice.why})")
     return "\n".join(lines)

@@ -47,7 +47,7 @@ def recur(job: Recurrence) -> tuple[Tree, ...]:
         method = auto.choose(job.cell, job.length, kind, job.call.return_states).method
     if is_symbolic(job.length):
         auto.check_open(job.cell, method, job.length)
-    chunk_size = job.call.chunk_size or auto.chunk_size(job.cell, method, kind)
+    chunk_size = job.call.chunk_size or auto.chunk_size(job, method, kind)
     if method == "fused":
         if chunk_size and auto.at_once(job.cell, kind):
             size = at_once.pieces(job, chunk_size)

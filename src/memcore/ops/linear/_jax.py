@@ -1,12 +1,16 @@
 """The linear recurrence whose gradient is the same recurrence, run backwards in time.
 
 In the two loops is only what one step needs of another; the products for the gradient of ``a`` are made
-for all steps after them. Where a step is less than a device can do at once, both are prefix scans.
+for all steps after them. Elsewhere than on a CPU both are prefix scans. There a start is a select between
+two elements, not a factor 0: what overflowed before it is not 0 times that. Behind one no product of
+transitions is needed, so those of a constant ``a`` have no batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +18,10 @@ import jax.numpy as jnp
 from memcore.backend import is_symbolic
 from memcore.backend.jax_folds import fold_in_place, where
 from memcore.backend.jax_functions import broadcasting, platform
-from memcore.ops.linear import _jax_prefix as prefix
 from memcore.ops.linear.numbers import Numbers, plus
 from memcore.types import Array, State, Tree
+
+_Times: TypeAlias = Callable[[Array, Array], Array]
 
 
 def _sum_to(x: Array, like: Array) -> Tree:
@@ -54,7 +59,7 @@ def _states(
     numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
 ) -> Tree:
     if _by_prefix(b, axis):
-        return prefix.states(numbers, axis, a, b, state, flags, initial)
+        return _states_by_prefix(numbers, axis, a, b, state, flags, initial)
 
     def body(constants: Tree, h: State, slot: Tree) -> Tree:
         (still, initial), (moving, b_t, (start, valid)) = constants, slot
@@ -168,7 +173,7 @@ def _all_adjoints(
     initial: State,
 ) -> Tree:
     """The same, all steps side by side."""
-    after = prefix.adjoints(numbers, axis, a, cotangents, flags)
+    after = _adjoints_by_prefix(numbers, axis, a, cotangents, flags)
 
     def first(x: Array) -> Array:
         return jax.lax.index_in_dim(x, 0, axis, keepdims=False)
@@ -220,3 +225,66 @@ def _leave(numbers: Numbers, a: Array, after: Array, flags: Array) -> Tree:
     start, valid = flags
     given = _undo(numbers, a, after, valid)
     return where(start, jax.tree.map(jnp.zeros_like, given), given)
+
+
+# --- by prefix scans ---------------------------------------------------------------------------------
+
+
+def _states_by_prefix(
+    numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
+) -> Tree:
+    """The state after each step; time at ``axis``."""
+    start, valid = flags
+    length = jax.tree.leaves(b)[0].shape[axis]
+    first = (jnp.arange(length) == 0).reshape(*(1,) * axis, length)
+
+    def ahead(h: Array) -> Array:
+        return jnp.expand_dims(h, axis)
+
+    nothing = jax.tree.map(jnp.zeros_like, b)
+    entering = where(first, jax.tree.map(ahead, state), nothing)
+    if start is not None:
+        entering = where(start, jax.tree.map(ahead, initial), entering)
+    a = _of_every_step(numbers, axis, a, length, valid)
+    b = b if valid is None else where(valid, b, nothing)
+    return _scan(numbers.act, numbers.product, axis, start, a, plus(numbers.act(a, entering), b))
+
+
+def _adjoints_by_prefix(
+    numbers: Numbers, axis: int, a: Array, cotangents: Array, flags: Array
+) -> Tree:
+    """Of the state after each step, its cotangent and what later steps want: from the last step on."""
+    start, valid = flags
+    length = jax.tree.leaves(cotangents)[0].shape[axis]
+    a = _of_every_step(numbers, axis, a, length, valid)
+    start, a = jax.tree.map(
+        lambda x: jnp.roll(x, -1, axis), (start, a)
+    )  # nothing asks the last one
+
+    def product(a: Array, b: Array) -> Array:
+        return numbers.product(b, a)
+
+    return _scan(numbers.pull, product, axis, start, a, cotangents, reverse=True)
+
+
+def _of_every_step(numbers: Numbers, axis: int, a: Array, length: int, valid: Array) -> Array:
+    """``a`` with all steps; where one is not valid, that which changes nothing."""
+
+    def leaf(x: Array) -> Array:
+        return jnp.broadcast_to(x, (*x.shape[:axis], length, *x.shape[axis + 1 :]))
+
+    a = jax.tree.map(leaf, a)
+    return a if valid is None else where(valid, a, numbers.one(a))
+
+
+def _scan(
+    act: _Times, product: _Times, axis: int, start: Array, a: Array, b: Array, reverse: bool = False
+) -> Tree:
+    """``h_t = a_t h_{t-1} + b_t``, and ``b_t`` at starts, by `jax.lax.associative_scan`."""
+
+    def op(x: Tree, y: Tree) -> Tree:
+        (start_x, a_x, b_x), (start_y, a_y, b_y) = x, y
+        b = where(start_y, b_y, plus(act(a_y, b_x), b_y))
+        return None if start_x is None else start_x | start_y, product(a_y, a_x), b
+
+    return jax.lax.associative_scan(op, (start, a, b), reverse=reverse, axis=axis)[2]

@@ -73,7 +73,8 @@ def unit_lower_inverse(lower: Array) -> Array:
     """
     xp = namespace(lower)
     size = lower.shape[-1]
-    found, width = xp.broadcast_to(xp.eye(size, dtype=lower.dtype), lower.shape), 1
+    # Zeros that lie where L does: a chunk of one step has no product that would bring the identity there.
+    found, width = xp.zeros_like(lower) + xp.eye(size, dtype=lower.dtype), 1
     while width < size:
         row = np.arange(size)[:, None] // width
         joins = (row % 2 == 1) & (row == row.T + 1)
