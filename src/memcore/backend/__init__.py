@@ -20,12 +20,14 @@ from memcore.backend.functions import everywhere as everywhere
 from memcore.backend.functions import gathered as gathered
 from memcore.backend.functions import of_last as of_last
 from memcore.backend.functions import of_one_before as of_one_before
+from memcore.backend.functions import outer as outer
 from memcore.backend.functions import parts as parts
 from memcore.backend.functions import piece as piece
 from memcore.backend.functions import placed_like as placed_like
 from memcore.backend.functions import product as product
 from memcore.backend.functions import rows as rows
 from memcore.backend.functions import sigmoid as sigmoid
+from memcore.backend.functions import spread as spread
 from memcore.backend.functions import stop_gradient as stop_gradient
 from memcore.backend.functions import sum_last as sum_last
 from memcore.backend.loops import associative_scan as associative_scan

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from memcore.backend.namespace import is_jax, namespace
+from memcore.backend.namespace import device_kind, is_jax, namespace
 from memcore.backend.tree import tree_map
 from memcore.types import Array, Tree
 
@@ -47,6 +47,25 @@ def block_product(x: Array, kernel: Array) -> Array:
     kernel = xp.reshape(kernel, (blocks, *(1,) * (rows.ndim - 3), *sizes))
     y = xp.moveaxis(xp.moveaxis(rows, -2, 0) @ kernel, 0, -2)
     return y if rows is x else xp.reshape(y, (*x.shape[:-1], sizes[1]))
+
+
+def outer(x: Array, y: Array) -> Array:
+    """``x_i y_j``, ``(..., M)`` by ``(..., N)``, in front of which are axes.
+
+    On JAX's CPU a matmul, for the gradient's sake: XLA sums over any axis but the last many times slower
+    than it multiplies matrices. Elsewhere not, where a matmul may round its factors.
+    """
+    if device_kind(x) == "cpu":
+        return x[..., :, None] @ y[..., None, :]
+    return x[..., :, None] * y[..., None, :]
+
+
+def spread(x: Array, count: int) -> Array:
+    """``(..., N)`` to be broadcast to ``(..., count, N)``; on JAX's CPU it is that already, as `outer`."""
+    if device_kind(x) == "cpu":
+        one = namespace(x).ones_like(x[..., :1])
+        return outer(namespace(x).broadcast_to(one, (*x.shape[:-1], count)), x)
+    return x[..., None, :]
 
 
 def _as_rows(x: Array, axes: int) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import as_draw, namespace
+from memcore.backend import as_draw, namespace, outer, spread
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count, number
 from memcore.layers.decay import init_time_step
@@ -87,8 +87,8 @@ class S6(RuleCell):
 
     def rule_inputs(self, params: Params, inputs: Inputs) -> Inputs:
         dt = nn.softplus(nn.linear(params["dt"], inputs["r"]))
-        written = (dt * inputs["x"])[..., None, :] * inputs["b"][..., None]
-        return {"a": namespace(dt).exp(dt[..., None, :] * inputs["a"]), "b": written}
+        a = namespace(dt).exp(spread(dt, self.state_size) * inputs["a"])
+        return {"a": a, "b": outer(inputs["b"], dt * inputs["x"])}
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Array:
         return (inputs["c"][..., None, :] @ state)[..., 0, :]

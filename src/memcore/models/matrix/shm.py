@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import Draw, as_draw, asarray_like, namespace, rows
+from memcore.backend import Draw, as_draw, asarray_like, namespace, outer, rows
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.fields import count
 from memcore.nn import wide
@@ -85,9 +85,8 @@ class SHM(RuleCell):
         return {**inputs, "theta": xp.astype(theta, c.dtype, copy=False)}
 
     def rule_inputs(self, params: Params, inputs: Inputs) -> Inputs:
-        theta, c = inputs["theta"][..., :, None], inputs["c"][..., None, :]
-        written = inputs["v"][..., :, None] * inputs["k"][..., None, :]
-        return {"a": 1 + namespace(c).tanh(theta * c), "b": written}
+        theta, c, v, k = (inputs[name] for name in ("theta", "c", "v", "k"))
+        return {"a": 1 + namespace(c).tanh(outer(theta, c)), "b": outer(v, k)}
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Array:
         return (state @ inputs["q"][..., None])[..., 0]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from memcore import nn
-from memcore.backend import as_draw, namespace
+from memcore.backend import as_draw, namespace, outer
 from memcore.cell import Array, Inputs, Key, Params, State
 from memcore.layers.heads import KeyValueHeads, init_heads, project_heads
 from memcore.nn import wide
@@ -64,7 +64,7 @@ class DLSE(KeyValueHeads, RuleCell):
     def rule_inputs(self, params: Params, inputs: Inputs) -> Inputs:
         k, v = inputs["k"], inputs["v"]
         xp = namespace(k)
-        written = k[..., :, None] * v[..., None, :]
+        written = outer(k, v)
         decay = -xp.exp(xp.astype(params["log_rate"], k.dtype, copy=False))[..., None]
         shape = (*k.shape[:-2], self.heads * k.shape[-1] * v.shape[-1])
         both = {"x": written, "log_decay": xp.broadcast_to(decay, written.shape)}
