@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import harness
 import jax
 import methods
 import run
-from harness import QUICK, SHORT
+from harness import QUICK, SHORT, Different
 from jobs import Job
 from promises import promises
 from results import Results, slug, this_device
@@ -75,7 +76,8 @@ class Lead:
         )
         folder = options.results or default
         self.results = Results(folder / f"{slug(device['kind'])}.json", device)
-        self.rows, self.options, self.found = list(rows), options, []
+        self.asked, self.rows, self.options = rows, list(rows), options
+        self.found: dict[tuple[str, int], Any] = {}
         self.until, self.lock = time.monotonic() + options.seconds, threading.Lock()
         self.alone, self.compiling = threading.Lock(), options.processes
         self.all_compiled = threading.Event()
@@ -102,18 +104,23 @@ class Lead:
             if worker.poll() is None:
                 tell("")
             for line in worker.stdout:
-                self.keep(json.loads(line))
+                group, index, row = json.loads(line)
+                self.found[group, index] = row
+                self.keep(group)
 
-    def keep(self, row: list[Any]) -> None:
-        """Put all rows found so far in the place of their groups'."""
-        self.found = sorted([*self.found, row], key=lambda row: row[:2])
-        group, sizes = row[0], str(SMALL if self.options.quick else FULL)
+    def keep(self, group: str) -> None:
+        """Write a group's rows; one that is not there yet says so."""
+        sizes = str(SMALL if self.options.quick else FULL)
         self.results.begin(group, run.jobs_of(group)[1], sizes)
-        for of, _, found in self.found:
+        for of, index in self.asked:
             if of == group:
-                self.results.add(group, found)
+                missing = {
+                    **jobs(of, self.options.quick)[index].row,
+                    "failure": "not measured in time",
+                }
+                self.results.add(group, self.found.get((of, index), missing))
 
-    def run(self, command: list[str]) -> None:
+    def run(self, command: list[str]) -> int:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         workers = [subprocess.Popen(command, **pipes) for _ in range(self.options.processes)]
         threads = [threading.Thread(target=self.serve, args=(worker,)) for worker in workers]
@@ -123,11 +130,15 @@ class Lead:
             thread.join()
         run.publish(self.results)
         print(promises(self.results.data["groups"]))
-        if self.rows:
-            print(f"{len(self.rows)} rows were not compiled in time")
+        failures = [str(row.get("failure", "")) for row in self.found.values()]
+        lost = len(self.asked) - len(self.found)
+        if lost:
+            print(f"{lost} rows were not measured in time, or their processes ended")
+        return int(bool(lost) or any(text.startswith(Different.__name__) for text in failures))
 
 
-def main() -> None:
+def main() -> int:
+    """0, or 1 if some values did not agree, or rows are missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=run.GROUPS, required=True, metavar="GROUP")
     parser.add_argument("--rows", default="", metavar="REGEX", help="rows whose name matches")
@@ -140,10 +151,14 @@ def main() -> None:
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     methods.SWEEPS = options.sweeps
+    if options.rows and not (options.results or options.quick):
+        parser.error("--rows measures parts of groups: expected --results, so that whole ones stay")
+    # A process that takes most of a device's memory for itself leaves none to the others.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     jax.config.update("jax_enable_compilation_cache", False)
     if options.worker:
         work(options.quick)
-        return
+        return 0
     rows = []
     for group in options.only:
         try:
@@ -152,8 +167,8 @@ def main() -> None:
             run.say(f"{group}: {run.reason(error)}\n")
             continue
         rows += [(group, i) for i, job in enumerate(found) if re.search(options.rows, job.name)]
-    Lead(rows, options).run([sys.executable, *sys.argv, "--worker"])
+    return Lead(rows, options).run([sys.executable, *sys.argv, "--worker"])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

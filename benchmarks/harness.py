@@ -133,14 +133,16 @@ _compiling = False
 
 
 def compiled_ahead(job: Callable[[], Any]) -> list[Any]:
-    """The programs of a job that is not run; one that fails to compile will fail again when it is."""
+    """The programs that a job compiles before it runs the first; the error in place of one that does not
+    compile, which `with_programs` then raises."""
     global _ahead, _compiling
     _ahead, _compiling = [], True
     try:
         with jax.default_device(jax.devices("cpu")[0]):
             job()
-    except Exception:  # CompiledOnly, if all went well
-        pass
+    except Exception as error:
+        if not isinstance(error, CompiledOnly):
+            _ahead.append(error)
     finally:
         programs, _ahead, _compiling = _ahead, None, False
     return programs
@@ -162,7 +164,7 @@ def _median(seconds: list[float | None]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _program(run: Any, args: tuple[Any, ...], seconds: float) -> Program:
+def _program(run: Any, args: tuple[Any, ...], seconds: float | None) -> Program:
     args = jax.device_put(args, jax.devices()[0]) if _ahead is not None else args
     memory = run.memory_analysis()
     temporaries = None if memory is None else memory.temp_size_in_bytes
@@ -178,7 +180,10 @@ def _run(run: Any, args: tuple[Any, ...]) -> Any:
 def _compile(f: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Any, float | None]:
     if _ahead is not None:
         if not _compiling:
-            return _ahead.pop(0), None
+            program = _ahead.pop(0)
+            if isinstance(program, Exception):
+                raise program
+            return program, None
         with jax.default_device(jax.devices()[0]):
             _ahead.append(jax.jit(f).lower(*args).compile())
         return _ahead[-1], None

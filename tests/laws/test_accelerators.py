@@ -4,6 +4,7 @@ side. Here a CPU is taken for one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from cases.models import MODELS, ONE_PER_RULE
 from cases.ops import BATCH, OPS, loop
 from conftest import Backend
 from memcore.engine import at_once
+from memcore.engine.call import Call
+from memcore.engine.methods import sequential
+from memcore.engine.recurrence import job_of
+from memcore.ops.matrix.delta_rule import DeltaRule
 
 pytestmark = pytest.mark.backend("jax")
 
@@ -132,21 +137,132 @@ def test_what_is_not_finite_stays_in_its_segment(
         assert np.isfinite(bad) or not np.all(np.isfinite(a[0, 11:18]))
 
 
-@pytest.mark.parametrize("name", ONE_PER_RULE)
-def test_models(name: str, device: str, backend: Backend, x64: None) -> None:
-    """``auto`` gives there what the fold gives."""
-    model, rng = MODELS[name], np.random.default_rng(0)
+@pytest.mark.parametrize("name", IN_PIECES)
+def test_gradients_behind_a_start_do_not_see_what_was_not_finite(
+    name: str, device: str, cuts: Any, backend: Backend
+) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    op, arrays, state, *_ = drawn(name, 24)
+    arrays = optree.tree_map(half_or_flag, arrays)
+    arrays["v"][0, 4] = np.nan
+    starts = backend.asarray(np.broadcast_to(np.arange(24) == 9, (BATCH, 24)))
+
+    def loss(arrays: Any) -> Any:
+        out = op.run(arrays, None, starts=starts, method="fused", chunk_size=4)[1]
+        return jnp.sum(jnp.sin(out[:, 9:])) + jnp.sum(out[1])
+
+    found = jax.grad(loss)(backend.asarray(arrays))
+    assert cuts == [(24, 4)]
+    for key, leaf in found.items():
+        assert np.all(np.isfinite(np.asarray(leaf)[:, 9:])), key
+        assert np.all(np.isfinite(np.asarray(leaf)[1])), key
+
+
+CELLS = {
+    "linear_attention": memcore.LinearAttention(3, heads=2, key_size=4, value_size=3),
+    "gated_delta_net": memcore.GatedDeltaNet(4, heads=2),
+    "mlstm": memcore.MLSTM(4, heads=2),
+}
+
+
+@pytest.mark.parametrize("name", [*CELLS, *ONE_PER_RULE])
+def test_models(name: str, device: str, cuts: Any, backend: Backend, x64: None) -> None:
+    """``fused`` gives there what the fold gives, or ``auto`` where there is none of either."""
+    model, rng = {**MODELS, **CELLS}[name], np.random.default_rng(0)
     params = backend.asarray(model.init(0, dtype="float64"))
-    shape = (BATCH, 70)
+    shape = (BATCH, 21)
     xs = rng.integers(0, model.in_features, shape)
     if model.input_ndim:
         xs = rng.standard_normal((*shape, model.in_features))
-    starts = backend.asarray(rng.random(shape) < 0.1)
-    runs = [
-        model.apply(params, backend.asarray(xs), starts=starts, method=method)
-        for method in ("auto", "sequential" if "sequential" in model.methods else "auto")
-    ]
-    close(*runs, 1e-9)
+    how = {"starts": backend.asarray(rng.random(shape) < 0.1)}
+    one = {"method": "fused", "chunk_size": 4} if "fused" in model.methods else {}
+    other = {"method": "sequential"} if "sequential" in model.methods else {}
+    close(*(model.apply(params, backend.asarray(xs), **how, **way) for way in (one, other)), 1e-9)
+    assert cuts == ([(21, 4)] if name in CELLS else cuts)
+
+
+@dataclass(frozen=True)
+class Forgetful(memcore.ops.rule.RuleCell):
+    """A delta rule that keeps nine tenths of its transition: a cell with an algebra of its own."""
+
+    @property
+    def rule(self) -> DeltaRule:
+        return DeltaRule()
+
+    def init(self, key: Any, dtype: Any = "float32") -> Any:
+        return {}
+
+    def initial_state(self, params: Any) -> Any:
+        return np.zeros((1, self.in_features, self.in_features))
+
+    def embed(self, params: Any, x: Any) -> Any:
+        one = x[..., None, :]
+        return {"q": one, "k": one / 2, "v": one, "beta": one[..., 0] * 0 + 0.5}
+
+    def lift(self, params: Any, inputs: Any) -> Any:
+        kept, written = self.rule.lift(inputs)
+        return 0.9 * kept, written
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        return self.rule.act(state, self.lift(params, inputs))
+
+    def fused(self, params: Any, state: Any, inputs: Any, starts: Any, **how: Any) -> Any:
+        call = Call(starts, how["valid"])
+        return sequential(job_of(self, params, inputs, state, call, how["initial"]))
+
+    def output(self, params: Any, read: Any, inputs: Any) -> Any:
+        return read[..., 0, :]
+
+
+class Plain(memcore.Cell):
+    """A cell that is no memoroid, and has a fused form under a rule's name."""
+
+    rule_name = "delta_rule"
+    methods = ("sequential", "fused")
+
+    def init(self, key: Any, dtype: Any = "float32") -> Any:
+        return {}
+
+    def initial_state(self, params: Any) -> Any:
+        return np.zeros(self.in_features)
+
+    def step(self, params: Any, state: Any, inputs: Any) -> Any:
+        return 0.5 * state + inputs
+
+    def read(self, params: Any, state: Any, inputs: Any) -> Any:
+        return state
+
+    def fused(self, params: Any, state: Any, inputs: Any, starts: Any, **how: Any) -> Any:
+        call = Call(starts, how["valid"])
+        return sequential(job_of(self, params, inputs, state, call, how["initial"]))
+
+
+@pytest.mark.parametrize(("cell", "cut"), [(Forgetful(3), [(21, 4)]), (Plain(3), [])])
+def test_cells_of_users(cell: Any, cut: Any, device: str, cuts: Any, backend: Backend) -> None:
+    rng = np.random.default_rng(0)
+    xs = backend.asarray(rng.standard_normal((BATCH, 21, 3)).astype("float32"))
+    starts = backend.asarray(rng.random((BATCH, 21)) < 0.1)
+    got = cell.apply({}, xs, starts=starts, method="fused", chunk_size=4)
+    close(got, cell.apply({}, xs, starts=starts, method="sequential"), 1e-5)
+    assert cuts == cut
+
+
+def test_large_dense_transitions_are_folded(device: str, monkeypatch: Any) -> None:
+    import jax.numpy as jnp
+
+    from memcore.ops.linear import _jax
+
+    scans: list[int] = []
+    original = _jax._scan
+    monkeypatch.setattr(_jax, "_scan", lambda *a, **k: scans.append(1) or original(*a, **k))
+    for length, constant, ran in ((5, False, 1), (6, False, 0), (10, True, 1), (11, True, 0)):
+        scans.clear()
+        monkeypatch.setattr(_jax, "MOST", 90)
+        a = jnp.ones((3, 3) if constant else (2, length, 3, 3)) / 4
+        memcore.ops.dense_recurrence(a, jnp.ones((2, length, 3)), method="fused")
+        assert len(scans) == ran, (length, constant)
 
 
 @pytest.mark.parametrize(

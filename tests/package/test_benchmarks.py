@@ -600,6 +600,12 @@ def test_what_is_compiled_ahead_is_not_run_before_it_is_measured():
     np.testing.assert_array_equal(ran, [[2, 2, 2]])
     assert harness.compiled(lambda x: x + 1, (jnp.ones(3),)).compile_seconds > 0
 
+    def broken():
+        harness.compiled(lambda x: x.no_such, (jnp.ones(3),))
+
+    with pytest.raises(AttributeError, match="no_such"):
+        harness.with_programs(harness.compiled_ahead(broken), broken)
+
 
 def test_groups_compiled_ahead_in_processes(tmp_path):
     arguments = [
@@ -622,3 +628,9 @@ def test_groups_compiled_ahead_in_processes(tmp_path):
     for row in rows:
         assert row["ours"]["seconds"] > 0 and row["theirs"]["compile_seconds"] is None
     assert "| linear attention | " in (tmp_path / "cpu.md").read_text()
+    command[command.index("--rows") + 1] = "^diagonal$"
+    late = subprocess.run([*command, "--seconds", "0"], capture_output=True, text=True, timeout=300)
+    assert late.returncode == 1 and "1 rows were not measured in time" in late.stdout
+    del command[command.index("--results") :], command[command.index("--quick")]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert refused.returncode == 2 and "expected --results" in refused.stderr

@@ -159,12 +159,13 @@ AT_ONCE = ("linear_attention", "delta_rule", "dplr_delta_rule", "mlstm")
 
 
 def at_once(cell: Cell, device: str) -> bool:
-    """Whether the chunks of ``fused`` may run side by side."""
-    return device in ("gpu", "tpu") and cell.rule_name in AT_ONCE
+    """Whether the chunks of ``fused`` may run side by side: a memoroid's, of which elements can be made."""
+    memoroid = "associative" in cell.methods
+    return device in ("gpu", "tpu") and memoroid and cell.rule_name in AT_ONCE
 
 
 FOLDS = ("linear_recurrence", "gated_cell", "dense_recurrence", "log_sum_exp", "max_plus")
-"""Rules whose fused form is a fold over steps, however many there are."""
+"""Rules whose fused form is a fold over steps, where their number is not known."""
 
 
 def open_methods(cell: Cell) -> tuple[str, ...]:

@@ -16,13 +16,16 @@ from memcore.backend import broadcast_like, cast, namespace, tree_leaves, tree_m
 from memcore.backend.namespace import is_bfloat16
 from memcore.cell import Array, Element, Inputs, Memoroid, Params, Starts, State
 from memcore.engine.call import Call
-from memcore.engine.chunking import WIDENED
+from memcore.engine.chunking import CHUNK_SIZE, WIDENED
 from memcore.engine.methods import in_chunks, recur, sequential
 from memcore.engine.prefix import flags, full, total, used
 from memcore.engine.recurrence import Recurrence, job_of, part
 from memcore.engine.resets import select
 from memcore.ops.floor import at_least
 from memcore.types import Dtype, Key, Reads, Tree
+
+ALGEBRA = ("lift", "binary_op", "act", "step")
+"""What of a cell says how its elements are made and what they do."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,8 @@ class RuleCell(Memoroid):
 
     def element(self, job: Recurrence) -> tuple[Array, Array, Element]:
         rule = self.rule
+        if any(getattr(type(self), name) is not getattr(RuleCell, name) for name in ALGEBRA):
+            return total(job, WIDENED if self.widens else CHUNK_SIZE)  # not the rule's
         if not self.widens:
             return rule.element(job)
         if not rule.closed:

@@ -8,6 +8,7 @@ transitions is needed, so those of a constant ``a`` have no batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
@@ -21,6 +22,8 @@ from memcore.backend.jax_functions import broadcasting, platform
 from memcore.ops.linear.numbers import Numbers, plus
 from memcore.types import Array, State, Tree
 
+MOST = 2**24
+"""Numbers of dense transitions of all steps, of which a prefix scan keeps some copies."""
 _Times: TypeAlias = Callable[[Array, Array], Array]
 
 
@@ -37,9 +40,15 @@ def _split(a: Array, axis: int, length: int) -> tuple[Tree, Tree]:
     return jax.tree.map(lambda x: jnp.squeeze(x, axis), a), None
 
 
-def _by_prefix(x: Tree, axis: int) -> bool:
-    """Whether all steps run side by side: elsewhere than on a CPU, if they are a known number."""
-    return platform(jax.tree.leaves(x)[0]) != "cpu" and not is_symbolic(_length(x, axis))
+def _by_prefix(a: Tree, b: Tree, axis: int) -> bool:
+    """Whether all steps run side by side: elsewhere than on a CPU, if they are a known number, and dense
+    transitions of all of them not too large."""
+    (a, *_), (b, *_) = jax.tree.leaves(a), jax.tree.leaves(b)
+    if platform(b) == "cpu" or is_symbolic(b.shape[axis]):
+        return False
+    if a.ndim > b.ndim and any(map(is_symbolic, a.shape)):
+        return False
+    return a.ndim == b.ndim or (math.prod(a.shape) // a.shape[axis]) * b.shape[axis] <= MOST
 
 
 def _length(tree: Tree, axis: int) -> int:
@@ -58,7 +67,7 @@ def linear_recurrence(
 def _states(
     numbers: Numbers, axis: int, a: Array, b: Array, state: State, flags: Array, initial: State
 ) -> Tree:
-    if _by_prefix(b, axis):
+    if _by_prefix(a, b, axis):
         return _states_by_prefix(numbers, axis, a, b, state, flags, initial)
 
     def body(constants: Tree, h: State, slot: Tree) -> Tree:
@@ -86,7 +95,7 @@ def _recurrence_backward(numbers: Numbers, axis: int, residuals: Tree, cotangent
     """``db_t = g_t + a_{t+1}^T db_{t+1}`` and ``da_t = db_t h_{t-1}^T``, conjugated where complex."""
     a, states, state, flags, initial = residuals
     start, valid = flags
-    by_prefix = _by_prefix(states, axis)
+    by_prefix = _by_prefix(a, states, axis)
     constant = _length(a, axis) != _length(states, axis) and not by_prefix
     adjoints = _all_adjoints if by_prefix else _adjoints_and_sum if constant else _adjoints
     (dstate, *more), after = adjoints(numbers, axis, a, states, cotangents, flags, initial)

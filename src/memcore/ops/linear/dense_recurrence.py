@@ -1,7 +1,8 @@
 """The linear recurrence with a dense transition: ``h_t = A_t h_{t-1} + b_t``.
 
 Element ``(A, b)``; ``(A, b) . (C, d) = (C A, C b + d)``; it acts on h as ``A h + b``. A step costs
-``N^2``; combining two elements ``N^3``, so the prefix scan pays only for small N.
+``N^2``; combining two elements ``N^3``, so the prefix scan, which is ``fused`` on a GPU or a TPU up to 2^24
+numbers of transitions, pays only for small N.
 """
 
 from __future__ import annotations

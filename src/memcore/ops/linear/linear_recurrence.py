@@ -91,7 +91,8 @@ class LinearRecurrence(Rule):
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
     ) -> tuple[State, Reads]:  # fmt: skip
-        """A fold whose gradient is the same recurrence run backwards (on JAX; no forward mode)."""
+        """A fold, on a GPU or a TPU a prefix scan, whose gradient is the same recurrence run backwards (on
+        JAX; no forward mode)."""
         axis = tree_leaves(state)[0].ndim - self.rank
         initial = self.zeros(inputs) if initial is None else initial
         initial = None if starts is None else broadcast_like(initial, state)
