@@ -137,12 +137,27 @@ class Lead:
         return int(bool(lost) or any(text.startswith(Different.__name__) for text in failures))
 
 
+def regex(text: str) -> re.Pattern[str]:
+    """A regular expression, as an argument."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+
+
+def number(text: str) -> int:
+    """A number of processes, as an argument."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of processes, 1 or more")
+    return int(text)
+
+
 def main() -> int:
     """0, or 1 if some values did not agree, or rows are missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=run.GROUPS, required=True, metavar="GROUP")
-    parser.add_argument("--rows", default="", metavar="REGEX", help="rows whose name matches")
-    parser.add_argument("--processes", type=int, default=4)
+    parser.add_argument("--rows", type=regex, metavar="REGEX", help="rows whose name matches")
+    parser.add_argument("--processes", type=number, default=4)
     parser.add_argument("--seconds", type=float, default=3600.0, help="for compiling")
     parser.add_argument("--grace", type=float, default=60.0, help="then for what is not ready yet")
     parser.add_argument("--sweeps", nargs="+", choices=methods.SWEEPS, default=methods.SWEEPS)
@@ -166,7 +181,15 @@ def main() -> int:
         except Exception as error:  # absent, or broken by what it imports
             run.say(f"{group}: {run.reason(error)}\n")
             continue
-        rows += [(group, i) for i, job in enumerate(found) if re.search(options.rows, job.name)]
+        rows += [
+            (group, i)
+            for i, job in enumerate(found)
+            if not options.rows or options.rows.search(job.name)
+        ]
+    if not rows:
+        parser.error(
+            f"{options.only} have no row that could be measured, or whose name matches --rows"
+        )
     return Lead(rows, options).run([sys.executable, *sys.argv, "--worker"])
 
 

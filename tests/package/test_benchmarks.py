@@ -13,6 +13,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import ahead
 import flops
 import gated
 import harness
@@ -634,3 +635,22 @@ def test_groups_compiled_ahead_in_processes(tmp_path):
     del command[command.index("--results") :], command[command.index("--quick")]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert refused.returncode == 2 and "expected --results" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", "["], "'[' is no regular expression: unterminated character set"),
+        (["--processes", "0"], "'0', expected a number of processes, 1 or more"),
+        (
+            ["--rows", "^no such row$", "--quick"],
+            "have no row that could be measured, or whose name",
+        ),
+        (["--rows", "diagonal"], "expected --results"),
+    ],
+)
+def test_what_cannot_be_compiled_ahead_is_said(arguments, message, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ahead.py", "--only", "prefix_scan", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        ahead.main()
+    assert ended.value.code == 2 and message in capsys.readouterr().err

@@ -153,14 +153,8 @@ def _nothing(cotangents: Array, axis: int) -> Tree:
 
 
 def _adjoints(
-    numbers: Numbers,
-    axis: int,
-    a: Array,
-    states: Array,
-    cotangents: Array,
-    flags: Array,
-    initial: State,
-) -> Tree:
+    numbers: Numbers, axis: int, a: Array, states: Array, cotangents: Array, flags: Array, initial: State
+) -> Tree:  # fmt: skip
     """``((dstate,), adjoints)``, of the state after each step its cotangent and what later steps want."""
 
     def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
@@ -173,14 +167,8 @@ def _adjoints(
 
 
 def _all_adjoints(
-    numbers: Numbers,
-    axis: int,
-    a: Array,
-    states: Array,
-    cotangents: Array,
-    flags: Array,
-    initial: State,
-) -> Tree:
+    numbers: Numbers, axis: int, a: Array, states: Array, cotangents: Array, flags: Array, initial: State
+) -> Tree:  # fmt: skip
     """The same, all steps side by side."""
     after = _adjoints_by_prefix(numbers, axis, a, cotangents, flags)
 
@@ -191,14 +179,8 @@ def _all_adjoints(
 
 
 def _adjoints_and_sum(
-    numbers: Numbers,
-    axis: int,
-    a: Array,
-    states: Array,
-    cotangents: Array,
-    flags: Array,
-    initial: State,
-) -> Tree:
+    numbers: Numbers, axis: int, a: Array, states: Array, cotangents: Array, flags: Array, initial: State
+) -> Tree:  # fmt: skip
     """``((dstate, db_0, da), adjoints)`` of constant decays: ``da`` without what the first step adds to it.
 
     Here the products are made in the loop: their sum over all steps would read each of them twice.
