@@ -127,14 +127,29 @@ def test_what_is_not_finite_stays_in_its_segment(
     how |= {"chunk_size": 4} if name in IN_PIECES else {}
     want = op.run(backend.asarray(arrays), None, **how)
     written = next(key for key in arrays if key.startswith("b" if name in BY_PREFIX else "v"))
-    spoiled = {**arrays, written: np.array(arrays[written])}
-    spoiled[written][0, 11] = bad
-    got = op.run(backend.asarray(spoiled), None, **how)
-    close(got[0], want[0], 1e-5)
-    for a, b in zip(optree.tree_leaves(got[1]), optree.tree_leaves(want[1]), strict=True):
-        a, b = np.asarray(a), np.asarray(b)
+
+    def spoiled(step: int) -> Any:
+        """The state and the outputs where a step of the first sequence is bad."""
+        given = {**arrays, written: np.array(arrays[written])}
+        given[written][0, step] = bad
+        found = op.run(backend.asarray(given), None, **how)
+        return optree.tree_map(np.asarray, found)
+
+    def reached(tree: Any, axes: int) -> Any:
+        """Of what the leading axes index: is any number not finite?"""
+        flags = [~np.isfinite(x.reshape(*x.shape[:axes], -1)) for x in optree.tree_leaves(tree)]
+        return np.any(np.concatenate(flags, axis=-1), axis=-1)
+
+    after, out = spoiled(11)
+    close(after, want[0], 1e-5)
+    for a, b in zip(optree.tree_leaves(out), optree.tree_leaves(want[1]), strict=True):
+        b = np.asarray(b)
         close((a[0, :11], a[0, 18:], a[1]), (b[0, :11], b[0, 18:], b[1]), 1e-5)
-        assert np.isfinite(bad) or not np.all(np.isfinite(a[0, 11:18]))
+    if not np.isfinite(bad):  # up to the next start, in pieces behind its own too
+        assert np.all(reached(out, 2)[0, 11:18])
+        after, out = spoiled(19)
+        assert reached(after, 1).tolist() == [True, False]
+        assert np.all(reached(out, 2)[0, 19:]) and not np.any(reached(out, 2)[:, :19])
 
 
 @pytest.mark.parametrize("name", IN_PIECES)
