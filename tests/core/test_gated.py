@@ -67,8 +67,8 @@ def test_inputs_embedded_by_the_fold(
     monkeypatch.setattr(type(MODELS[name]), "embedded_bytes", size)
     asked: list[int] = []
 
-    def spied(functions: Any, axis: int, steps: int, *args: Any) -> Any:
-        asked.append(steps)
+    def spied(functions: Any, axis: int, steps: tuple[int, int], *args: Any) -> Any:
+        asked.append(1 if args[-1] is None else steps[0])
         return states_of_fold(functions, axis, steps, *args)
 
     monkeypatch.setattr("memcore.engine.gated.states_of_fold", spied)
@@ -103,7 +103,7 @@ def test_inputs_embedded_by_the_fold(
 def test_so_many_steps_are_embedded_at_once(model: Any, shape: tuple[int, ...], steps: int) -> None:
     """As many as take the bytes that the cell says, if they are not few."""
     embedded = [None, np.broadcast_to(np.float32(0), shape)]
-    assert _at_once(model(3, hidden_size=4), embedded, shape[-2]) == steps
+    assert _at_once(model.embedded_bytes, embedded, shape[-2]) == steps
 
 
 @pytest.mark.backend("jax")
@@ -142,6 +142,34 @@ def test_a_fold_writes_over_what_it_read(reverse: bool, backend: Backend, x64: N
         ):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(y, before)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("fold", ["in place", "of chunks"])
+def test_what_a_step_reads_does_not_depend_on_what_came_of_the_last(
+    fold: str, backend: Backend
+) -> None:
+    """Not where that is NaN either: it says when the next slot is taken, never which."""
+    import jax.numpy as jnp
+
+    from memcore.backend.jax_folds import fold_in_place, fold_of_chunks
+
+    def body(_: Any, carry: Any, x: Any) -> Any:
+        return carry + x, x
+
+    x = backend.asarray(np.arange(22, dtype=np.float32).reshape(2, 11))
+    carry = jnp.array([jnp.nan, 1.0])
+    if fold == "in place":
+        runs = [
+            fold_in_place(body, None, carry, x, 1, reverse=r, ahead=True) for r in (False, True)
+        ]
+    else:
+        runs = [
+            fold_of_chunks(lambda _, x: x, body, None, carry, x, 1, size) for size in (1, 4, 11)
+        ]
+    for last, read in runs:
+        np.testing.assert_array_equal(read, x)
+        np.testing.assert_array_equal(last, [np.nan, 1 + np.arange(11, 22).sum()])
 
 
 @dataclass(frozen=True)
@@ -193,75 +221,3 @@ def test_a_gradient_of_its_own_where_the_state_alone_is_multiplied(
     params, x = backend.asarray((model.init(0), np.zeros((2, 5, 3), np.float32)))
     program = jax.make_jaxpr(lambda p, x: model.apply(p, x, method="fused")[1])(params, x)
     assert ("custom_vjp" in str(program)) == own
-
-
-PROJECTIONS: dict[str, tuple[Any, bool]] = {
-    "product": (lambda p, h, u: h @ p["kernel"], True),
-    "of a part": (lambda p, h, u: (h * p["bias"]) @ p["kernel"], True),
-    "and a bias": (lambda p, h, u: (h @ p["kernel"], p["bias"]), False),
-    "of parameters": (lambda p, h, u: h * (p["kernel"] @ p["bias"]), False),
-    "elementwise": (lambda p, h, u: h * p["bias"], False),
-    "reads inputs": (lambda p, h, u: (h * u["x"]) @ p["kernel"], False),
-    "reads a mask": (lambda p, h, u: kept_where(u["mask"], h) @ p["kernel"], True),
-    "reads what is still": (lambda p, h, u: (h * u["still"]) @ p["kernel"], True),
-    "without a state": (lambda p, h, u: p["bias"] * 2, False),
-}
-"""What a cell of a user may give, and whether its gradient is one of its own."""
-
-
-def kept_where(mask: Any, h: Any) -> Any:
-    import jax.numpy as jnp
-
-    return jnp.where(mask, h, 0)
-
-
-@dataclass(frozen=True)
-class Yours(memcore.GatedCell):
-    """One of `PROJECTIONS`."""
-
-    projection: str = "product"
-
-    def init(self, key: Any, dtype: Any = "float32") -> Any:
-        rng = np.random.default_rng(0)
-        n = self.in_features
-        shapes = {"kernel": (n, n), "bias": (n,)}
-        return {name: 0.5 * rng.standard_normal(s).astype(dtype) for name, s in shapes.items()}
-
-    def initial_state(self, params: Any) -> Any:
-        return np.zeros(self.in_features)
-
-    def embed(self, params: Any, x: Any) -> Any:
-        return {"x": x, "mask": x > 0, "still": x[..., :1, :] * 0 + 2 * params["bias"]}
-
-    def project(self, params: Any, state: Any, inputs: Any) -> Any:
-        return PROJECTIONS[self.projection][0](params, state, inputs)
-
-    def update(self, state: Any, inputs: Any, projected: Any) -> Any:
-        import jax.numpy as jnp
-
-        sum_of = sum(projected) if isinstance(projected, tuple) else projected
-        return jnp.tanh(inputs["x"] + sum_of) * inputs["still"]
-
-
-@pytest.mark.backend("jax")
-@pytest.mark.parametrize("batch", [(), (2,), (3, 2)])
-@pytest.mark.parametrize("name", PROJECTIONS)
-def test_gradients_of_cells_of_yours(
-    name: str, batch: tuple[int, ...], backend: Backend, x64: None
-) -> None:
-    """Those of the plain fold, with starts and padding, whatever `project` gives."""
-    import jax
-
-    model, rng = Yours(3, projection=name), np.random.default_rng(0)
-    xs = rng.standard_normal((*batch, 6, 3))
-    flags = {"starts": rng.random(xs.shape[:-1]) < 0.3, "valid": rng.random(xs.shape[:-1]) < 0.7}
-    params, xs, flags = backend.asarray((model.init(0, "float64"), xs, flags))
-
-    def loss(params: Any, xs: Any, method: str) -> Any:
-        return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
-
-    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
-    close(got, want, 1e-10)
-    assert ("custom_vjp" in str(jax.make_jaxpr(loss, 2)(params, xs, "fused"))) == PROJECTIONS[name][
-        1
-    ]

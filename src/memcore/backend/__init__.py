@@ -11,6 +11,7 @@ from memcore.backend.draws import TooManyNumbers as TooManyNumbers
 from memcore.backend.draws import as_draw as as_draw
 from memcore.backend.draws import as_key as as_key
 from memcore.backend.draws import at_most as at_most
+from memcore.backend.functions import all_finite as all_finite
 from memcore.backend.functions import block_product as block_product
 from memcore.backend.functions import broadcasting as broadcasting
 from memcore.backend.functions import checkpoint as checkpoint

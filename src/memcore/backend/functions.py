@@ -49,6 +49,16 @@ def block_product(x: Array, kernel: Array) -> Array:
     return y if rows is x else xp.reshape(y, (*x.shape[:-1], sizes[1]))
 
 
+def all_finite(x: Array, axes: int) -> Array:
+    """For each index of the first ``axes`` axes: whether all numbers there are finite."""
+    if is_jax(x) and x.ndim == axes + 1:
+        from memcore.backend import jax_functions
+
+        return jax_functions.finite_rows(x)
+    xp = namespace(x)
+    return xp.all(xp.isfinite(x), axis=tuple(range(axes, x.ndim)))
+
+
 def outer(x: Array, y: Array) -> Array:
     """``x_i y_j``, ``(..., M)`` by ``(..., N)``, in front of which are axes.
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 
 from memcore.backend.jax_folds import before, fold_in_place, fold_of_chunks, slot_of, where
 from memcore.backend.jax_functions import broadcasting
-from memcore.types import Array, Params, Starts, State, Tree
+from memcore.types import Params, State, Tree
 
 Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
 """``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``; the
@@ -28,55 +28,37 @@ inputs that move, of what was not embedded: ``moving = embed(params, xs)``."""
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 @broadcasting
-def states(
-    functions: Functions, axis: int, at_once: int, params: Params, state: State, still: Tree, moving: Tree,
-    rest: Tree, starts: Starts, initial: State, xs: Array,
-) -> Tree:  # fmt: skip
-    """The state after each step; time at ``axis``, behind the batch. Given ``xs``, a run without a gradient
-    makes ``moving`` of these, ``at_once`` steps at a time."""
-    if xs is None:
-        return _states(functions, axis, params, state, still, initial, (moving, rest, starts))[0]
-    body, constants = _body(functions, axis, params, still, initial)
-
-    def made(constants: Tree, slots: Tree) -> Tree:
-        xs, *others = slots
-        return (functions[2](constants[0], xs), *others)
-
-    def one(constants: Tree, h: Tree, slot: Tree) -> Tree:
-        h, (after, _) = body(constants, h, slot)
-        return h, after
-
-    return fold_of_chunks(made, one, constants, state, (xs, rest, starts), axis, at_once)[1]
+def states(functions: Functions, axis: int, at_once: tuple[int, int], *args: Tree) -> Tree:
+    """The state after each step; time at ``axis``, behind the batch. ``args`` are ``params, state, still,
+    moving, rest, starts, initial, xs``: given ``xs`` the fold makes ``moving`` of these, ``at_once`` steps at
+    a time, of which the second is for a run with a gradient. That does so where it keeps no more than the sum
+    of what moves and what was projected."""
+    return _states(functions, axis, at_once[0], lambda moving, z: None, *args)[0]
 
 
 def _states(
-    functions: Functions,
-    axis: int,
-    params: Params,
-    state: State,
-    still: Tree,
-    initial: State,
-    slots: Tree,
+    functions: Functions, axis: int, at_once: int, keep: Callable[[Tree, Tree], Tree], *args: Tree
 ) -> Tree:
-    """The state after each step, and what `project` gave."""
-    body, constants = _body(functions, axis, params, still, initial)
-    return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
-
-
-def _body(
-    functions: Functions, axis: int, params: Params, still: Tree, initial: State
-) -> tuple[Callable[..., Any], Tree]:
-    """A step, with what `project` gave, and what all steps share."""
-    project, update, _ = functions
+    """The state after each step, and what to ``keep`` of what entered it."""
+    project, update, embed = functions
+    params, state, still, moving, rest, starts, initial, xs = args
 
     def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
         (params, still, initial), (moving, rest, start) = constants, slot
         h = where(start, initial, h)
         z = project(still, moving, rest, params, h)
         h = update(still, moving, rest, h, z)
-        return h, (h, z)
+        return h, (h, keep(moving, z))
 
-    return body, (params, _drop(still, axis), initial)
+    def made(constants: Tree, slots: Tree) -> Tree:
+        xs, *others = slots
+        return (embed(constants[0], xs), *others)
+
+    constants = (params, _drop(still, axis), initial)
+    if xs is None:
+        slots = (moving, rest, starts)
+        return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
+    return fold_of_chunks(made, body, constants, state, (xs, rest, starts), axis, at_once)[1]
 
 
 def _drop(still: Tree, axis: int) -> Tree:
@@ -85,35 +67,45 @@ def _drop(still: Tree, axis: int) -> Tree:
 
 
 @broadcasting
-def _forward(functions: Functions, axis: int, at_once: int, *args: Tree) -> Tree:
-    *given, _ = args  # the gradient by what was embedded is that by moving and still
+def _forward(functions: Functions, axis: int, at_once: tuple[int, int], *args: Tree) -> Tree:
+    *given, xs = args  # the gradient by what was embedded is that by moving and still
     params, state, still, moving, rest, starts, initial = given
-    slots = (moving, rest, starts)
-    after, z = _states(functions, axis, params, state, still, initial, slots)
+    if _adds(functions, axis, params, state, still, moving, rest):
+        after, entered = _states(functions, axis, at_once[1], _sum, *given, xs)
+        return after, ((params, state, still, entered, rest, starts, initial), after, None)
+    after, z = _states(functions, axis, 1, lambda moving, z: z, *given, None)
     return after, (given, after, z)
+
+
+def _sum(moving: Tree, z: Tree) -> Tree:
+    """``moving + z``, leaf by leaf."""
+    leaves, structure = jax.tree.flatten(moving)
+    return structure.unflatten([u + v for u, v in zip(leaves, jax.tree.leaves(z), strict=True)])
 
 
 @broadcasting
 def _backward(
-    functions: Functions, axis: int, at_once: int, residuals: Tree, cotangents: Tree
+    functions: Functions, axis: int, at_once: tuple[int, int], residuals: Tree, cotangents: Tree
 ) -> Tree:
     project, update, _ = functions
     (params, state, still, moving, rest, starts, initial), after, z = residuals
+    adds = z is None  # ``moving`` is the sum of both
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)
     given = where(starts, fresh, before(state, after, axis))
 
     def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
         (params, still), (dh, dinitial, dstill) = constants, carry
         (g, rest, h, start), (moving, z) = slot
+        like, unproject = jax.vjp(partial(project, still, moving, rest, params), h)
+        z = jax.tree.map(jnp.zeros_like, like) if adds else z
         _, pull = jax.vjp(lambda s, u, *hz: update(s, u, rest, *hz), still, moving, h, z)
         more, dmoving, dh, dz = pull(jax.tree.map(jnp.add, g, dh))
-        _, unproject = jax.vjp(partial(project, still, moving, rest, params), h)
         dh, dstill = jax.tree.map(jnp.add, (dh, dstill), (unproject(dz)[0], more))
         if start is not None:
             nothing = jax.tree.map(jnp.zeros_like, dh)
             dinitial = jax.tree.map(jnp.add, dinitial, where(start, dh, nothing))
             dh = where(start, nothing, dh)
-        return (dh, dinitial, dstill), (dmoving, dz)
+        return (dh, dinitial, dstill), (dmoving, None if adds else dz)
 
     zeros, one = jax.tree.map(jnp.zeros_like, state), _drop(still, axis)
     carry = (zeros, None if starts is None else zeros, jax.tree.map(jnp.zeros_like, one))
@@ -122,10 +114,46 @@ def _backward(
         body, (params, one), carry, slots, axis, reverse=True, over=True
     )
     dstill = jax.tree.map(lambda d: jnp.expand_dims(d, axis), dstill)
-    _, pull = jax.vjp(lambda s, p: project(s, moving, rest, p, given), still, params)
+    like, pull = jax.vjp(lambda s, p: project(s, moving, rest, p, given), still, params)
+    dz = jax.tree.structure(like).unflatten(jax.tree.leaves(dmoving)) if adds else dz
     projected, dparams = pull(dz)
     dstill = jax.tree.map(jnp.add, dstill, projected)
     return dparams, dstate, dstill, dmoving, None, None, dinitial, None
+
+
+def _adds(
+    functions: Functions,
+    axis: int,
+    params: Params,
+    state: State,
+    still: Tree,
+    moving: Tree,
+    rest: Tree,
+) -> bool:
+    """Whether the update reads what moves and what was projected by their sums alone, leaf by leaf."""
+    project, update, _ = functions
+    moved, others = slot_of((moving, rest), 0, axis)
+    args = (_drop(still, axis), moved, others)
+    z = jax.eval_shape(project, *args, params, state)
+
+    def one(moved: Tree, z: Tree, still: Tree, rest: Tree, h: State) -> Tree:
+        return update(still, moved, rest, h, z)
+
+    traced = jax.make_jaxpr(one)(moved, z, args[0], others, state).jaxpr
+    count = len(jax.tree.leaves(moved))
+    if count != len(jax.tree.leaves(z)):
+        return False
+    for pair in zip(traced.invars[:count], traced.invars[count : 2 * count], strict=True):
+        both = {id(v) for v in pair}
+        users = [eqn for eqn in traced.eqns if both & {id(v) for v in eqn.invars}]
+        together = len(users) == 1 and both == {id(v) for v in users[0].invars}
+        if not together or users[0].primitive is not jax.lax.add_p or both & _ids(traced.outvars):
+            return False
+    return True
+
+
+def _ids(variables: Tree) -> set[int]:
+    return {id(v) for v in variables}
 
 
 def is_product(

@@ -50,7 +50,7 @@ def _fold(
         if not ahead:
             x = slot_of((xs[0], ys) if over else xs, place(i), axis)
         carry, y = body(constants, carry, x)
-        following = slot_of(xs, place(jnp.minimum(i + 1, length - 1)), axis) if ahead else None
+        following = _following(xs, i, length, carry, place, axis) if ahead else None
         return carry, _put(ys, y, place(i), axis), following
 
     ys = xs[1] if over else _buffers(body(constants, carry, slot_of(xs, 0, axis))[1], length, axis)
@@ -58,12 +58,39 @@ def _fold(
     return jax.lax.fori_loop(0, length, one, (carry, ys, first))[:2]
 
 
+def _following(
+    xs: Tree, i: Array, length: int, carry: Tree, place: Callable[[Array], Array], axis: int
+) -> Tree:
+    """What the step after ``i`` reads, taken out when that is done: XLA would take it out before, where two
+    copies keep it apart from what the step reads itself. That it depends on what came of the step, and by
+    nothing, XLA cannot see."""
+    t = place(jnp.minimum(i + 1, length - 1))
+    numbers = [x for x in jax.tree.leaves(carry) if x.size and _is_whole(x)]
+    if numbers:
+        first = numbers[0].reshape(-1)[0]
+        t = t + jnp.minimum((first != first).astype(t.dtype), 0)
+    return slot_of(xs, t, axis)
+
+
+def _is_whole(x: Array) -> bool:
+    """Whether ``x`` is not known to lie in parts on several devices of an explicit mesh."""
+    return all(axis is None for axis in jax.typeof(x).sharding.spec)
+
+
 def fold_of_chunks(
     make: Callable[[Tree, Tree], Tree], body: Body, constants: Tree, carry: Tree, xs: Tree, axis: int,
     size: int,
 ) -> Tree:  # fmt: skip
     """`fold_in_place` with ``ahead`` of ``make(constants, xs)``, which is made of ``size`` steps at once, as
-    they come: ``(carry, ys)``. At most the length is a size. It has no derivative."""
+    they come: ``(carry, ys)``. At most the length is a size. ``make`` too closes over no array."""
+    return _fold_of_chunks(make, body, axis, size, constants, carry, xs)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
+def _fold_of_chunks(
+    make: Callable[[Tree, Tree], Tree], body: Body, axis: int, size: int,
+    constants: Tree, carry: Tree, xs: Tree,
+) -> Tree:  # fmt: skip
     length = _length(xs, axis)
     if size == 1:  # what is made of a step is what it takes: nothing to keep
 
@@ -76,13 +103,14 @@ def fold_of_chunks(
     def chunk(k: Array, both: Tree) -> Tree:
         # The last one begins where a whole one fits, and runs the steps that are left.
         begin = jnp.minimum(k * size, length - size)
-        cut = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, begin, size, axis), xs)
+        piece = partial(jax.lax.dynamic_slice_in_dim, allow_negative_indices=False)
+        cut = jax.tree.map(lambda x: piece(x, begin, size, axis), xs)
         made = make(constants, cut)
 
         def one(i: Array, both: Tree) -> Tree:
             carry, ys, x = both
             carry, y = body(constants, carry, x)
-            following = slot_of(made, jnp.minimum(i + 1, size - 1), axis)
+            following = _following(made, i, size, carry, lambda t: t, axis)
             return carry, _put(ys, y, begin + i, axis), following
 
         first = k * size - begin
@@ -99,12 +127,12 @@ def _length(xs: Tree, axis: int) -> int:
 
 def slot_of(xs: Tree, t: Array, axis: int) -> Tree:
     """One step of arrays with the time at ``axis``."""
-    index = jax.lax.dynamic_index_in_dim
-    return jax.tree.map(lambda x: index(x, t, axis, keepdims=False), xs)
+    index = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
+    return jax.tree.map(lambda x: index(x, t, axis), xs)
 
 
 def _put(ys: Tree, y: Array, t: Array, axis: int) -> Tree:
-    update = jax.lax.dynamic_update_index_in_dim
+    update = partial(jax.lax.dynamic_update_index_in_dim, allow_negative_indices=False)
     return jax.tree.map(lambda into, new: update(into, new, t, axis), ys, y)
 
 
@@ -123,6 +151,21 @@ def _fold_jvp(
     body: Body, axis: int, reverse: bool, ahead: bool, over: bool, primals: Tree, tangents: Tree
 ) -> Tree:
     return jax.jvp(partial(_scan, body, axis, reverse), primals, tangents)
+
+
+@_fold_of_chunks.defjvp
+def _fold_of_chunks_jvp(
+    make: Callable[[Tree, Tree], Tree],
+    body: Body,
+    axis: int,
+    size: int,
+    primals: Tree,
+    tangents: Tree,
+) -> Tree:
+    def whole(constants: Tree, carry: Tree, xs: Tree) -> Tree:
+        return _scan(body, axis, False, constants, carry, make(constants, xs))
+
+    return jax.jvp(whole, primals, tangents)
 
 
 def _scan(body: Body, axis: int, reverse: bool, constants: Tree, carry: Tree, xs: Tree) -> Tree:

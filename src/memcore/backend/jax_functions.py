@@ -33,6 +33,16 @@ def as_rows(x: Array, axes: int) -> Array:
     return x.reshape(-1, *x.shape[-axes:])
 
 
+def finite_rows(x: Array) -> Array:
+    """Whether all of the last axis is finite. On CPUs a product with zeros, which a number that is not finite
+    makes NaN: it takes a third of the time of a look at each number."""
+    sharded = any(axis is not None for axis in jax.typeof(x).sharding.spec)
+    if platform(x) != "cpu" or x.dtype != jnp.float32 or x.ndim < 2 or sharded:
+        return jnp.all(jnp.isfinite(x), axis=-1)
+    rows = jax.lax.stop_gradient(x).reshape(-1, x.shape[-1])
+    return jnp.isfinite(rows @ jnp.zeros((x.shape[-1], 1), x.dtype)).reshape(x.shape[:-1])
+
+
 def parts(x: Array, count: int) -> list[Array]:
     # A gradient of slices is a sum of padded arrays, of split parts it is one array of them all.
     return list(jnp.split(x, count, axis=-1))

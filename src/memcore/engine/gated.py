@@ -11,6 +11,7 @@ from memcore.backend import (
     is_product,
     is_symbolic,
     states_of_fold,
+    tree_leaves,
 )
 from memcore.engine import resets
 from memcore.engine.methods import results, sequential
@@ -20,6 +21,9 @@ from memcore.types import Array, Params, State, Tree
 if TYPE_CHECKING:
     from memcore.cell import GatedCell
 
+KEPT_BYTES = 3 * 2**20
+"""Of so many bytes the fold embeds steps at once where a gradient keeps what enters the update. Measured on a
+2-core CPU: more would not stay in the cache until it is used."""
 FEWEST_STEPS = 8
 """Below so many steps at once, measured on a 2-core CPU, each step is better embedded by itself."""
 
@@ -53,11 +57,13 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         return after if rest[1] is None else resets.select(rest[1], after, h)
 
     def embed(params: Params, xs: Array) -> Tree:
-        return _numbers(split(cell.embed(params, xs), axis, xs.shape[axis])[0])
+        leaves = tree_leaves(cell.embed(params, xs))
+        return [None if u is None else leaf for leaf, u in zip(leaves, moving, strict=True)]
 
     xs = job.xs if _embeds(job) else None
+    run, kept = (_at_once(most, moving, job.length) for most in (cell.embedded_bytes, KEPT_BYTES))
     states = states_of_fold(
-        (project, update, embed), axis, 1 if xs is None else _at_once(cell, moving, job.length),
+        (project, update, embed), axis, (run, kept),
         job.params, job.state, *slots, call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
@@ -68,10 +74,11 @@ def _embeds(job: Recurrence) -> bool:
     return device_kind(job.leaf) == "cpu" and not any(map(is_symbolic, job.shape))
 
 
-def _at_once(cell: GatedCell, embedded: list[Tree], length: int) -> int:
-    """How many of ``length`` steps are embedded at once, by the size of all that is embedded of them."""
+def _at_once(most: int, embedded: list[Tree], length: int) -> int:
+    """How many of ``length`` steps are embedded at once, in ``most`` bytes, by the size of all that is
+    embedded of them."""
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in embedded if leaf is not None)
-    steps = min(length, length * cell.embedded_bytes // max(size, 1))
+    steps = min(length, length * most // max(size, 1))
     if steps < min(FEWEST_STEPS, max(length, 1)):
         return 1
     chunks = -(-length // steps)  # of one length: the last one embeds as many steps as the others

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from memcore.backend import (
+    all_finite,
     is_floating,
     is_jax,
     namespace,
@@ -73,9 +74,7 @@ def segments(starts: Starts, axis: int = -1) -> Array:
 
 def _not_finite(x: Array, axes_kept: int) -> Array:
     """For each index of the leading axes: is anything there not finite?"""
-    xp = namespace(x)
-    bad = ~xp.isfinite(x)
-    return xp.any(bad, axis=tuple(range(axes_kept, x.ndim))) if x.ndim > axes_kept else bad
+    return ~all_finite(x, axes_kept)
 
 
 def contain(

@@ -20,7 +20,7 @@ from memcore.engine.resets import select
 from memcore.fields import check_count, flag
 from memcore.nn import silu, wide
 from memcore.ops.arguments import as_floats, check_shape
-from memcore.ops.inner.mini_batches import all_finite, fold_rows, rows_at_once, sequences, spoiled
+from memcore.ops.inner.mini_batches import finite_rows, fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import silu_slope
 from memcore.ops.inner.newton_schulz import LACT, orthogonalised
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
@@ -152,7 +152,7 @@ def _rows(
             n: tuple(xp.where(entering, a, b) for a, b in zip(found[n], new[n], strict=True))
             for n in found
         }  # type: ignore[misc]
-    good = all_finite(rate, gate, *(x for pair in found.values() for x in pair))
+    good = finite_rows(rate, gate, *(x for pair in found.values() for x in pair))
     counts = (good & (used & last)[..., None, :])[..., None]
     entered = state if begins is None else select(first[..., -1], state, fresh)
     after = {**entered, "sums": {}}

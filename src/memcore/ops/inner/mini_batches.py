@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from memcore.backend import checkpoint, fold, is_jax, namespace, placed_like, tree_map
+from memcore.backend import all_finite, checkpoint, fold, is_jax, namespace, placed_like, tree_map
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.chunking import into_chunks, out_of_chunks
 from memcore.engine.resets import poison, seen_so_far, segments, select
@@ -69,12 +69,11 @@ def sequences(begins: Starts, used: Array) -> tuple[Array, Array, Array]:
     return number == 0, number == number[..., -1:], pairs
 
 
-def all_finite(*arrays: Array) -> Array:
+def finite_rows(*arrays: Array) -> Array:
     """Whether a row ``(..., C)`` has only finite numbers in all the arrays ``(..., C, n)``."""
-    xp, first = namespace(arrays[0]), arrays[0]
-    found = xp.all(xp.isfinite(first), axis=-1)
+    found = all_finite(arrays[0], arrays[0].ndim - 1)
     for x in arrays[1:]:
-        found = found & xp.all(xp.isfinite(x), axis=-1)
+        found = found & all_finite(x, x.ndim - 1)
     return found
 
 

@@ -26,7 +26,7 @@ from memcore.engine.resets import segments, select
 from memcore.fields import check_count, flag, number
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats
-from memcore.ops.inner.mini_batches import all_finite, fold_rows, rows_at_once, sequences, spoiled
+from memcore.ops.inner.mini_batches import finite_rows, fold_rows, rows_at_once, sequences, spoiled
 from memcore.ops.inner.mlp import Product, backward, forward
 from memcore.ops.inner.paths import Paths
 from memcore.ops.inner.rule import InnerRule, headed, run_inner
@@ -146,7 +146,7 @@ class NeuralMemoryRule(InnerRule):
             xp.moveaxis(u[n], -1, -2)[..., None] for n in ("rate", "momentum", "forget")
         )
         gates = xp.concat([self._cut(rate, xs, ds), momentum, forget], axis=-1)
-        good = all_finite(*xs, *ds, gates)
+        good = finite_rows(*xs, *ds, gates)
         wrong = ~good & used[..., None, :]
         counts = good & used[..., None, :]
         xs, ds = ([xp.where(counts[..., None], x, xp.zeros_like(x)) for x in a] for a in (xs, ds))

@@ -12,7 +12,7 @@ from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
-from memcore.ops.inner.mini_batches import all_finite, fold_rows, sequences, spoiled
+from memcore.ops.inner.mini_batches import finite_rows, fold_rows, sequences, spoiled
 from memcore.types import Value
 
 
@@ -69,7 +69,7 @@ def _mini_batch(
         return xp.where(first[..., None, :, None], old, new)
 
     e = error(norm, through(k), v - k, eps, -3)
-    counts = all_finite(k, e) & used[..., None, :]
+    counts = finite_rows(k, e) & used[..., None, :]
     wrong = used[..., None, :] & ~counts
     k, e = (xp.where(counts[..., None], x, xp.zeros_like(x)) for x in (k, e))
     scores = xp.where(

@@ -15,7 +15,7 @@ from memcore.backend import namespace
 from memcore.cell import Array, Inputs, Params, Starts, State
 from memcore.engine.resets import select
 from memcore.ops.inner.inner_norm import error, last_rate, normed
-from memcore.ops.inner.mini_batches import all_finite, fold_rows, sequences, spoiled
+from memcore.ops.inner.mini_batches import finite_rows, fold_rows, sequences, spoiled
 from memcore.types import Value
 
 CUBIC, ROOT = 0.044715, math.sqrt(2 / math.pi)
@@ -110,7 +110,7 @@ def _mini_batch(
     if begins is not None:
         new = gradients(norm, fresh["weights"], k, v, eps)
         found = tuple(of_row(a, b) for a, b in zip(found, new, strict=True))  # type: ignore[assignment]
-    counts = all_finite(k, *found) & used[..., None, :]
+    counts = finite_rows(k, *found) & used[..., None, :]
     wrong = used[..., None, :] & ~counts
     k, d1, hidden, d2 = (xp.where(counts[..., None], x, xp.zeros_like(x)) for x in (k, *found))
 

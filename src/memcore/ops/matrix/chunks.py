@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from memcore.backend import checkpoint, fold, is_jax, namespace, tree_leaves
+from memcore.backend import all_finite, checkpoint, fold, is_jax, namespace, tree_leaves
 from memcore.cell import Array, State
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
 from memcore.engine.resets import poison, seen_so_far, segments
@@ -76,8 +76,11 @@ def contained(
     for name, x in inputs.items():
         if name == "q":
             continue
-        bad = ~(x < math.inf) if name.startswith("log") or name in padding else ~xp.isfinite(x)
-        wrong = wrong | (xp.any(bad, axis=-1) if x.ndim > wrong.ndim else bad)
+        if name.startswith("log") or name in padding:
+            bad = ~(x < math.inf)
+            wrong = wrong | (xp.any(bad, axis=-1) if x.ndim > wrong.ndim else bad)
+        else:
+            wrong = wrong | ~all_finite(x, wrong.ndim)
     if valid is not None:
         wrong = wrong & valid[..., None]
     if not is_jax(wrong) and not xp.any(wrong):

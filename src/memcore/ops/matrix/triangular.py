@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from memcore.backend import asarray_like, is_jax, namespace
+from memcore.backend import all_finite, asarray_like, is_jax, namespace
 from memcore.cell import Array
 
 
@@ -54,7 +54,7 @@ def contained_solve(lower: Array, b: Array, pairs: Array) -> tuple[Array, Array]
     xp = namespace(b)
 
     def spoilt(x: Array) -> Array:
-        return ~xp.all(xp.isfinite(x), axis=-1)
+        return ~all_finite(x, x.ndim - 1)
 
     first = spoilt(lower) | spoilt(b)
     lower, b = (xp.where(first[..., None], xp.zeros_like(x), x) for x in (lower, b))

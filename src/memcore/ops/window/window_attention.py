@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from memcore import nn
-from memcore.backend import checkpoint, fold, is_jax, namespace
+from memcore.backend import all_finite, checkpoint, fold, is_jax, namespace
 from memcore.cell import Array, Inputs, Starts, State
 from memcore.engine.call import Call
 from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
@@ -102,7 +102,7 @@ class WindowAttention(Window):
             x = xp.reshape(x, (*lead, heads, groups, rows, x.shape[-1]))
             return xp.reshape(x, (*lead, heads * groups, rows, x.shape[-1]))
 
-        wrong = ~(xp.all(xp.isfinite(k), axis=-1) & xp.all(xp.isfinite(v), axis=-1))
+        wrong = ~(all_finite(k, k.ndim - 1) & all_finite(v, v.ndim - 1))
         k, v = (xp.where(wrong[..., None], xp.zeros_like(x), x) for x in (k, v))
         scores = by_query(by_head(q * scale) @ k.mT)
         if self.position == "alibi":

@@ -1,0 +1,194 @@
+"""Gradients of a `GatedCell` on JAX: those of the plain fold, whatever a cell of a user gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+import memcore
+from cases.checks import close
+from conftest import Backend
+from memcore.engine.gated import FEWEST_STEPS
+
+PROJECTIONS: dict[str, tuple[Any, bool]] = {
+    "product": (lambda p, h, u: h @ p["kernel"], True),
+    "of a part": (lambda p, h, u: (h * p["bias"]) @ p["kernel"], True),
+    "and a bias": (lambda p, h, u: (h @ p["kernel"], p["bias"]), False),
+    "of parameters": (lambda p, h, u: h * (p["kernel"] @ p["bias"]), False),
+    "elementwise": (lambda p, h, u: h * p["bias"], False),
+    "reads inputs": (lambda p, h, u: (h * u["x"]) @ p["kernel"], False),
+    "reads a mask": (lambda p, h, u: kept_where(u["mask"], h) @ p["kernel"], True),
+    "reads what is still": (lambda p, h, u: (h * u["still"]) @ p["kernel"], True),
+    "without a state": (lambda p, h, u: p["bias"] * 2, False),
+}
+"""What a cell of a user may give, and whether its gradient is one of its own."""
+
+
+def kept_where(mask: Any, h: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.where(mask, h, 0)
+
+
+@dataclass(frozen=True)
+class Yours(memcore.GatedCell):
+    """One of `PROJECTIONS`."""
+
+    projection: str = "product"
+
+    def init(self, key: Any, dtype: Any = "float32") -> Any:
+        rng = np.random.default_rng(0)
+        n = self.in_features
+        shapes = {"kernel": (n, n), "bias": (n,)}
+        return {name: 0.5 * rng.standard_normal(s).astype(dtype) for name, s in shapes.items()}
+
+    def initial_state(self, params: Any) -> Any:
+        return np.zeros(self.in_features)
+
+    def embed(self, params: Any, x: Any) -> Any:
+        return {"x": x, "mask": x > 0, "still": x[..., :1, :] * 0 + 2 * params["bias"]}
+
+    def project(self, params: Any, state: Any, inputs: Any) -> Any:
+        return PROJECTIONS[self.projection][0](params, state, inputs)
+
+    def update(self, state: Any, inputs: Any, projected: Any) -> Any:
+        import jax.numpy as jnp
+
+        sum_of = sum(projected) if isinstance(projected, tuple) else projected
+        return jnp.tanh(inputs["x"] + sum_of) * inputs["still"]
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("batch", [(), (2,), (3, 2)])
+@pytest.mark.parametrize("name", PROJECTIONS)
+def test_gradients_of_cells_of_yours(
+    name: str, batch: tuple[int, ...], backend: Backend, x64: None
+) -> None:
+    """Those of the plain fold, with starts and padding, whatever `project` gives."""
+    import jax
+
+    model, rng = Yours(3, projection=name), np.random.default_rng(0)
+    xs = rng.standard_normal((*batch, 6, 3))
+    flags = {"starts": rng.random(xs.shape[:-1]) < 0.3, "valid": rng.random(xs.shape[:-1]) < 0.7}
+    params, xs, flags = backend.asarray((model.init(0, "float64"), xs, flags))
+
+    def loss(params: Any, xs: Any, method: str) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
+
+    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    close(got, want, 1e-10)
+    assert ("custom_vjp" in str(jax.make_jaxpr(loss, 2)(params, xs, "fused"))) == PROJECTIONS[name][
+        1
+    ]
+
+
+CELLS = {"gru": memcore.GRU, "lstm": memcore.LSTM, "elman": memcore.Elman}
+
+
+def numbers(model: Any, batch: tuple[int, ...], length: int, backend: Backend) -> Any:
+    """``(params, xs, flags)`` in float64, with starts and padding."""
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((*batch, length, 3))
+    flags = {"starts": rng.random(xs.shape[:-1]) < 0.3, "valid": rng.random(xs.shape[:-1]) < 0.7}
+    return backend.asarray((model.init(0, "float64"), xs, flags))
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize(("batch", "length"), [((), 19), ((2,), 16), ((2, 2), 7), ((0,), 3)])
+@pytest.mark.parametrize("name", CELLS)
+def test_gradients_where_the_fold_embeds(
+    name: str,
+    batch: tuple[int, ...],
+    length: int,
+    backend: Backend,
+    x64: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of the plain fold, where chunks embed 8 steps and the last one has fewer; second ones too."""
+    import jax
+
+    model = CELLS[name](3, hidden_size=5)
+    width = 5 * {"elman": 1, "lstm": 4}.get(name, 3)
+    size = FEWEST_STEPS * max(1, int(np.prod(batch))) * width * 8
+    monkeypatch.setattr("memcore.engine.gated.KEPT_BYTES", size)
+    params, xs, flags = numbers(model, batch, length, backend)
+
+    def loss(params: Any, xs: Any, method: str) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
+
+    def of_it(xs: Any, method: str) -> Any:
+        return jax.numpy.sum(jax.grad(loss, 1)(params, xs, method) ** 3)
+
+    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    close(got, want, 1e-10)
+    got, want = (jax.grad(of_it)(xs, method) for method in ("fused", "sequential"))
+    close(got, want, 1e-10)
+    if length < 10:
+        got, want = (
+            jax.jacfwd(jax.grad(loss, 1), 1)(params, xs, m) for m in ("fused", "sequential")
+        )
+        close(got, want, 1e-10)
+
+
+UPDATES: dict[str, tuple[Any, bool]] = {
+    "sum": (lambda h, x, z: tanh(x + z), True),
+    "sum, the other way": (lambda h, x, z: h + tanh(z + x), True),
+    "sum twice": (lambda h, x, z: tanh(x + z) * (x + z), False),
+    "difference": (lambda h, x, z: tanh(x - z), False),
+    "x elsewhere too": (lambda h, x, z: tanh(x + z) * x, False),
+    "z elsewhere too": (lambda h, x, z: tanh(x + z) * z, False),
+    "x twice": (lambda h, x, z: tanh(x + x) * z, False),
+    "x alone": (lambda h, x, z: tanh(x), False),
+    "scaled": (lambda h, x, z: tanh(x + 2 * z), False),
+}
+"""What an update may do with its inputs, and whether it reads their sum alone."""
+
+
+def tanh(x: Any) -> Any:
+    import jax.numpy as jnp
+
+    return jnp.tanh(x)
+
+
+@dataclass(frozen=True)
+class YourUpdate(Yours):
+    """One of `UPDATES`."""
+
+    how: str = "sum"
+
+    def embed(self, params: Any, x: Any) -> Any:
+        return x * params["bias"]
+
+    def update(self, state: Any, inputs: Any, projected: Any) -> Any:
+        return UPDATES[self.how][0](state, inputs, projected)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("how", UPDATES)
+def test_a_sum_alone_is_kept(
+    how: str, backend: Backend, x64: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the update reads nothing else of both; the gradients are those of the plain fold everywhere."""
+    import jax
+
+    from memcore.backend import jax_adjoint
+
+    model, found = YourUpdate(3, how=how), []
+    params, xs, flags = numbers(model, (2,), 9, backend)
+    adds = jax_adjoint._adds
+
+    def spied(*args: Any) -> bool:
+        found.append(adds(*args))
+        return found[-1]
+
+    monkeypatch.setattr(jax_adjoint, "_adds", spied)
+
+    def loss(params: Any, xs: Any, method: str) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
+
+    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    close(got, want, 1e-10)
+    assert found == [UPDATES[how][1]]
