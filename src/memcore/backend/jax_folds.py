@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -125,10 +125,28 @@ def _length(xs: Tree, axis: int) -> int:
     return jax.tree.leaves(xs)[0].shape[axis]
 
 
+class Before(NamedTuple):
+    """Of ``after (..., T, ...)`` a fold is given that of the step before, of the first step ``first``."""
+
+    first: Tree
+    after: Tree
+
+
+def _is_before(x: Tree) -> bool:
+    return isinstance(x, Before)
+
+
 def slot_of(xs: Tree, t: Array, axis: int) -> Tree:
     """One step of arrays with the time at ``axis``."""
     index = partial(jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False)
-    return jax.tree.map(lambda x: index(x, t, axis), xs)
+
+    def leaf(x: Array) -> Tree:
+        if not _is_before(x):
+            return index(x, t, axis)
+        earlier = slot_of(x.after, jnp.maximum(t - 1, 0), axis)
+        return jax.tree.map(lambda first, h: jnp.where(t == 0, first, h), x.first, earlier)
+
+    return jax.tree.map(leaf, xs, is_leaf=_is_before)
 
 
 def _put(ys: Tree, y: Array, t: Array, axis: int) -> Tree:
@@ -169,6 +187,10 @@ def _fold_of_chunks_jvp(
 
 
 def _scan(body: Body, axis: int, reverse: bool, constants: Tree, carry: Tree, xs: Tree) -> Tree:
+    def shifted(x: Tree) -> Tree:
+        return before(x.first, x.after, axis) if _is_before(x) else x
+
+    xs = jax.tree.map(shifted, xs, is_leaf=_is_before)
     xs = jax.tree.map(lambda x: jnp.moveaxis(x, axis, 0), xs)
     carry, ys = jax.lax.scan(partial(body, constants), carry, xs, reverse=reverse)
     return carry, jax.tree.map(lambda y: jnp.moveaxis(y, 0, axis), ys)

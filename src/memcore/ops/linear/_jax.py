@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from memcore.backend import is_symbolic
-from memcore.backend.jax_folds import fold_in_place, where
+from memcore.backend.jax_folds import Before, fold_in_place, where
 from memcore.backend.jax_functions import broadcasting, platform
 from memcore.ops.linear.numbers import Numbers, plus
 from memcore.types import Array, State, Tree
@@ -98,13 +98,12 @@ def _recurrence_backward(numbers: Numbers, axis: int, residuals: Tree, cotangent
     by_prefix = _by_prefix(a, states, axis)
     constant = _length(a, axis) != _length(states, axis) and not by_prefix
     adjoints = _all_adjoints if by_prefix else _adjoints_and_sum if constant else _adjoints
-    (dstate, *more), after = adjoints(numbers, axis, a, states, cotangents, flags, initial)
+    h = Before(state, states)
+    (dstate, *more), after = adjoints(numbers, axis, a, h, cotangents, flags, initial)
     zeros = jax.tree.map(jnp.zeros_like, after)
     db = after if valid is None else where(valid, after, zeros)
     if constant:
-        first, da = more
-        da = plus(da, numbers.outer(first, state))
-        da = jax.tree.map(lambda x, like: _sum_to(jnp.expand_dims(x, axis), like), da, a)
+        da = jax.tree.map(lambda x, like: _sum_to(jnp.expand_dims(x, axis), like), *more, a)
     else:
         da = _gradient_in_a(numbers, axis, a, db, (state, states), start, initial)
     if start is None:
@@ -153,7 +152,7 @@ def _nothing(cotangents: Array, axis: int) -> Tree:
 
 
 def _adjoints(
-    numbers: Numbers, axis: int, a: Array, states: Array, cotangents: Array, flags: Array, initial: State
+    numbers: Numbers, axis: int, a: Array, h: Before, cotangents: Array, flags: Array, initial: State
 ) -> Tree:  # fmt: skip
     """``((dstate,), adjoints)``, of the state after each step its cotangent and what later steps want."""
 
@@ -167,7 +166,7 @@ def _adjoints(
 
 
 def _all_adjoints(
-    numbers: Numbers, axis: int, a: Array, states: Array, cotangents: Array, flags: Array, initial: State
+    numbers: Numbers, axis: int, a: Array, h: Before, cotangents: Array, flags: Array, initial: State
 ) -> Tree:  # fmt: skip
     """The same, all steps side by side."""
     after = _adjoints_by_prefix(numbers, axis, a, cotangents, flags)
@@ -179,30 +178,26 @@ def _all_adjoints(
 
 
 def _adjoints_and_sum(
-    numbers: Numbers, axis: int, a: Array, states: Array, cotangents: Array, flags: Array, initial: State
+    numbers: Numbers, axis: int, a: Array, h: Before, cotangents: Array, flags: Array, initial: State
 ) -> Tree:  # fmt: skip
-    """``((dstate, db_0, da), adjoints)`` of constant decays: ``da`` without what the first step adds to it.
+    """``((dstate, da), adjoints)`` of constant decays.
 
     Here the products are made in the loop: their sum over all steps would read each of them twice.
     """
     zeros = _nothing(cotangents, axis)
 
     def body(constants: Tree, carry: Tree, slot: Tree) -> Tree:
-        (a, initial), (dh, later, da) = constants, carry
+        (a, initial), (dh, da) = constants, carry
         g, h, (start, valid) = slot
-        nothing = jax.tree.map(jnp.zeros_like, h)
-        da = plus(da, numbers.outer(later, h))
         dh = plus(g, dh)
-        later = dh if valid is None else where(valid, dh, nothing)
-        if start is not None:
-            da = plus(da, numbers.outer(where(start, later, nothing), initial))
-            later = where(start, nothing, later)
-        return (_leave(numbers, a, dh, (start, valid)), later, da), dh
+        db = dh if valid is None else where(valid, dh, jax.tree.map(jnp.zeros_like, dh))
+        da = plus(da, numbers.outer(db, where(start, initial, h)))
+        return (_leave(numbers, a, dh, (start, valid)), da), dh
 
     still = jax.tree.map(lambda x: jnp.squeeze(x, axis), a)
     da = jax.tree.map(jnp.zeros_like, numbers.outer(zeros, zeros))
-    slots = (cotangents, states, flags)
-    return fold_in_place(body, (still, initial), (zeros, zeros, da), slots, axis, reverse=True)
+    slots = (cotangents, h, flags)
+    return fold_in_place(body, (still, initial), (zeros, da), slots, axis, reverse=True)
 
 
 def _undo(numbers: Numbers, a: Array, after: Array, valid: Array) -> Tree:
