@@ -43,7 +43,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "widened_linear_recurrence": {
         "numpy": Choice("fused", 16, _CPU),
-        "cpu": Choice("fused", 8, _CPU, 2**19),
+        "cpu": Choice("fused", 32, _CPU, 2**19),
         "gpu": Choice("fused", 1024, _GPU, 2**26),
         "tpu": Choice("fused", 1024, most=2**26),
     },

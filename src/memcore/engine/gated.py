@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from memcore.backend import (
@@ -12,6 +13,7 @@ from memcore.backend import (
     is_symbolic,
     states_of_fold,
     tree_leaves,
+    tree_map,
 )
 from memcore.engine import resets
 from memcore.engine.methods import results, sequential
@@ -37,6 +39,8 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     """
     if not is_jax(job.leaf):
         return sequential(job)  # no gradient, and so nothing to gain
+    if job.axis == 0:
+        return _with_batch(job)
     cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
     leaves, still, structure = split(job.inputs, axis, job.length)
     moving = _numbers(leaves)
@@ -67,6 +71,18 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         job.params, job.state, *slots, call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
+
+
+def _with_batch(job: Recurrence) -> tuple[Tree, ...]:
+    """A run without batch axes, with one of length 1: of what time leads, XLA for CPUs copies all that the
+    gradient writes over, at every step."""
+
+    def one(tree: Tree) -> Tree:
+        return tree_map(lambda x: x[None, ...], tree)
+
+    call = replace(job.call, starts=one(job.call.starts), valid=one(job.call.valid))
+    moved = replace(job, inputs=one(job.inputs), state=one(job.state), xs=one(job.xs), call=call)
+    return tree_map(lambda x: x[0, ...], gated(replace(moved, shape=(1, *job.shape))))
 
 
 def _embeds(job: Recurrence) -> bool:
