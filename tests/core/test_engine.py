@@ -474,7 +474,8 @@ def test_explain() -> None:
     assert f"fused, chunks of {choice.chunk_size} (measured on a 2-core CPU)" in lines[2]
     assert "fused (measured on an H100)" in memcore.explain(memcore.LRU(4), 100, "gpu")
     assert "associative" in memcore.explain(memcore.NMax(4), 100, "gpu")
-    assert "chunks of 8, fewer of large states (" in memcore.explain(memcore.S6(4), 100)
+    most = auto.TABLE["widened_linear_recurrence"]["cpu"].chunk_size
+    assert f"chunks of {most}, fewer of large states (" in memcore.explain(memcore.S6(4), 100)
     for model in MODELS.values():
         for backend in ("numpy", "cpu", "gpu", "tpu"):
             text = memcore.explain(model, 100, backend, return_states=True)

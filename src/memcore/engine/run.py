@@ -12,10 +12,8 @@ from memcore.backend import (
     cast,
     common_axes,
     compiled,
-    device_kind,
     fold,
     is_floating,
-    is_symbolic,
     namespace,
     of_last,
     placed_like,
@@ -43,6 +41,7 @@ from memcore.engine.parameters import checked_params
 from memcore.engine.parts import Parts, signature
 from memcore.engine.pieces import spoiled
 from memcore.engine.recurrence import Recurrence
+from memcore.engine.single import without_batch
 from memcore.engine.state import compute_dtype, memory_like
 from memcore.engine.time_axis import from_last, to_last
 from memcore.types import Array, Key, Params, Starts, State, Tree
@@ -96,7 +95,8 @@ def run_checked(
     else:
         memory = fresh if state is None else check_state(state, fresh, xs, len(batch))
     call = Call(starts, valid, method, chunk_size, key, bool(return_states), phase, axis_name)
-    memory, ys, *states = _unbatched(model, params, xs, memory, fresh, call, return_states)
+    given = (model, params, xs, memory, fresh, call)
+    memory, ys, *states = without_batch(_contained, *given, return_states)
     if model.grid > 1:
         ahead = (whole["phase"] + length) % model.grid
         memory = with_phase(memory, ahead, batch, xs)
@@ -107,32 +107,6 @@ def run_checked(
         memory, states = resets.poison(differs, (memory, states))
         ys = resets.poison(namespace(xs).broadcast_to(differs[..., None], shape), ys)
     return (memory, ys, *states)
-
-
-def _unbatched(
-    model: Model,
-    params: Params,
-    xs: Array,
-    memory: State,
-    fresh: State,
-    call: Call,
-    every: bool | int,
-) -> tuple[Tree, ...]:
-    """A run, of a single sequence without its batch axes: a sum behind an axis of length 1, as the gradient
-    of a bias is one, takes XLA for CPUs ten times as long."""
-    axes = tuple(range(xs.ndim - model.input_ndim - 1))
-    many = not all(not is_symbolic(n) and n == 1 for n in xs.shape[: len(axes)])
-    if not axes or many or call.axis_name is not None or device_kind(xs) != "cpu":
-        return _contained(model, params, xs, memory, fresh, call, every)
-
-    def one(tree: Tree) -> Tree:
-        return tree_map(lambda x: namespace(x).squeeze(x, axis=axes), tree)
-
-    again = one(fresh)
-    state = again if memory is fresh else one(memory)
-    call = replace(call, starts=one(call.starts), valid=one(call.valid))
-    results = _contained(model, params, one(xs), state, again, call, every)
-    return tree_map(lambda x: namespace(x).reshape(x, (*(1,) * len(axes), *x.shape)), results)
 
 
 def _with_phases(

@@ -82,10 +82,11 @@ class LRU(RuleCell):
         radius, phase = xp.exp(-xp.exp(p["nu_log"])), xp.exp(p["theta_log"])
         gamma, lead = xp.exp(p["gamma_log"]), (1,) * (x.ndim - 1)
         decay = (radius * xp.cos(phase), radius * xp.sin(phase))
-        b_re, b_im = (xp.astype(params[name], x.dtype, copy=False) for name in ("b_re", "b_im"))
+        # What scales or subtracts does so in the matrices: they are smaller than what they give.
+        b_re, b_im = (xp.astype(gamma * p[name], x.dtype, copy=False) for name in ("b_re", "b_im"))
         return {
             "a": tuple(xp.reshape(a, (*lead, self.state_size)) for a in decay),
-            "b": (gamma * wide(product(x, b_re)), gamma * wide(product(x, b_im))),
+            "b": (wide(product(x, b_re)), wide(product(x, b_im))),
             "x": x,
         }
 
@@ -93,4 +94,4 @@ class LRU(RuleCell):
         x = inputs["x"]
         xp = namespace(x)
         c_re, c_im, d = (xp.astype(params[n], x.dtype, copy=False) for n in ("c_re", "c_im", "d"))
-        return product(read[0], c_re) - product(read[1], c_im) + d * x
+        return product(read[0], c_re) + product(read[1], -c_im) + d * x

@@ -97,20 +97,21 @@ class S5(RuleCell):
 
     def embed(self, params: Params, x: Array) -> Inputs:
         xp = namespace(x)
-        names = ("lambda_re", "lambda_im", "log_step")
-        re, im, log_step = (
-            xp.astype(params[n], state_dtype(xp, x.dtype), copy=False) for n in names
-        )
+        names = ("lambda_re", "lambda_im", "log_step", "b_re", "b_im")
+        dtype = state_dtype(xp, x.dtype)
+        re, im, log_step, *kernels = (xp.astype(params[n], dtype, copy=False) for n in names)
         discretise = bilinear if self.discretisation == "bilinear" else zero_order_hold
         a, factor = discretise((re, im), xp.exp(log_step))
         shape = (*(1,) * (x.ndim - 1), self.state_size)
-        b = tuple(wide(product(x, cast(params[n], x.dtype))) for n in ("b_re", "b_im"))
+        # What scales or subtracts does so in the matrices: they are smaller than what they give.
+        kernels = COMPLEX.act(factor, tuple(kernels))
+        b = tuple(wide(product(x, cast(kernel, x.dtype))) for kernel in kernels)
         constant = tuple(xp.reshape(part, shape) for part in a)
-        return {"a": constant, "b": COMPLEX.act(factor, b), "x": x}
+        return {"a": constant, "b": b, "x": x}
 
     def output(self, params: Params, read: Reads, inputs: Inputs) -> Array:
         x = inputs["x"]
         xp = namespace(x)
         c_re, c_im, d = (xp.astype(params[n], x.dtype, copy=False) for n in ("c_re", "c_im", "d"))
-        y = product(read[0], c_re) - product(read[1], c_im)
+        y = product(read[0], c_re) + product(read[1], -c_im)
         return (2 * y if self.conjugate else y) + d * x
