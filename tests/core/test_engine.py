@@ -510,7 +510,13 @@ def test_the_chunks_of_the_table_are_those_of_fused_as_well(backend: Backend) ->
 
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize(
-    ("batch", "most", "size"), [(2, 2**19, 8), (2, 48 * 5 + 47, 5), (2, 1, 2), (0, 1, 2)]
+    ("batch", "most", "size"),
+    [
+        (2, 2**19, auto.TABLE["widened_linear_recurrence"]["cpu"].chunk_size),
+        (2, 48 * 5 + 47, 5),
+        (2, 1, 2),
+        (0, 1, 2),
+    ],
 )
 def test_chunks_are_short_where_states_are_large(
     batch: int, most: int, size: int, backend: Backend, monkeypatch: pytest.MonkeyPatch

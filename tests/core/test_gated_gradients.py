@@ -97,23 +97,36 @@ def numbers(model: Any, batch: tuple[int, ...], length: int, backend: Backend) -
 
 
 @pytest.mark.backend("jax")
-@pytest.mark.parametrize(("batch", "length"), [((), 19), ((2,), 16), ((2, 2), 7), ((0,), 3)])
+@pytest.mark.parametrize(
+    ("batch", "length", "steps"), [((), 19, 7), ((2,), 16, 8), ((2, 2), 7, 7), ((0,), 3, 3)]
+)
 @pytest.mark.parametrize("name", CELLS)
 def test_gradients_where_the_fold_embeds(
     name: str,
     batch: tuple[int, ...],
     length: int,
+    steps: int,
     backend: Backend,
     x64: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Those of the plain fold, where chunks embed 8 steps and the last one has fewer; second ones too."""
+    """Those of the plain fold, where a chunk embeds some steps and the last one fewer; second ones too."""
     import jax
+
+    from memcore.backend import jax_adjoint
+    from memcore.backend.jax_folds import fold_of_chunks
 
     model = CELLS[name](3, hidden_size=5)
     width = 5 * {"elman": 1, "lstm": 4}.get(name, 3)
     size = FEWEST_STEPS * max(1, int(np.prod(batch))) * width * 8
     monkeypatch.setattr("memcore.engine.gated.KEPT_BYTES", size)
+    asked: list[int] = []
+
+    def spied(make: Any, body: Any, *args: Any) -> Any:
+        asked.append(args[-1])
+        return fold_of_chunks(make, body, *args)
+
+    monkeypatch.setattr(jax_adjoint, "fold_of_chunks", spied)
     params, xs, flags = numbers(model, batch, length, backend)
 
     def loss(params: Any, xs: Any, method: str) -> Any:
@@ -124,6 +137,10 @@ def test_gradients_where_the_fold_embeds(
 
     got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
+    without = [
+        length
+    ]  # a run without a gradient is traced as well; of GRU's update more is kept than a sum
+    assert asked == without + ([] if name == "gru" else [steps])
     got, want = (jax.grad(of_it)(xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
     if length < 10:
@@ -143,6 +160,8 @@ UPDATES: dict[str, tuple[Any, bool]] = {
     "x twice": (lambda h, x, z: tanh(x + x) * z, False),
     "x alone": (lambda h, x, z: tanh(x), False),
     "scaled": (lambda h, x, z: tanh(x + 2 * z), False),
+    "one of x": (lambda h, x, z: tanh(x[..., :1] + z), False),
+    "one of z": (lambda h, x, z: tanh(x + z[..., :1]), False),
 }
 """What an update may do with its inputs, and whether it reads their sum alone."""
 
@@ -192,3 +211,42 @@ def test_a_sum_alone_is_kept(
     got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
     assert found == [UPDATES[how][1]]
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", CELLS)
+def test_second_derivatives_whatever_ranks_may_meet(
+    name: str, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`jax_numpy_rank_promotion` is for the code of whoever sets it."""
+    import jax
+
+    model = CELLS[name](3, hidden_size=6)
+    params, xs = backend.asarray((model.init(0), np.ones((2, 5, 3), np.float32)))
+
+    def loss(xs: Any) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, method="fused")[1] ** 2)
+
+    with jax.numpy_rank_promotion("raise"):
+        for x in (xs, xs[0]):
+            assert np.isfinite(jax.jacfwd(jax.grad(loss))(x)).all()
+            assert np.isfinite(jax.grad(lambda x: jax.numpy.sum(jax.grad(loss)(x) ** 2))(x)).all()
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", CELLS)
+def test_a_batch_under_vmap_is_read_by_slices(name: str, backend: Backend) -> None:
+    """One number of step for all sequences: no gather, of a run or of its gradient."""
+    import jax
+
+    model = CELLS[name](3, hidden_size=4)
+    params, xs = backend.asarray((model.init(0), np.ones((2, 5, 3), np.float32)))
+
+    def run(x: Any) -> Any:
+        return model.apply(params, x)[1]
+
+    def loss(x: Any) -> Any:
+        return jax.numpy.sum(run(x) ** 2)
+
+    for f in (run, jax.grad(loss)):
+        assert " gather(" not in jax.jit(jax.vmap(f)).lower(xs).compile().as_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -53,13 +54,46 @@ def test_a_single_sequence_is_one_of_a_batch(
         assert set(seen) == {2 if set(batch) <= {1} else xs.ndim}
 
 
+@dataclass(frozen=True)
+class Whole(memcore.GRU):
+    """A cell whose programs are its own."""
+
+
 @pytest.mark.backend("jax")
-def test_a_single_sequence_drops_what_one_of_a_batch_would(backend: Backend) -> None:
-    """The masks of a key are drawn for the same numbers."""
+def test_a_single_sequence_drops_what_one_of_a_batch_would(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The masks of a key are those of the run that keeps its batch axis."""
     import jax
 
-    model, key = MODELS["gru"], jax.random.key(1)
-    params = backend.asarray(model.init(0))
-    xs = backend.asarray(np.random.default_rng(0).standard_normal((1, 6, 3)).astype(np.float32))
-    runs = [model.apply(params, x, key=key)[1] for x in (xs, xs[0])]
-    np.testing.assert_allclose(runs[0][0], runs[1], rtol=1e-5)
+    key, rng = jax.random.key(1), np.random.default_rng(0)
+    xs = backend.asarray(rng.standard_normal((1, 6, 3)).astype(np.float32))
+    models = [kind(3, hidden_size=4, recurrent_dropout=0.5) for kind in (memcore.GRU, Whole)]
+    params = backend.asarray(models[0].init(0))
+    got = models[0].apply(params, xs, key=key)
+    monkeypatch.setattr(run, "without_batch", lambda contained, *args: contained(*args))
+    close(got, models[1].apply(params, xs, key=key), 1e-6)
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["gru", "s6"])
+def test_a_batch_on_a_mesh_axis_of_length_1_stays_there(name: str, backend: Backend) -> None:
+    """Else a state would not fit where it came from, and a gradient not its argument."""
+    import jax
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    model = MODELS[name]
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        params, xs = backend.asarray((model.init(0), np.ones((1, 5, 3), np.float32)))
+        xs = jax.device_put(xs, NamedSharding(mesh, PartitionSpec("d")))
+        state, ys = model.apply(params, xs)
+
+        def again(state: Any, _: Any) -> Any:
+            return model.apply(params, xs, state)[0], None
+
+        jax.lax.scan(again, state, None, length=2)
+        by_fold = {"method": "sequential"}
+        gradient = jax.grad(lambda x: jax.numpy.sum(model.apply(params, x, **by_fold)[1]))(xs)
+    for x in (ys, gradient, *jax.tree.leaves(state)):
+        assert jax.typeof(x).sharding.spec[0] == "d"

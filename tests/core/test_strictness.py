@@ -100,6 +100,27 @@ def test_a_search_for_nans_finds_none(name: str, backend: Backend) -> None:
             model.apply(params, xs * np.nan, starts=starts)
 
 
+@pytest.mark.parametrize("name", ["gru", "lru"])
+def test_a_search_for_nans_stops_at_no_infinity_that_is_left_behind(
+    name: str, backend: Backend
+) -> None:
+    """A state that is not finite, in front of a start."""
+    import jax
+
+    model, (params, xs, starts, _) = MODELS[name], problem(name, backend)
+    state = memcore.initial_state(model, params, (2,))
+    state = jax.tree.map(lambda leaf: jax.numpy.full(leaf.shape, np.inf), state)
+    with jax.disable_jit(), jax.debug_nans(True):
+        ys = model.apply(params, xs, state, starts=starts.at[:, 0].set(True))[1]
+    assert np.isfinite(ys).all()
+
+
+def test_a_last_axis_may_be_empty(backend: Backend) -> None:
+    """Nothing there is not finite: values of no width."""
+    k, v = (backend.asarray(np.ones((1, 8, 2, n), np.float32)) for n in (4, 0))
+    assert memcore.ops.linear_attention(k, k, v)[1].shape == (1, 8, 2, 0)
+
+
 @pytest.mark.parametrize("name", ON_JAX)
 def test_nothing_moves_from_the_host(name: str, backend: Backend) -> None:
     """``transfer_guard("disallow")``: a run, a step, and under ``jit`` what makes parameters and states."""

@@ -116,3 +116,19 @@ def test_products_leave_a_time_that_is_split(blocks: bool, backend: Any) -> None
         got = jax.jit(run)(jax.tree.map(jax.numpy.asarray, params), there)
     assert jax.typeof(got).sharding.spec == spec
     np.testing.assert_allclose(got, run(params, x), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "elman", "lru", "s6"])
+def test_sequences_of_a_batch_ask_nothing_of_each_other(name: str) -> None:
+    """The compiled run of a batch that lies on four devices has no collective."""
+    import jax
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+    params, xs, _, starts = problem(name, False)
+    mesh = jax.make_mesh((4,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:4])
+    whole, split = (NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec("data")))
+    params, xs, starts = jax.device_put((params, xs, starts), (whole, split, split))
+    run = jax.jit(lambda p, x, s: MODELS[name].apply(p, x, starts=s)[1])
+    text = run.lower(params, xs, starts).compile().as_text()
+    for kind in ("all-gather", "all-reduce", "collective-permute", "reduce-scatter", "all-to-all"):
+        assert kind not in text

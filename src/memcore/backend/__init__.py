@@ -19,6 +19,7 @@ from memcore.backend.functions import common_axes as common_axes
 from memcore.backend.functions import compiled as compiled
 from memcore.backend.functions import everywhere as everywhere
 from memcore.backend.functions import gathered as gathered
+from memcore.backend.functions import in_parts as in_parts
 from memcore.backend.functions import of_last as of_last
 from memcore.backend.functions import of_one_before as of_one_before
 from memcore.backend.functions import outer as outer

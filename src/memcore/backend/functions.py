@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from memcore.backend.namespace import device_kind, is_jax, namespace
-from memcore.backend.tree import tree_map
+from memcore.backend.tree import tree_leaves, tree_map
 from memcore.types import Array, Tree
 
 
@@ -54,7 +54,7 @@ def all_finite(x: Array, axes: int) -> Array:
     if is_jax(x) and x.ndim == axes + 1:
         from memcore.backend import jax_functions
 
-        return jax_functions.finite_rows(x)
+        return jax_functions.all_finite(x)
     xp = namespace(x)
     return xp.all(xp.isfinite(x), axis=tuple(range(axes, x.ndim)))
 
@@ -132,6 +132,15 @@ def placed_like(tree: Tree, like: Array, axes: int) -> Tree:
 
         return tree_map(lambda x: jax_placement.placed(x, like, axes), tree)
     return tree
+
+
+def in_parts(tree: Tree, axes: int) -> bool:
+    """Whether an explicit mesh says where some of the first ``axes`` axes of an array lie."""
+    if is_jax(tree):
+        from memcore.backend import jax_functions
+
+        return any(jax_functions.in_parts(x, 0, axes) for x in tree_leaves(tree))
+    return False
 
 
 def gathered(tree: Tree, axis_name: str) -> Tree:

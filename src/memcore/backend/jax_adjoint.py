@@ -3,9 +3,9 @@
 Differentiated as it stands, a fold keeps what it computed at every step, and adds to the gradient of every
 parameter at every step: for a cell of few sequences that moves more memory than all its sums. Here the
 parameters meet the state in one product, ``z_t = project(params, h_{t-1})``, and the fold keeps its states
-and these. The fold backwards in time makes each update's derivatives anew and writes the adjoints of ``u_t``
-and ``z_t`` over them, so that no other array has all steps; the gradients of parameters and inputs are
-made for all steps after it.
+and these; where the update reads them by ``u_t + z_t`` alone, that in place of both. The fold backwards in
+time makes each update's derivatives anew and writes the adjoints over what was kept, so that no other array
+has all steps; the gradients of parameters and inputs are made for all steps after it.
 """
 
 from __future__ import annotations
@@ -148,6 +148,8 @@ def _adds(
         users = [eqn for eqn in traced.eqns if both & {id(v) for v in eqn.invars}]
         together = len(users) == 1 and both == {id(v) for v in users[0].invars}
         if not together or users[0].primitive is not jax.lax.add_p or both & _ids(traced.outvars):
+            return False
+        if pair[0].aval.shape != pair[1].aval.shape:  # one is repeated
             return False
     return True
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
+from memcore.backend.jax_functions import broadcasting, in_parts, platform
 from memcore.types import Array, Tree
 
 Body: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -65,16 +66,23 @@ def _following(
     copies keep it apart from what the step reads itself. That it depends on what came of the step, and by
     nothing, XLA cannot see."""
     t = place(jnp.minimum(i + 1, length - 1))
-    numbers = [x for x in jax.tree.leaves(carry) if x.size and _is_whole(x)]
-    if numbers:
-        first = numbers[0].reshape(-1)[0]
-        t = t + jnp.minimum((first != first).astype(t.dtype), 0)
+    numbers = [x for x in jax.tree.leaves(carry) if x.size and not in_parts(x)]
+    # Of a carry that lies on several devices its first number would be sent to all, at every step.
+    if numbers and jax.device_count() == 1 and platform(numbers[0]) == "cpu":
+        t = _after(t, numbers[0].reshape(-1)[0])
     return slot_of(xs, t, axis)
 
 
-def _is_whole(x: Array) -> bool:
-    """Whether ``x`` is not known to lie in parts on several devices of an explicit mesh."""
-    return all(axis is None for axis in jax.typeof(x).sharding.spec)
+@jax.custom_batching.custom_vmap
+def _after(t: Array, first: Array) -> Array:
+    return t + jnp.minimum((first != first).astype(t.dtype), 0)
+
+
+@_after.def_vmap
+def _after_vmap(size: int, batched: Tree, t: Array, first: Array) -> Tree:
+    return _after(
+        t, first[0] if batched[1] else first
+    ), False  # one ``t`` for all: a slice, no gather
 
 
 def fold_of_chunks(
@@ -165,6 +173,7 @@ def _buffers(y: Tree, length: int, axis: int) -> Tree:
 
 
 @_fold.defjvp
+@broadcasting
 def _fold_jvp(
     body: Body, axis: int, reverse: bool, ahead: bool, over: bool, primals: Tree, tangents: Tree
 ) -> Tree:
@@ -172,6 +181,7 @@ def _fold_jvp(
 
 
 @_fold_of_chunks.defjvp
+@broadcasting
 def _fold_of_chunks_jvp(
     make: Callable[[Tree, Tree], Tree],
     body: Body,

@@ -39,8 +39,6 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     """
     if not is_jax(job.leaf):
         return sequential(job)  # no gradient, and so nothing to gain
-    if job.axis == 0:
-        return _with_batch(job)
     cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
     leaves, still, structure = split(job.inputs, axis, job.length)
     moving = _numbers(leaves)
@@ -55,6 +53,8 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     slots = (still, moving, (others, call.valid))
     if cell.dear_update or not is_product(project, axis, job.params, job.state, *slots):
         return sequential(job)
+    if axis == 0 and device_kind(job.leaf) == "cpu":
+        return _with_batch(job)
 
     def update(still: Tree, moving: Tree, rest: Tree, h: State, projected: Tree) -> Tree:
         after = cell.update(h, inputs(still, moving, rest), projected)
@@ -65,7 +65,11 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         return [None if u is None else leaf for leaf, u in zip(leaves, moving, strict=True)]
 
     xs = job.xs if _embeds(job) else None
-    run, kept = (_at_once(most, moving, job.length) for most in (cell.embedded_bytes, KEPT_BYTES))
+    run = kept = 1
+    if xs is not None:
+        run, kept = (
+            _at_once(most, moving, job.length) for most in (cell.embedded_bytes, KEPT_BYTES)
+        )
     states = states_of_fold(
         (project, update, embed), axis, (run, kept),
         job.params, job.state, *slots, call.starts, None if call.starts is None else job.fresh, xs,

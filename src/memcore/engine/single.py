@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from memcore.backend import device_kind, is_symbolic, namespace, tree_map
+from memcore.backend import device_kind, in_parts, is_symbolic, namespace, tree_map
 from memcore.engine.call import Call
 from memcore.types import Array, Params, State, Tree
 
@@ -22,7 +22,8 @@ def without_batch(
     ten times as long for a sum behind an axis of length 1, as the gradient of a scale is one."""
     axes = tuple(range(xs.ndim - model.input_ndim - 1))
     single = all(not is_symbolic(n) and n == 1 for n in xs.shape[: len(axes)])
-    if not axes or not single or call.axis_name is not None or device_kind(xs) != "cpu":
+    spread = call.axis_name is not None or in_parts((xs, memory), len(axes))
+    if not axes or not single or spread or device_kind(xs) != "cpu":
         return run(model, params, xs, memory, fresh, call, every)
 
     def one(tree: Tree) -> Tree:
