@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,8 +161,6 @@ UPDATES: dict[str, tuple[Any, bool]] = {
     "x twice": (lambda h, x, z: tanh(x + x) * z, False),
     "x alone": (lambda h, x, z: tanh(x), False),
     "scaled": (lambda h, x, z: tanh(x + 2 * z), False),
-    "one of x": (lambda h, x, z: tanh(x[..., :1] + z), False),
-    "one of z": (lambda h, x, z: tanh(x + z[..., :1]), False),
 }
 """What an update may do with its inputs, and whether it reads their sum alone."""
 
@@ -183,6 +182,40 @@ class YourUpdate(Yours):
 
     def update(self, state: Any, inputs: Any, projected: Any) -> Any:
         return UPDATES[self.how][0](state, inputs, projected)
+
+
+@dataclass(frozen=True)
+class OneInput(YourUpdate):
+    """A number that is added to each entry of the projection."""
+
+    def embed(self, params: Any, x: Any) -> Any:
+        return x[..., :1]
+
+
+@dataclass(frozen=True)
+class OneProjected(YourUpdate):
+    """A projection that is added to each entry of the inputs."""
+
+    def project(self, params: Any, state: Any, inputs: Any) -> Any:
+        return state @ params["kernel"][:, :1]
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("kind", [OneInput, OneProjected])
+def test_a_sum_that_repeats_one_side_is_not_what_is_kept(
+    kind: Any, backend: Backend, x64: None
+) -> None:
+    """Its gradient is summed over the repetitions."""
+    import jax
+
+    model = kind(3)
+    params, xs, flags = numbers(model, (2,), 9, backend)
+
+    def loss(params: Any, xs: Any, method: str) -> Any:
+        return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
+
+    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    close(got, want, 1e-10)
 
 
 @pytest.mark.backend("jax")
@@ -250,3 +283,28 @@ def test_a_batch_under_vmap_is_read_by_slices(name: str, backend: Backend) -> No
 
     for f in (run, jax.grad(loss)):
         assert " gather(" not in jax.jit(jax.vmap(f)).lower(xs).compile().as_text()
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("batch", [(), (1,), (2,)])
+@pytest.mark.parametrize("width", [8, 32, 64])
+@pytest.mark.parametrize("name", CELLS)
+def test_no_step_of_a_gradient_copies_all_steps(
+    name: str, width: int, batch: tuple[int, ...], backend: Backend
+) -> None:
+    """XLA does where a step is read after it was written over: time is quadratic in the length then."""
+    import jax
+
+    model, length = CELLS[name](3, hidden_size=width), 97
+    params, xs = backend.asarray((model.init(0), np.ones((*batch, length, 3), np.float32)))
+
+    def loss(params: Any, xs: Any) -> Any:
+        return jax.numpy.sum(model.apply(params, xs)[1] ** 2)
+
+    text = jax.jit(jax.grad(loss)).lower(params, xs).compile().as_text()
+    bodies = set(re.findall(r"body=(%[\w.\-]+)", text))
+    assert bodies
+    for body in bodies:
+        begin = text.index(f"\n{body} (")
+        inside = text[begin : text.index("\n}", begin)]
+        assert not re.search(rf"= f32\[[\d,]*\b{length}\b[\d,]*\]\S* copy\(", inside)

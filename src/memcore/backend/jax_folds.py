@@ -80,9 +80,8 @@ def _after(t: Array, first: Array) -> Array:
 
 @_after.def_vmap
 def _after_vmap(size: int, batched: Tree, t: Array, first: Array) -> Tree:
-    return _after(
-        t, first[0] if batched[1] else first
-    ), False  # one ``t`` for all: a slice, no gather
+    # One ``t`` for all: a slice, no gather.
+    return _after(t, first[0] if batched[1] else first), False
 
 
 def fold_of_chunks(
