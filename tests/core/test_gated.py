@@ -13,7 +13,7 @@ import memcore
 from cases.checks import close
 from conftest import Backend
 from memcore.backend import states_of_fold
-from memcore.engine.gated import FEWEST_STEPS, _at_once
+from memcore.engine.gated import FEWEST_ROWS, FEWEST_STEPS, _at_once
 
 MODELS = {
     "gru": memcore.GRU(3, hidden_size=4),
@@ -64,11 +64,12 @@ def test_inputs_embedded_by_the_fold(
     """The numbers of NumPy's fold; the last steps too, where they do not fill what is embedded at once."""
     width = 4 * {"elman": 1, "lstm": 4}.get(name, 3)
     size = room * max(1, int(np.prod(batch))) * width * 4
-    monkeypatch.setattr(type(MODELS[name]), "embedded_bytes", size)
+    monkeypatch.setattr("memcore.engine.gated.EMBEDDED_BYTES", size)
     asked: list[int] = []
 
-    def spied(functions: Any, axis: int, steps: tuple[int, int], *args: Any) -> Any:
-        asked.append(1 if args[-1] is None else steps[0])
+    def spied(functions: Any, axis: int, steps: int, *args: Any) -> Any:
+        asked.append(1 if args[-1] is None else steps)
+        assert (functions[3] is not None) == (name == "lstm" and np.prod(batch) >= FEWEST_ROWS)
         return states_of_fold(functions, axis, steps, *args)
 
     monkeypatch.setattr("memcore.engine.gated.states_of_fold", spied)
@@ -86,24 +87,70 @@ def test_inputs_embedded_by_the_fold(
 
 
 @pytest.mark.parametrize(
-    ("model", "shape", "steps"),
+    ("shape", "steps"),
     [
-        (memcore.GRU, (4, 1024, 3 * 256), 256),
-        (memcore.GRU, (8, 128, 3 * 256), 128),
-        (memcore.GRU, (256, 32, 3 * 128), 8),
-        (memcore.GRU, (1024, 16, 3 * 64), 1),
-        (memcore.LSTM, (4, 128, 4 * 64), 1),
-        (memcore.LSTM, (1, 128, 4 * 32), 43),
-        (memcore.Elman, (4, 1024, 256), 512),
-        (memcore.GRU, (0, 128, 3 * 64), 128),
-        (memcore.GRU, (2, 0, 3 * 64), 1),
-        (memcore.GRU, (1, 4, 3 * 64), 4),
+        ((4, 1024, 3 * 256), 256),
+        ((8, 128, 3 * 256), 128),
+        ((256, 32, 3 * 128), 8),
+        ((256, 32, 4 * 128), 1),
+        ((1024, 16, 3 * 64), 1),
+        ((4, 1024, 256), 512),
+        ((0, 128, 3 * 64), 128),
+        ((2, 0, 3 * 64), 1),
+        ((1, 4, 3 * 64), 4),
     ],
 )
-def test_so_many_steps_are_embedded_at_once(model: Any, shape: tuple[int, ...], steps: int) -> None:
-    """As many as take the bytes that the cell says, if they are not few."""
+def test_so_many_steps_are_embedded_at_once(shape: tuple[int, ...], steps: int) -> None:
+    """As many as take 3 MB, if they are not few."""
     embedded = [None, np.broadcast_to(np.float32(0), shape)]
-    assert _at_once(model.embedded_bytes, embedded, shape[-2]) == steps
+    assert _at_once(embedded, shape[-2]) == steps
+
+
+class OwnEmbedding(memcore.LSTM):
+    """One whose inputs are not the product that `LSTM` has."""
+
+    def embed(self, params: Any, x: Any) -> Any:
+        return 2 * super().embed(params, x)
+
+
+class OwnProjection(memcore.LSTM):
+    """The same of its projection."""
+
+    def project(self, params: Any, state: Any, inputs: Any) -> Any:
+        return 2 * super().project(params, state, inputs)
+
+
+class OwnUpdate(memcore.LSTM):
+    """One whose update reads the inputs by themselves too."""
+
+    def update(self, state: Any, inputs: Any, hidden: Any) -> Any:
+        h, c = super().update(state, inputs, hidden)
+        return h + 0.1 * inputs[..., : self.hidden_size], c
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("model", [memcore.LSTM, OwnEmbedding, OwnProjection, OwnUpdate])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_one_product_enters(model: Any, dtype: str, heads: int, backend: Backend) -> None:
+    """Where it is the same sum: a step has one product of the LSTM as it is. The numbers are those of the
+    plain fold in any case."""
+    import jax
+
+    cell = model(3, hidden_size=6, heads=heads)
+    params = backend.asarray(cell.init(0))
+    rng = np.random.default_rng(0)
+    xs = backend.asarray(rng.standard_normal((FEWEST_ROWS, 9, 3)).astype(np.float32)).astype(dtype)
+    starts = backend.asarray(rng.random((FEWEST_ROWS, 9)) < 0.2)
+
+    def run(params: Any, xs: Any, method: str) -> Any:
+        return cell.apply(params, xs, starts=starts, method=method)
+
+    close(run(params, xs, "fused"), run(params, xs, "sequential"), 1e-5)
+    joined = jax.make_jaxpr(lambda p, x: run(p, x, "fused"))(params, xs)
+    assert ("f32[9,24]" in str(joined)) == (
+        model is memcore.LSTM and dtype == "float32" and heads == 1
+    )
 
 
 @pytest.mark.backend("jax")

@@ -21,9 +21,11 @@ from memcore.backend.jax_folds import before, fold_in_place, fold_of_chunks, slo
 from memcore.backend.jax_functions import broadcasting
 from memcore.types import Params, State, Tree
 
-Functions: TypeAlias = tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+Function: TypeAlias = Callable[..., Any]
+Functions: TypeAlias = tuple[Function, Function, Function, Function | None]
 """``z = project(still, moving, rest, params, h)`` and ``h = update(still, moving, rest, h, z)``; the
-inputs that move, of what was not embedded: ``moving = embed(params, xs)``."""
+inputs that move, of what was not embedded: ``moving = embed(params, xs)``; and None or, of a single step, the
+sum of ``moving`` and ``z`` by one product, ``enter(params, h, x)``."""
 
 WIDE = 64
 """Of states so wide no copies were found, of 33 to 40 and of fewer they were; 48 and 56 have none either."""
@@ -31,19 +33,21 @@ WIDE = 64
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 @broadcasting
-def states(functions: Functions, axis: int, at_once: tuple[int, int], *args: Tree) -> Tree:
+def states(functions: Functions, axis: int, at_once: int, *args: Tree) -> Tree:
     """The state after each step; time at ``axis``, behind the batch. ``args`` are ``params, state, still,
     moving, rest, starts, initial, xs``: given ``xs`` the fold makes ``moving`` of these, ``at_once`` steps at
-    a time, of which the second is for a run with a gradient. That does so where it keeps no more than the sum
-    of what moves and what was projected."""
-    return _states(functions, axis, at_once[0], lambda moving, z: None, *args)[0]
+    a time, or only the sums that `Functions` says. With a gradient it does so where it keeps no more than the
+    sum of what moves and what was projected; the steps that are embedded at once are so then."""
+    if functions[3] is not None and not _adds(functions, axis, *args[:5]):
+        functions = (*functions[:3], None)
+    return _states(functions, axis, at_once, lambda moving, z: None, *args)[0]
 
 
 def _states(
     functions: Functions, axis: int, at_once: int, keep: Callable[[Tree, Tree], Tree], *args: Tree
 ) -> Tree:
     """The state after each step, and what to ``keep`` of what entered it."""
-    project, update, embed = functions
+    project, update, embed, enter = functions
     params, state, still, moving, rest, starts, initial, xs = args
 
     def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
@@ -58,10 +62,29 @@ def _states(
         return (embed(constants[0], xs), *others)
 
     constants = (params, _drop(still, axis), initial)
+    if xs is not None and enter is not None:
+        body = _entering(enter, update, keep, jax.tree.structure(moving))
+        return fold_in_place(body, constants, state, (xs, rest, starts), axis)[1]
     if xs is None:
         slots = (moving, rest, starts)
         return fold_in_place(body, constants, state, slots, axis, ahead=True)[1]
     return fold_of_chunks(made, body, constants, state, (xs, rest, starts), axis, at_once)[1]
+
+
+def _entering(
+    enter: Function, update: Function, keep: Callable[[Tree, Tree], Tree], moving: Tree
+) -> Function:
+    """A step that makes what enters the update by one product, in the structure of what is ``moving``."""
+
+    def body(constants: Tree, h: Tree, slot: Tree) -> Tree:
+        (params, still, initial), (x, rest, start) = constants, slot
+        h = where(start, initial, h)
+        z = enter(params, h, x)
+        both, nothing = moving.unflatten(jax.tree.leaves(z)), jax.tree.map(jnp.zeros_like, z)
+        h = update(still, both, rest, h, nothing)
+        return h, (h, keep(both, nothing))
+
+    return body
 
 
 def _drop(still: Tree, axis: int) -> Tree:
@@ -70,11 +93,12 @@ def _drop(still: Tree, axis: int) -> Tree:
 
 
 @broadcasting
-def _forward(functions: Functions, axis: int, at_once: tuple[int, int], *args: Tree) -> Tree:
+def _forward(functions: Functions, axis: int, at_once: int, *args: Tree) -> Tree:
     *given, xs = args  # the gradient by what was embedded is that by moving and still
     params, state, still, moving, rest, starts, initial = given
     if _adds(functions, axis, params, state, still, moving, rest):
-        after, entered = _states(functions, axis, at_once[1], _sum, *given, xs)
+        own = functions if at_once == 1 else (*functions[:3], None)
+        after, entered = _states(own, axis, at_once, _sum, *given, xs)
         return after, ((params, state, still, entered, rest, starts, initial), after, None)
     after, z = _states(functions, axis, 1, lambda moving, z: z, *given, None)
     return after, (given, after, z)
@@ -88,9 +112,9 @@ def _sum(moving: Tree, z: Tree) -> Tree:
 
 @broadcasting
 def _backward(
-    functions: Functions, axis: int, at_once: tuple[int, int], residuals: Tree, cotangents: Tree
+    functions: Functions, axis: int, at_once: int, residuals: Tree, cotangents: Tree
 ) -> Tree:
-    project, update, _ = functions
+    project, update = functions[:2]
     (params, state, still, moving, rest, starts, initial), after, z = residuals
     adds = z is None  # ``moving`` is the sum of both
     fresh = jax.tree.map(lambda h: jnp.expand_dims(h, axis), initial)
@@ -141,7 +165,7 @@ def _adds(
     rest: Tree,
 ) -> bool:
     """Whether the update reads what moves and what was projected by their sums alone, leaf by leaf."""
-    project, update, _ = functions
+    project, update = functions[:2]
     moved, others = slot_of((moving, rest), 0, axis)
     args = (_drop(still, axis), moved, others)
     z = jax.eval_shape(project, *args, params, state)

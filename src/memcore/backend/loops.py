@@ -94,7 +94,7 @@ def running_max(x: Array, axis: int) -> Array:
     return _odd_even(namespace(x).maximum, x, axis)
 
 
-def states_of_fold(functions: Tree, axis: int, at_once: tuple[int, int], *args: Tree) -> Tree:
+def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tree:
     """The state after each step of a `GatedCell`, time at ``axis``; its leaves are floating point. JAX.
 
     ``functions`` are ``z = project(still, moving, rest, params, h)``, of any leading axes, and ``h =
@@ -103,9 +103,10 @@ def states_of_fold(functions: Tree, axis: int, at_once: tuple[int, int], *args: 
     rest, starts, initial, xs``. Only ``moving`` and ``rest`` have the time, ``still`` has it with length 1,
     and all but ``rest`` and ``starts`` have gradients. At a start the state becomes ``initial``, of the
     state's shape, first. The gradient is made for all steps at once as far as it can be; there is no forward
-    mode. With ``xs`` the fold makes ``moving`` itself, by the third function, ``moving = embed(params, xs)``:
-    of the first of ``at_once`` steps at a time without a gradient, of the second with one, where ``update``
-    reads ``moving`` and ``z`` by their sum alone.
+    mode. With ``xs`` the fold makes ``moving`` itself, ``at_once`` steps at a time, by the third function,
+    ``moving = embed(params, xs)``; with a gradient only where ``update`` reads ``moving`` and ``z`` by their
+    sum alone. There the fourth one, unless it is None, gives that sum of a single step, ``enter(params, h,
+    x)``, and without a gradient, or where ``at_once`` is 1, is used.
     """
     from memcore.backend import jax_adjoint
 

@@ -26,12 +26,13 @@ class GatedCell(Cell):
     """
 
     rule_name: ClassVar[str] = "gated_cell"
-    embedded_bytes: ClassVar[int] = 3 * 2**20
-    """Of so many bytes the fused form, without a gradient, embeds steps at once: a product of few rows is
-    slow, and more would not stay in the cache until it is used. Measured on a 2-core CPU."""
-
     dear_update: ClassVar[bool] = False
     """Whether a gradient had better keep what `update` computes than make it again: many exponentials."""
+
+    @property
+    def enters(self) -> bool:
+        """Whether one product gives what `embed` and `project` add up to, `enter`, faster than two."""
+        return False
 
     @property
     def embeds_late(self) -> bool:  # type: ignore[override]
@@ -43,6 +44,11 @@ class GatedCell(Cell):
 
     def update(self, state: State, inputs: Inputs, projected: Tree) -> State:
         """The next state."""
+        raise NotImplementedError
+
+    def enter(self, params: Params, state: State, x: Array) -> Tree:
+        """The sum of what `embed` gives of ``x`` and `project` of ``state``, of one step. The fused form
+        takes it, on a CPU and without a gradient, where `update` reads the two by that sum alone."""
         raise NotImplementedError
 
     def step(self, params: Params, state: State, inputs: Inputs) -> State:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from memcore import nn
-from memcore.backend import as_draw
+from memcore.backend import as_draw, cast, namespace
 from memcore.cell import Cell, GatedCell
 from memcore.fields import count
 from memcore.layers.head_wise import check_heads, head_wise, init_head_wise
@@ -65,6 +65,23 @@ class HeadWiseCell(HiddenState, GatedCell):
 
     def project(self, params: Params, state: State, inputs: Inputs) -> Array:
         return head_wise(params["hidden"], self.hidden(state))
+
+    @property
+    def enters(self) -> bool:
+        own = type(self).embed, type(self).project  # others may add up to something else
+        # Of fewer gates the product is too narrow: Elman was 1.1 times as fast with steps embedded at once.
+        return (
+            self.gates >= 4
+            and self.heads == 1
+            and own == (HeadWiseCell.embed, HeadWiseCell.project)
+        )
+
+    def enter(self, params: Params, state: State, x: Array) -> Array:
+        xp, h = namespace(x), self.hidden(state)
+        w, u = params["input"], params["hidden"]
+        kernel = xp.concat([cast(p["kernel"], x.dtype) for p in (w, u)], axis=0)
+        bias = sum(cast(p["bias"], x.dtype) for p in (w, u) if "bias" in p)
+        return nn.linear({"kernel": kernel, "bias": bias}, xp.concat([x, h], axis=-1))
 
     def read(self, params: Params, state: State, inputs: Inputs) -> Reads:
         return self.hidden(state)

@@ -42,7 +42,6 @@ class LSTM(CandidateDropout):
 
     gates: ClassVar[int] = 4
     hidden_bias: ClassVar[bool] = True
-    embedded_bytes: ClassVar[int] = 24 * 2**10  # four gates: products wide enough step by step
 
     def initial_state(self, params: Params) -> State:
         return np.zeros(self.hidden_size), np.zeros(self.hidden_size)
