@@ -12,8 +12,8 @@ import pytest
 import memcore
 from cases.checks import close
 from conftest import Backend
-from memcore.backend import states_of_fold
-from memcore.engine.gated import FEWEST_ROWS, FEWEST_STEPS, _at_once
+from memcore.backend import FEWEST_STEPS, states_of_fold
+from memcore.engine.gated import FEWEST_ROWS, _at_once
 
 MODELS = {
     "gru": memcore.GRU(3, hidden_size=4),
@@ -41,13 +41,13 @@ MODELS["own"] = Own(3, hidden_size=4)
 @pytest.mark.parametrize(
     ("batch", "length", "room", "steps"),
     [
-        ((), 19, FEWEST_STEPS, 7),
+        ((), 19, FEWEST_STEPS, FEWEST_STEPS),
         ((2,), 2 * FEWEST_STEPS, FEWEST_STEPS, FEWEST_STEPS),
         ((2, 2), 29, 10, 10),
         ((2,), 1, 1, 1),
         ((16,), 9, FEWEST_STEPS - 1, 1),
         ((4, 4), 5, 5, 5),
-        ((3,), 20, 20, 20),
+        ((3,), 20, 30, 20),
         ((0,), 3, 3, 3),
     ],
 )
@@ -68,7 +68,7 @@ def test_inputs_embedded_by_the_fold(
     asked: list[int] = []
 
     def spied(functions: Any, axis: int, steps: int, *args: Any) -> Any:
-        asked.append(1 if args[-1] is None else steps)
+        asked.append(1 if args[-1] is None else min(steps, length))
         assert (functions[3] is not None) == (name == "lstm" and np.prod(batch) >= FEWEST_ROWS)
         return states_of_fold(functions, axis, steps, *args)
 
@@ -94,14 +94,14 @@ def test_inputs_embedded_by_the_fold(
         ((256, 32, 3 * 128), 8),
         ((256, 32, 4 * 128), 1),
         ((1024, 16, 3 * 64), 1),
-        ((4, 1024, 256), 512),
-        ((0, 128, 3 * 64), 128),
+        ((4, 1024, 256), 768),
+        ((0, 128, 3 * 64), 128 * 3 * 2**20),
         ((2, 0, 3 * 64), 1),
-        ((1, 4, 3 * 64), 4),
+        ((1, 4, 3 * 64), 4096),
     ],
 )
 def test_so_many_steps_are_embedded_at_once(shape: tuple[int, ...], steps: int) -> None:
-    """As many as take 3 MB, if they are not few."""
+    """As many as take 3 MB, if they are not few; so many as there were more steps."""
     embedded = [None, np.broadcast_to(np.float32(0), shape)]
     assert _at_once(embedded, shape[-2]) == steps
 
@@ -268,3 +268,58 @@ def test_a_gradient_of_its_own_where_the_state_alone_is_multiplied(
     params, x = backend.asarray((model.init(0), np.zeros((2, 5, 3), np.float32)))
     program = jax.make_jaxpr(lambda p, x: model.apply(p, x, method="fused")[1])(params, x)
     assert ("custom_vjp" in str(program)) == own
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["gru", "lstm", "elman"])
+def test_vmap_makes_chunks_shorter(
+    name: str, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the size of the batch, of nested ones by both; the numbers and gradients of leading batch axes."""
+    import jax
+
+    from memcore.backend import jax_folds
+
+    model, asked = MODELS[name], []
+    run_chunks = jax_folds._run_chunks
+    width = 4 * {"elman": 1, "lstm": 4}.get(name, 3)
+    monkeypatch.setattr("memcore.engine.gated.EMBEDDED_BYTES", 64 * width * 4)
+
+    def spied(make: Any, body: Any, axis: int, size: int, *args: Any) -> Any:
+        asked.append(size)
+        return run_chunks(make, body, axis, size, *args)
+
+    monkeypatch.setattr(jax_folds, "_run_chunks", spied)
+    rng = np.random.default_rng(0)
+    params = backend.asarray(model.init(0))
+    xs = backend.asarray(rng.standard_normal((2, 3, 64, 3)).astype(np.float32))
+    starts = backend.asarray(rng.random((2, 3, 64)) < 0.1)
+
+    def run(params: Any, xs: Any, starts: Any) -> Any:
+        return model.apply(params, xs, starts=starts)[1]
+
+    one = jax.vmap(run, (None, 0, 0))
+    two = jax.vmap(one, (None, 0, 0))
+    want = run(params, xs, starts)
+    asked.clear()
+    close(two(params, xs, starts), want, 1e-6)
+    assert asked[-1] == 64 // 6
+    flat, begins = xs.reshape(6, 64, 3)[:5], starts.reshape(6, 64)[:5]
+    asked.clear()
+    close(one(params, flat, begins), run(params, flat, begins), 1e-6)
+    assert 64 // 5 in asked
+    asked.clear()
+    close(
+        jax.vmap(one, (None, None, None), axis_size=9)(params, flat, begins)[8],
+        one(params, flat, begins),
+        1e-6,
+    )
+    ensemble = jax.tree.map(lambda p: jax.numpy.stack([p, 2 * p]), params)
+    close(jax.vmap(run, (0, None, None))(ensemble, xs, starts)[0], want, 1e-6)
+    got, wanted = (
+        jax.grad(lambda p, f=f: jax.numpy.sum(f(p, xs, starts) ** 2))(params) for f in (two, run)
+    )
+    close(got, wanted, 1e-4)
+    each = jax.vmap(jax.grad(lambda p, x: jax.numpy.sum(run(p, x, None) ** 2)), (None, 0))
+    total = jax.grad(lambda p: jax.numpy.sum(run(p, xs, None) ** 2))(params)
+    close(jax.tree.map(lambda g: g.sum(0), each(params, xs)), total, 1e-4)

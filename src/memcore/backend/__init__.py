@@ -32,6 +32,7 @@ from memcore.backend.functions import sigmoid as sigmoid
 from memcore.backend.functions import spread as spread
 from memcore.backend.functions import stop_gradient as stop_gradient
 from memcore.backend.functions import sum_last as sum_last
+from memcore.backend.loops import FEWEST_STEPS as FEWEST_STEPS
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import branch as branch
 from memcore.backend.loops import fold as fold

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from memcore.backend.jax_functions import broadcasting, in_parts, platform
+from memcore.backend.loops import FEWEST_STEPS
 from memcore.types import Array, Tree
 
 Body: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -89,12 +90,38 @@ def fold_of_chunks(
     size: int,
 ) -> Tree:  # fmt: skip
     """`fold_in_place` with ``ahead`` of ``make(constants, xs)``, which is made of ``size`` steps at once, as
-    they come: ``(carry, ys)``. At most the length is a size. ``make`` too closes over no array."""
+    they come: ``(carry, ys)``. There may be fewer; under `jax.vmap` ``size`` is divided by the batch.
+    ``make`` too closes over no array."""
     return _fold_of_chunks(make, body, axis, size, constants, carry, xs)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2, 3))
 def _fold_of_chunks(
+    make: Callable[[Tree, Tree], Tree], body: Body, axis: int, size: int,
+    constants: Tree, carry: Tree, xs: Tree,
+) -> Tree:  # fmt: skip
+    return _of_size(partial(_run_chunks, make, body, axis), size)(constants, carry, xs)
+
+
+def _of_size(run: Callable[..., Tree], size: int) -> Callable[..., Tree]:
+    """``run(size, ...)``; of fewer steps under `jax.vmap`, which makes each of them wider."""
+    chosen = jax.custom_batching.custom_vmap(partial(run, size))
+
+    @chosen.def_vmap
+    def rule(many: int, batched: Tree, *args: Tree) -> Tree:
+        axes = jax.tree.map(lambda b: 0 if b else None, tuple(batched))
+
+        def wider(size: int, *args: Tree) -> Tree:
+            return jax.vmap(partial(run, size), axes)(*args)
+
+        fewer = size // many
+        out = _of_size(wider, 1 if fewer < FEWEST_STEPS else fewer)(*args)
+        return out, jax.tree.map(lambda _: True, out)
+
+    return chosen
+
+
+def _run_chunks(
     make: Callable[[Tree, Tree], Tree], body: Body, axis: int, size: int,
     constants: Tree, carry: Tree, xs: Tree,
 ) -> Tree:  # fmt: skip
@@ -106,6 +133,10 @@ def _fold_of_chunks(
             return body(constants, carry, slot_of(make(constants, wide), 0, axis))
 
         return fold_in_place(step, constants, carry, xs, axis)
+    chunks = -(-length // size)
+    size = -(
+        -length // max(chunks, 1)
+    )  # of one length: the last one makes as many steps as the others
 
     def chunk(k: Array, both: Tree) -> Tree:
         # The last one begins where a whole one fits, and runs the steps that are left.
@@ -125,7 +156,7 @@ def _fold_of_chunks(
 
     one = jax.tree.map(lambda x: jax.lax.slice_in_dim(x, 0, 1, axis=axis), xs)
     y = body(constants, carry, slot_of(make(constants, one), 0, axis))[1]
-    return jax.lax.fori_loop(0, -(-length // size), chunk, (carry, _buffers(y, length, axis)))
+    return jax.lax.fori_loop(0, chunks, chunk, (carry, _buffers(y, length, axis)))
 
 
 def _length(xs: Tree, axis: int) -> int:

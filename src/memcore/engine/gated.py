@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from memcore.backend import (
+    FEWEST_STEPS,
     device_kind,
     is_floating,
     is_jax,
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 EMBEDDED_BYTES = 3 * 2**20
 """Of so many bytes the fold embeds steps at once: a product of few rows is slow. Measured on a 2-core CPU:
 more would not stay in the cache until it is used."""
-FEWEST_STEPS = 8
-"""Below so many steps at once, measured on a 2-core CPU, each step is better embedded by itself."""
 FEWEST_ROWS = 4
 """Of so many sequences on one product of a step's inputs and state is faster than embedding steps at once.
 Measured on a 2-core CPU: LSTM at 4 x 128 x 64 took 0.73 ms and not 0.90, at 2 x 512 x 128 3.9 and not 3.1."""
@@ -106,13 +105,11 @@ def _enters(job: Recurrence) -> bool:
 
 
 def _at_once(embedded: list[Tree], length: int) -> int:
-    """How many of ``length`` steps are embedded at once, by the size of all that is embedded of them."""
+    """How many steps are embedded at once, by the size of all that is embedded of ``length`` of them; more
+    than there are, where there is room for more."""
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in embedded if leaf is not None)
-    steps = min(length, length * EMBEDDED_BYTES // max(size, 1))
-    if steps < min(FEWEST_STEPS, max(length, 1)):
-        return 1
-    chunks = -(-length // steps)  # of one length: the last one embeds as many steps as the others
-    return -(-length // chunks)
+    steps = length * EMBEDDED_BYTES // max(size, 1)
+    return 1 if steps < min(FEWEST_STEPS, max(length, 1)) else steps
 
 
 def _numbers(leaves: list[Tree]) -> list[Tree]:
