@@ -98,18 +98,6 @@ def running_max(x: Array, axis: int) -> Array:
     return _odd_even(namespace(x).maximum, x, axis)
 
 
-def fold_in_place(
-    body: Callable[[Tree, Tree, Tree], Tree], constants: Tree, carry: Tree, xs: Tree, axis: int
-) -> Tree:
-    """``carry, y_t = body(constants, carry, x_t)`` over ``axis`` of ``xs``, which is not moved.
-
-    ``(carry, ys)``; ``body`` closes over no array. The derivative is that of `fold`. JAX.
-    """
-    from memcore.backend import jax_folds
-
-    return jax_folds.fold_in_place(body, constants, carry, xs, axis)
-
-
 def states_of_fold(functions: Tree, axis: int, at_once: int, *args: Tree) -> Tree:
     """The state after each step of a `GatedCell`, time at ``axis``; its leaves are floating point. JAX.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, cast
 from memcore.backend import (
     FEWEST_STEPS,
     device_kind,
-    fold_in_place,
     is_floating,
     is_jax,
     is_product,
@@ -20,7 +19,7 @@ from memcore.backend import (
 )
 from memcore.engine import resets
 from memcore.engine.methods import results, sequential
-from memcore.engine.recurrence import Recurrence, advance, drop_time, either, join, split
+from memcore.engine.recurrence import Recurrence, either, join, split
 from memcore.types import Array, Params, State, Tree
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
 
     slots = (still, moving, (others, call.valid))
     if cell.dear_update or not is_product(project, axis, job.params, job.state, *slots):
-        return _in_place(job) if device_kind(job.leaf) == "cpu" else sequential(job)
+        return sequential(job)
     if axis == 0 and device_kind(job.leaf) == "cpu":
         return _with_batch(job)
 
@@ -75,21 +74,6 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
         job.params, job.state, *slots, call.starts, None if call.starts is None else job.fresh, xs,
     )  # fmt: skip
     return results(job, states)
-
-
-def _in_place(job: Recurrence) -> tuple[Tree, ...]:
-    """The plain fold; without a gradient it reads and writes time where it stands."""
-    cell, axis = job.cell, job.axis
-    moving, still, structure = split(job.inputs, axis, job.length)
-    one = advance(cell, structure)
-
-    def body(constants: Tree, h: State, slot: Tree) -> Tree:
-        before, after, _, read = one(constants, h, (*slot, None))
-        return after, read(before if cell.reads_previous else after)
-
-    constants = (job.params, job.fresh, [drop_time(leaf, axis) for leaf in still])
-    slots = (moving, job.call.starts, job.call.valid)
-    return fold_in_place(body, constants, job.state, slots, axis)
 
 
 def _with_batch(job: Recurrence) -> tuple[Tree, ...]:
@@ -114,9 +98,10 @@ def _enters(job: Recurrence) -> bool:
     cell, xs = cast("GatedCell", job.cell), job.xs
     if not cell.enters or xs is None or not _embeds(job):
         return False
-    if xs.dtype != tree_leaves(job.state)[0].dtype:  # the two have products of their own dtypes
-        return False
-    return math.prod(job.shape[:-1]) >= FEWEST_ROWS
+    same = (
+        xs.dtype == tree_leaves(job.state)[0].dtype
+    )  # else the two have products of their own dtypes
+    return same and math.prod(job.shape[:-1]) >= FEWEST_ROWS
 
 
 def _at_once(embedded: list[Tree], length: int) -> int:
