@@ -147,6 +147,10 @@ def test_one_product_enters(model: Any, dtype: str, heads: int, backend: Backend
         return cell.apply(params, xs, starts=starts, method=method)
 
     close(run(params, xs, "fused"), run(params, xs, "sequential"), 1e-5)
+    mixed = jax.tree.map(lambda p: p.astype("bfloat16"), params)
+    assert "[9,24]" not in str(
+        jax.make_jaxpr(lambda x: run(mixed, x, "fused"))(xs.astype("float32"))
+    )
     joined = jax.make_jaxpr(lambda p, x: run(p, x, "fused"))(params, xs)
     assert ("f32[9,24]" in str(joined)) == (
         model is memcore.LSTM and dtype == "float32" and heads == 1
@@ -323,3 +327,53 @@ def test_vmap_makes_chunks_shorter(
     each = jax.vmap(jax.grad(lambda p, x: jax.numpy.sum(run(p, x, None) ** 2)), (None, 0))
     total = jax.grad(lambda p: jax.numpy.sum(run(p, xs, None) ** 2))(params)
     close(jax.tree.map(lambda g: g.sum(0), each(params, xs)), total, 1e-4)
+
+
+@dataclass(frozen=True)
+class Halving(memcore.LSTM):
+    """One whose state is halved behind every step."""
+
+    def turn(self, params: Any, state: Any) -> Any:
+        return state[0] / 2, state[1] / 2
+
+
+@pytest.mark.backend("jax")
+def test_a_turn_behind_every_step(backend: Backend) -> None:
+    """`fused` takes it too."""
+    model = Halving(3, hidden_size=4)
+    params = backend.asarray(model.init(0))
+    xs = backend.asarray(np.random.default_rng(0).standard_normal((2, 5, 3)).astype(np.float32))
+    want = model.apply(params, xs, method="sequential")
+    close(model.apply(params, xs, method="fused"), want, 1e-6)
+    assert not np.allclose(want[1], memcore.LSTM(3, hidden_size=4).apply(params, xs)[1])
+
+
+@pytest.mark.backend("jax")
+@pytest.mark.parametrize("name", ["gru", "lstm", "elman", "own"])
+def test_vmap_of_what_is_compiled(name: str, backend: Backend) -> None:
+    """Of any batch, of one left open, and where ranks may not be promoted; its gradient, of as many sequences
+    as steps too."""
+    import jax
+    import jax.export
+
+    model = MODELS[name]
+    params = backend.asarray(model.init(0))
+    rng = np.random.default_rng(0)
+    xs = backend.asarray(rng.standard_normal((9, 9, 3)).astype(np.float32))
+    weights = backend.asarray(rng.standard_normal((9, 1, 1)).astype(np.float32))
+
+    @jax.jit
+    def run(params: Any, xs: Any) -> Any:
+        return model.apply(params, xs)[1]
+
+    each = jax.vmap(run, (None, 0))
+
+    def loss(run: Any) -> Any:
+        return jax.jit(jax.value_and_grad(lambda p: jax.numpy.sum(weights * run(p, xs))))(params)
+
+    close(loss(each), loss(run), 1e-5)
+    with jax.numpy_rank_promotion("raise"):
+        close(jax.vmap(each, (None, 0))(params, xs[None])[0], each(params, xs), 1e-6)
+    shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 9, 3"), xs.dtype)
+    program = jax.export.export(jax.jit(each))(params, shape)
+    close(program.call(params, xs), each(params, xs), 1e-6)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from memcore.backend.jax_functions import broadcasting, in_parts, platform
 from memcore.backend.loops import FEWEST_STEPS
+from memcore.backend.values import is_symbolic
 from memcore.types import Array, Tree
 
 Body: TypeAlias = Callable[[Any, Any, Any], Any]
@@ -108,13 +109,14 @@ def _of_size(run: Callable[..., Tree], size: int) -> Callable[..., Tree]:
     chosen = jax.custom_batching.custom_vmap(partial(run, size))
 
     @chosen.def_vmap
+    @broadcasting
     def rule(many: int, batched: Tree, *args: Tree) -> Tree:
         axes = jax.tree.map(lambda b: 0 if b else None, tuple(batched))
 
         def wider(size: int, *args: Tree) -> Tree:
             return jax.vmap(partial(run, size), axes)(*args)
 
-        fewer = size // many
+        fewer = size if is_symbolic(many) else size // max(many, 1)
         out = _of_size(wider, 1 if fewer < FEWEST_STEPS else fewer)(*args)
         return out, jax.tree.map(lambda _: True, out)
 
@@ -134,9 +136,8 @@ def _run_chunks(
 
         return fold_in_place(step, constants, carry, xs, axis)
     chunks = -(-length // size)
-    size = -(
-        -length // max(chunks, 1)
-    )  # of one length: the last one makes as many steps as the others
+    # Of one length: the last one makes as many steps as the others.
+    size = -(-length // max(chunks, 1))
 
     def chunk(k: Array, both: Tree) -> Tree:
         # The last one begins where a whole one fits, and runs the steps that are left.

@@ -40,9 +40,9 @@ def gated(job: Recurrence) -> tuple[Tree, ...]:
     product of the state alone, and the update is cheap, it costs less than keeping it; what else there is
     runs by the plain fold, of which nothing is made again.
     """
-    if not is_jax(job.leaf):
-        return sequential(job)  # no gradient, and so nothing to gain
     cell, axis, call = cast("GatedCell", job.cell), job.axis, job.call
+    if not is_jax(job.leaf) or cell.has_turn:
+        return sequential(job)  # no gradient, and so nothing to gain; or more than an update
     leaves, still, structure = split(job.inputs, axis, job.length)
     moving = _numbers(leaves)
     others = [leaf if f is None else None for leaf, f in zip(leaves, moving, strict=True)]
@@ -98,10 +98,9 @@ def _enters(job: Recurrence) -> bool:
     cell, xs = cast("GatedCell", job.cell), job.xs
     if not cell.enters or xs is None or not _embeds(job):
         return False
-    same = (
-        xs.dtype == tree_leaves(job.state)[0].dtype
-    )  # else the two have products of their own dtypes
-    return same and math.prod(job.shape[:-1]) >= FEWEST_ROWS
+    # Of other dtypes the two are products of their own, and kernels are cast at every step.
+    dtypes = {leaf.dtype for leaf in (xs, *tree_leaves((job.state, job.params)))}
+    return len(dtypes) == 1 and math.prod(job.shape[:-1]) >= FEWEST_ROWS
 
 
 def _at_once(embedded: list[Tree], length: int) -> int:
