@@ -312,7 +312,6 @@ def test_vmap_makes_chunks_shorter(
     asked.clear()
     close(one(params, flat, begins), run(params, flat, begins), 1e-6)
     assert 64 // 5 in asked
-    asked.clear()
     close(
         jax.vmap(one, (None, None, None), axis_size=9)(params, flat, begins)[8],
         one(params, flat, begins),
@@ -374,6 +373,7 @@ def test_vmap_of_what_is_compiled(name: str, backend: Backend) -> None:
     close(loss(each), loss(run), 1e-5)
     with jax.numpy_rank_promotion("raise"):
         close(jax.vmap(each, (None, 0))(params, xs[None])[0], each(params, xs), 1e-6)
+    assert each(params, xs[:0]).shape == (0, 9, 4)
     shape = jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 9, 3"), xs.dtype)
     program = jax.export.export(jax.jit(each))(params, shape)
     close(program.call(params, xs), each(params, xs), 1e-6)

@@ -82,8 +82,8 @@ def _after(t: Array, first: Array) -> Array:
 
 @_after.def_vmap
 def _after_vmap(size: int, batched: Tree, t: Array, first: Array) -> Tree:
-    # One ``t`` for all: a slice, no gather.
-    return _after(t, first[0] if batched[1] else first), False
+    # One ``t`` for all: a slice, no gather. Of no sequences there is no first number.
+    return _after(t, first[0] if batched[1] else first) if size else t, False
 
 
 def fold_of_chunks(
