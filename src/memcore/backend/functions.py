@@ -12,15 +12,16 @@ from memcore.backend.tree import tree_leaves, tree_map
 from memcore.types import Array, Tree
 
 
-def checkpoint(f: Callable[..., Any], *example: Tree) -> Callable[..., Any]:
-    """``f``, whose inner values are computed again in the backward pass instead of being kept.
+def checkpoint(f: Callable[..., Any], *example: Tree, but: str | None = None) -> Callable[..., Any]:
+    """``f``, whose inner values are computed again in the backward pass instead of being kept, but those
+    whose `jax.ad_checkpoint.checkpoint_name` is ``but``.
 
     ``example`` are arrays or trees that tell whether JAX is in use; elsewhere ``f`` is returned.
     """
     if is_jax(*example):
         from memcore.backend import jax_functions
 
-        return jax_functions.checkpoint(f)
+        return jax_functions.checkpoint(f, but)
     return f
 
 

@@ -11,9 +11,13 @@ import jax.numpy as jnp
 
 from memcore.types import Array, Element, Tree
 
-checkpoint = jax.checkpoint
 sigmoid = jax.lax.logistic
 stop_gradient = jax.lax.stop_gradient
+
+
+def checkpoint(f: Callable[..., Any], but: str | None) -> Callable[..., Any]:
+    policy = None if but is None else jax.checkpoint_policies.save_only_these_names(but)
+    return jax.checkpoint(f, policy=policy)
 
 
 def platform(x: Array) -> str:

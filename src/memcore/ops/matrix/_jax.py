@@ -7,10 +7,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from memcore.backend.jax_functions import broadcasting
 from memcore.cell import Array
-from memcore.ops.matrix.triangular import refined, refined_tangent
+from memcore.ops.matrix.triangular import SOLVED, refined, refined_tangent
 from memcore.types import Tree
 
 
@@ -39,6 +40,6 @@ def _unit_lower_solve_jvp(
 ) -> Array:
     """``M dx = db - dM x``."""
     (lower, b), (dlower, db) = primals, tangents
-    found = _unit_lower_inverse(inverse, lower)
-    x = refined(found, lower, b)
+    found = checkpoint_name(_unit_lower_inverse(inverse, lower), SOLVED)
+    x = checkpoint_name(refined(found, lower, b), SOLVED)
     return x, refined_tangent(found, lower, db - jnp.tril(dlower, -1) @ x)

@@ -20,6 +20,7 @@ from memcore.engine.resets import poison, seen_so_far, segments
 from memcore.nn import wide
 from memcore.ops.floor import at_least
 from memcore.ops.matrix.channel_decays import ChannelDecays
+from memcore.ops.matrix.triangular import SOLVED
 from memcore.ops.run import keep
 from memcore.types import Namespace, Starts, Tree
 
@@ -53,7 +54,7 @@ def fold_chunks(
     if starts is not None:
         starts = into_chunks(starts, axis, size, False)[..., None, :]
     slots = (inputs, starts) if prepare is None else (inputs, starts, prepare(inputs, starts))
-    step = checkpoint(lambda s, slot: body(s, *slot), state)
+    step = checkpoint(lambda s, slot: body(s, *slot), state, but=SOLVED)
     state, out = fold(step, state, slots, -(-length // size))
     out = out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
     if wrong is None:

@@ -7,6 +7,12 @@ import numpy as np
 from memcore.backend import all_finite, asarray_like, is_jax, namespace
 from memcore.cell import Array
 
+SOLVED = "memcore.solved"
+"""The name of what was solved, for `checkpoint`: it takes more time to find than room to keep."""
+
+BLOCK = 16
+"""The largest system that is inverted whole: halves have less arithmetic, and more calls."""
+
 
 def unit_lower_solve(lower: Array, b: Array) -> Array:
     """``x`` of ``(I + L) x = b``, L being what lies below the diagonal of ``lower (..., C, C)``.
@@ -65,12 +71,29 @@ def contained_solve(lower: Array, b: Array, pairs: Array) -> tuple[Array, Array]
 
 
 def unit_lower_inverse(lower: Array) -> Array:
-    """``(I + L)^-1`` in log2(C) rounds of matmuls.
+    """``(I + L)^-1`` in matmuls: halves are inverted, side by side, and joined.
 
-    Diagonal blocks are inverted and joined, pair by pair: ``[[A, 0], [L, B]]^-1`` has the lower part
-    ``-B^-1 L A^-1``. The product of ``I + (-L)^(2^i)`` would lose all digits to cancellation once keys
-    repeat (powers of L grow like binomials). Rows that overflow spoil no others.
+    ``[[A, 0], [L, B]]^-1`` has the lower part ``-B^-1 L A^-1``. The product of ``I + (-L)^(2^i)`` would lose
+    all digits to cancellation once keys repeat (powers of L grow like binomials). Rows that overflow
+    spoil no others.
     """
+    size = lower.shape[-1]
+    if size <= BLOCK:
+        return _inverse_in_rounds(lower)
+    xp, half = namespace(lower), size // 2
+    first, last = lower[..., :half, :half], lower[..., half:, half:]
+    if size % 2:
+        first, last = unit_lower_inverse(first), unit_lower_inverse(last)
+    else:
+        both = unit_lower_inverse(xp.stack([first, last]))
+        first, last = both[0, ...], both[1, ...]
+    joined = -(_finite(last) @ lower[..., half:, :half] @ _finite(first))
+    above = xp.concat([first, xp.zeros_like(joined).mT], axis=-1)
+    return xp.concat([above, xp.concat([joined, last], axis=-1)], axis=-2)
+
+
+def _inverse_in_rounds(lower: Array) -> Array:
+    """The same in log2(C) rounds: what is found of all blocks is joined, pair by pair, by whole matmuls."""
     xp = namespace(lower)
     size = lower.shape[-1]
     # Zeros that lie where L does: a chunk of one step has no product that would bring the identity there.

@@ -118,8 +118,12 @@ class Window(Rule):
             line = [append(a, b, -2) for a, b in zip(before, slot[0], strict=True)]
             return [x[..., size:, :] for x in line], self.block(weights, line, slot[1])
 
-        before = [namespace(x).moveaxis(between(x, axis, 0, front), axis, -2) for x in line]
+        before = [between(x, axis, 0, front) for x in line]
         behind = [between(x, axis, front, front + length) for x in line]
+        if order is None:
+            # As they came: of what is joined and cut again, the gradient is padded twice.
+            before[:-1], behind[:-1] = state[:-1], [inputs[name] for name in self.names]
+        before = [namespace(x).moveaxis(x, axis, -2) for x in before]
         slots = tree_map(into_blocks, (behind, others))
         _, out = fold(checkpoint(body, state), before, slots, -(-length // size))
         out = namespace(out).moveaxis(out, -2, axis + 1)
