@@ -86,6 +86,26 @@ def test_a_float64_gate_and_a_numpy_scale(backend: Backend, x64: None) -> None:
     close(got, want, 1e-6)
 
 
+@pytest.mark.backend("jax")
+def test_a_gradient_solves_no_chunk_again(backend: Backend) -> None:
+    """The inverse of a longer chunk has more products; its gradient has no more of them than the rule."""
+    import jax
+
+    rng = np.random.default_rng(0)
+    q, v = backend.asarray(rng.standard_normal((2, 64, 1, 4), dtype=np.float32))
+    beta = backend.asarray(np.ones((64, 1), np.float32))
+
+    def products(f: Any, size: int) -> int:
+        def loss(k: Any) -> Any:
+            return ops.delta_rule(q, k, v, beta, method="fused", chunk_size=size)[1].sum()
+
+        return str(jax.make_jaxpr(f(loss))(q)).count("dot_general")
+
+    more = products(lambda loss: loss, 16) - products(lambda loss: loss, 2)
+    assert more > 0
+    assert products(jax.grad, 16) - products(jax.grad, 2) == more
+
+
 def golden(name: str) -> tuple[Any, Any, tuple[Any, ...], float]:
     """The entry, all arrays, those of the function, and its scale."""
     entry, a = load(name)

@@ -12,12 +12,26 @@ from memcore.ops.matrix.triangular import unit_lower_inverse, unit_lower_solve
 
 @pytest.mark.backend("numpy", "array_api_strict")
 def test_unit_lower_inverse(backend: Backend) -> None:
-    for size in (2, 3, 5, 8, 13):
+    for size in (2, 3, 5, 8, 13, 17, 32, 43, 64):
         strict = np.tril(np.random.default_rng(size).standard_normal((2, size, size)), -1)
-        strict = strict.astype(np.float32)
+        strict = (strict / size**0.5).astype(np.float32)
         got = unit_lower_inverse(backend.asarray(strict))
         want = np.linalg.inv(np.eye(size) + strict)
         close(got, want, 1e-5)
+
+
+@pytest.mark.parametrize("row", [1, 11, 20, 39])
+def test_rows_that_overflow_spoil_no_others(row: int, backend: Backend) -> None:
+    """Of 40 rows, so that halves are joined twice, none reads this one."""
+    lower = np.tril(np.random.default_rng(0).standard_normal((2, 40, 40)), -1) / 40**0.5
+    lower[:, row + 1 :, row] = 0
+    others = np.arange(40) != row
+    want = np.linalg.inv(np.eye(40) + lower)[:, others]
+    lower[0, row, :row] = 3e38
+    with np.errstate(over="ignore", invalid="ignore"):
+        got = np.asarray(unit_lower_inverse(backend.asarray(lower.astype(np.float32))))
+    close(got[:, others], want, 1e-5)
+    assert row == 1 or not np.isfinite(got[0, row]).all()
 
 
 @pytest.mark.parametrize("beta", [1.0, 1.9, 1.99])

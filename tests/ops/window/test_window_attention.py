@@ -270,3 +270,17 @@ def test_an_empty_batch_of_full_attention(backend: Backend) -> None:
     q, v = backend.asarray((np.zeros((0, 7, 4, 2)), np.zeros((0, 7, 2, 3))))
     (keys, _, filled), out = ops.window_attention(q, q[..., :2, :], v, None)
     assert (keys.shape, filled.shape, out.shape) == ((0, 7, 2, 2), (0, 7), (0, 7, 4, 3))
+
+
+@pytest.mark.backend("jax")
+def test_a_gradient_pads_no_line(backend: Backend) -> None:
+    """Keys and values are cut where they stand: behind the window in one line, their gradients would be
+    padded to its length."""
+    import jax
+
+    q = backend.asarray(np.random.default_rng(0).standard_normal((64, 1, 4), dtype=np.float32))
+
+    def loss(k: Any) -> Any:
+        return ops.window_attention(q, k, k, 5, method="fused")[1].sum()
+
+    assert " pad" not in str(jax.make_jaxpr(jax.grad(loss))(q))
