@@ -305,6 +305,43 @@ def test_the_readme_has_the_stored_numbers():
         assert f"| {what} | {beside} | {times} |" in text
 
 
+def stored(name: str) -> dict[tuple[object, ...], dict[str, object]]:
+    path = Path(run.__file__).parent / "results" / name / f"{name}.json"
+    return {tuple(row["name"]): row for row in json.loads(path.read_text())["rows"]}
+
+
+def page(name: str) -> str:
+    """A page's text on one line."""
+    path = Path(run.__file__).parent.parent / name
+    return " ".join(path.read_text(encoding="utf-8").split())
+
+
+def test_the_pages_have_the_stored_numbers_of_gated_cells():
+    """Stored results: nothing is timed here."""
+    rows, told = stored("gated"), page("README.md")
+    assert len({name[2] for name in rows}) == len(gated.SHAPES) == 8 and "over eight shapes" in told
+    peers = {"equinox": "Equinox", "flax": "Flax", "scan": "a scan"}
+    for kind, peer in dict.fromkeys(name[:2] for name in rows):
+        own = {name: gated.ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)}
+        spans = [gated.span([x for name, x in own.items() if name[3] == g]) for g in (False, True)]
+        every, mean = gated.span(list(own.values())), f"{gated.geometric_mean(list(own.values())):.2f}"
+        line = f"| `{kind}` | {peers[peer]} | {spans[0]} | {spans[1]} | {mean} |"
+        assert line in page("docs/benchmarks.md")
+        if kind in ("GRU", "LSTM"):
+            assert re.search(rf"{every} [^,;]*\({mean}", told), (kind, peer, every, mean)
+
+
+def test_the_pages_have_the_stored_numbers_by_shape():
+    """Stored results: nothing is timed here."""
+    rows = stored("shapes")
+    for rule in shapes.RULES:
+        count = len([name for name in rows if name[0] == rule])
+        spans = [shapes.span(rows, rule, of) for of in ("seconds", "temporaries")]
+        assert f"| {count} | {spans[0]} | {spans[1]} |" in page("docs/benchmarks.md"), rule
+    faster = [row["theirs"]["seconds"] / row["ours"]["seconds"] for row in rows.values()]
+    assert f"memories {min(faster):.1f} to {max(faster):.0f} times as fast" in page("README.md")
+
+
 def test_a_choice_without_a_measurement_is_found(monkeypatch):
     measured = {name: auto.Choice("fused", 16, "measured") for name in ("numpy", "cpu")}
     assumed = {name: auto.Choice("fused") for name in ("numpy", "cpu")}
