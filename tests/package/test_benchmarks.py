@@ -324,7 +324,10 @@ def test_the_pages_have_the_stored_numbers_of_gated_cells():
     for kind, peer in dict.fromkeys(name[:2] for name in rows):
         own = {name: gated.ratio(row) for name, row in rows.items() if name[:2] == (kind, peer)}
         spans = [gated.span([x for name, x in own.items() if name[3] == g]) for g in (False, True)]
-        every, mean = gated.span(list(own.values())), f"{gated.geometric_mean(list(own.values())):.2f}"
+        every, mean = (
+            gated.span(list(own.values())),
+            f"{gated.geometric_mean(list(own.values())):.2f}",
+        )
         line = f"| `{kind}` | {peers[peer]} | {spans[0]} | {spans[1]} | {mean} |"
         assert line in page("docs/benchmarks.md")
         if kind in ("GRU", "LSTM"):
