@@ -183,8 +183,8 @@ class FullAttention(WindowAttention):
     ) -> tuple[State, Array]:  # fmt: skip
         """A fold over blocks of queries, each with all keys: ``O(C (N + T))`` memory.
 
-        Not ``jax.nn.dot_product_attention``: on a CPU it is slower and needs more memory, as
-        ``benchmarks/peers/jax_nn.py`` measures; its softmax is in float32 whatever the inputs are, and it
+        Not ``jax.nn.dot_product_attention``: on a CPU it takes as long or longer, in seven times the memory,
+        as ``benchmarks/peers/jax_nn.py`` measures; its softmax is in float32 whatever the inputs are, and it
         knows no sinks.
         """
         axis, front = state[-1].ndim - 1, self.length
