@@ -87,7 +87,7 @@ def unit_lower_inverse(lower: Array) -> Array:
     else:
         both = unit_lower_inverse(xp.stack([first, last]))
         first, last = both[0, ...], both[1, ...]
-    joined = -(_finite(last) @ lower[..., half:, :half] @ _finite(first))
+    joined = -(last @ lower[..., half:, :half] @ _finite(first))
     above = xp.concat([first, xp.zeros_like(joined).mT], axis=-1)
     return xp.concat([above, xp.concat([joined, last], axis=-1)], axis=-2)
 
