@@ -68,7 +68,7 @@ ENV = {
 # on the laws of one cell: 38 s, and 8 s with these). The README runs without.
 QUICK_XLA = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-    " --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
 
 _wheel: Path | None = None
@@ -141,7 +141,7 @@ def pytest(
     if not given:
         name = "".join(c if c.isalnum() else "_" for c in session.name).strip("_")
         session.env["COVERAGE_FILE"] = str(SHARED / "coverage" / f"data.{name}")
-        given = ["-n", "2", "--dist", "loadgroup"]
+        given = ["-n", "2", "--dist", "loadgroup", "--durations=10"]
         given += ["--cov", "--cov-report=", "--cov-fail-under=0"] if covered else []
     session.run("pytest", *paths, *arguments, *given)
 
@@ -155,7 +155,8 @@ def tests(session: nox.Session, backend: str) -> None:
         quick_compiles(session)
     required = ["--require", "torch"] if "torch" in GROUPS[backend] else []
     ignored = [f"--ignore=tests/{name}" for name in NOT_CORE]
-    covered = backend != "array_api_strict"  # NumPy runs its lines
+    # NumPy's session runs the lines of every backend, adapters and training those of JAX alone.
+    covered = backend == "numpy"
     pytest(session, "--backend", backend, *required, *ignored, paths=["tests"], covered=covered)
 
 
@@ -199,7 +200,7 @@ def devices(session: nox.Session) -> None:
     """Models and rules on simulated devices: shard_map, explicit and automatic meshes."""
     install(session, "jax", ["test"])
     quick_compiles(session, "--xla_force_host_platform_device_count=8")
-    pytest(session, "--backend", "jax", paths=["tests/devices"])
+    pytest(session, "--backend", "jax", paths=["tests/devices"], covered=False)
 
 
 @nox.session(default=False)

@@ -34,17 +34,24 @@ def outline(tree: Any) -> Any:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
 
+def unless(few: bool) -> Any:
+    return () if few else pytest.mark.whole
+
+
+FEW = [pytest.param(name, marks=unless(name in (*ONE_PER_RULE, "rmt"))) for name in ON_JAX]
 RUNS = [(name, "auto", True) for name in OPEN]
 RUNS += [
-    pytest.param(name, "sequential", False, marks=() if name in ONE_PER_RULE else pytest.mark.whole)
-    for name in OPEN
+    pytest.param(name, "sequential", False, marks=unless(name in ONE_PER_RULE)) for name in OPEN
 ]
 """With a state and without; step by step of one model for each rule, of the others with ``--whole``."""
 
 
 @pytest.mark.parametrize(("name", "method", "given"), RUNS)
 def test_open_batch_and_length(name: str, method: str, given: bool, backend: Backend) -> None:
-    """The numbers of NumPy, at several lengths of one program."""
+    """The numbers of NumPy, and of one model for each rule at several lengths of one program.
+
+    The program is lowered for CUDA and TPU as well.
+    """
     import jax
     from jax import export
 
@@ -64,8 +71,9 @@ def test_open_batch_and_length(name: str, method: str, given: bool, backend: Bac
             lambda x: jax.ShapeDtypeStruct((batch, *x.shape[1:]), x.dtype),
             memcore.initial_state(model, params, (1,)),
         )
-    exported = export.export(jax.jit(run))(outline(params), like, state, flags, flags)
-    for sizes in SIZES:
+    everywhere = export.export(jax.jit(run), platforms=("cpu", "cuda", "tpu"))
+    exported = everywhere(outline(params), like, state, flags, flags)
+    for sizes in SIZES if name in ONE_PER_RULE else SIZES[-1:]:
         xs, starts, valid = (
             inputs(model, *sizes, rng),
             rng.random(sizes) < 0.1,
@@ -118,9 +126,9 @@ def test_a_rule_without_a_fold_names_the_open_length(backend: Backend) -> None:
         export.export(run)(shape)
 
 
-@pytest.mark.parametrize("name", ON_JAX)
+@pytest.mark.parametrize("name", FEW)
 def test_lowers_for_other_devices(name: str, backend: Backend, pytestconfig: pytest.Config) -> None:
-    """`auto` of every model, with its gradient; with ``--whole`` every method."""
+    """`auto` with its gradient, of one model for each rule; with ``--whole`` of every one by every method."""
     import jax
     from jax import export
 

@@ -80,7 +80,8 @@ def test_gradients_of_cells_of_yours(
     def loss(params: Any, xs: Any, method: str) -> Any:
         return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
 
-    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    got, want = (gradient(params, xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
     assert ("custom_vjp" in str(jax.make_jaxpr(loss, 2)(params, xs, "fused"))) == PROJECTIONS[name][
         1
@@ -137,18 +138,19 @@ def test_gradients_where_the_fold_embeds(
     def of_it(xs: Any, method: str) -> Any:
         return jax.numpy.sum(jax.grad(loss, 1)(params, xs, method) ** 3)
 
-    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    got, want = (gradient(params, xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
     # A run without a gradient is traced as well: the LSTM's has one product for both. Of GRU's update more is
     # kept than a sum.
     without = [] if name == "lstm" and np.prod(batch) >= FEWEST_ROWS else [steps]
     assert asked == without + ([] if name == "gru" else [steps])
-    got, want = (jax.grad(of_it)(xs, method) for method in ("fused", "sequential"))
+    second = jax.jit(jax.grad(of_it), static_argnums=1)
+    got, want = (second(xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
     if length < 10:
-        got, want = (
-            jax.jacfwd(jax.grad(loss, 1), 1)(params, xs, m) for m in ("fused", "sequential")
-        )
+        forward = jax.jit(jax.jacfwd(jax.grad(loss, 1), 1), static_argnums=2)
+        got, want = (forward(params, xs, method) for method in ("fused", "sequential"))
         close(got, want, 1e-10)
 
 
@@ -215,7 +217,8 @@ def test_a_sum_that_repeats_one_side_is_not_what_is_kept(
     def loss(params: Any, xs: Any, method: str) -> Any:
         return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
 
-    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    got, want = (gradient(params, xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
 
 
@@ -242,7 +245,8 @@ def test_a_sum_alone_is_kept(
     def loss(params: Any, xs: Any, method: str) -> Any:
         return jax.numpy.sum(model.apply(params, xs, **flags, method=method)[1] ** 2)
 
-    got, want = (jax.grad(loss, (0, 1))(params, xs, method) for method in ("fused", "sequential"))
+    gradient = jax.jit(jax.grad(loss, (0, 1)), static_argnums=2)
+    got, want = (gradient(params, xs, method) for method in ("fused", "sequential"))
     close(got, want, 1e-10)
     assert found == [UPDATES[how][1]]
 

@@ -1,4 +1,4 @@
-"""JAX's strict mode of ranks, which people set to find mistakes in their own code."""
+"""JAX's strict modes, which people set to find mistakes in their own code."""
 
 from __future__ import annotations
 
@@ -30,34 +30,33 @@ def problem(name: str, backend: Backend) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("name", ON_JAX)
-def test_ranks_are_not_promoted_by_mistake(name: str, backend: Backend) -> None:
-    """``jax_numpy_rank_promotion="raise"``: a run, its gradient, a step, and what is around them.
+def test_beside_a_run(name: str, backend: Backend) -> None:
+    """What makes parameters and states, a reset and a step; runs and their gradients are in the laws' test.
 
-    JAX looks at ranks while it traces: nothing needs to be compiled.
+    With ``jax_numpy_rank_promotion="raise"`` JAX looks at ranks while it traces.
     """
     import jax
 
-    model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
+    model, (params, xs, starts, _) = MODELS[name], problem(name, backend)
+    key, first = jax.random.key(0), (xs[:, 0], starts[:, 0])
 
-    def loss(params: Any, state: Any) -> Any:
-        return model.apply(params, xs, state, starts=starts, valid=valid)[1].sum()
+    def begin(params: Any) -> Any:
+        return memcore.initial_state(model, params, (2,))
 
-    def around(params: Any) -> Any:
-        model.init(jax.random.key(0))
-        state = memcore.initial_state(model, params, (2,))
-        memcore.reset(model, params, state, starts[:, 0])
-        loss(params, None)
+    def again(params: Any, state: Any, start: Any) -> Any:
+        return memcore.reset(model, params, state, start)
+
+    state = backend.asarray(begin(params))  # those of a model without parameters are NumPy's
+    with jax.transfer_guard("disallow"), jax.numpy_rank_promotion("raise"):
+        jax.jit(model.init).lower(key)
+        jax.jit(begin).lower(params)
+        jax.jit(again).lower(params, state, first[1])
         if model.causal:
-            memcore.step(model, params, state, xs[:, 0], start=starts[:, 0])
-        return state
-
-    with jax.numpy_rank_promotion("raise"):
-        state = jax.eval_shape(around, params)
-        jax.eval_shape(jax.value_and_grad(loss), params, state)
+            memcore.step(model, params, state, first[0], start=first[1])
 
 
 def test_a_rank_is_looked_at_while_tracing(backend: Backend) -> None:
-    """What the two tests beside this one count on."""
+    """What the tests beside this one and the laws' count on."""
     import jax
 
     wide, narrow = backend.asarray((np.ones((2, 3), "float32"), np.ones(3, "float32")))
@@ -83,7 +82,7 @@ def test_rules_promote_no_ranks_by_mistake(name: str, backend: Backend) -> None:
         jax.eval_shape(jax.value_and_grad(loss), arrays)
 
 
-@pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention", "residual_stack"])
+@pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention"])
 def test_a_search_for_nans_finds_none(name: str, backend: Backend) -> None:
     """``disable_jit`` and ``debug_nans``: nothing makes a NaN on the way to numbers."""
     import jax
@@ -119,23 +118,3 @@ def test_a_last_axis_may_be_empty(backend: Backend) -> None:
     """Nothing there is not finite: values of no width."""
     k, v = (backend.asarray(np.ones((1, 8, 2, n), np.float32)) for n in (4, 0))
     assert memcore.ops.linear_attention(k, k, v)[1].shape == (1, 8, 2, 0)
-
-
-@pytest.mark.parametrize("name", ON_JAX)
-def test_nothing_moves_from_the_host(name: str, backend: Backend) -> None:
-    """``transfer_guard("disallow")``: a run, a step, and under ``jit`` what makes parameters and states."""
-    import jax
-
-    model, (params, xs, starts, valid) = MODELS[name], problem(name, backend)
-    key, first = jax.random.key(0), (xs[:, 0], starts[:, 0])
-
-    def begin(params: Any) -> Any:
-        return memcore.initial_state(model, params, (2,))
-
-    state = backend.asarray(begin(params))  # those of a model without parameters are NumPy's
-    with jax.transfer_guard("disallow"):
-        jax.jit(model.init)(key)
-        jax.jit(begin)(params)
-        model.apply(params, xs, starts=starts, valid=valid)
-        if model.causal:
-            memcore.step(model, params, state, first[0], start=first[1])

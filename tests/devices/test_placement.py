@@ -45,9 +45,10 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
     return loss
 
 
-RUNS = [(name, "auto", given, given) for name in ON_JAX for given in (True, False)]
+RUNS = [(name, "auto", True, True) for name in ON_JAX]
 """``(model, method, with a state, with starts)``. By all of `KINDS` one model for each rule by `auto`; the
 rest by `SPELLED`, by all with ``--whole``."""
+RUNS += [(name, "auto", False, False) for name in ONE_PER_RULE]
 RUNS += [(name, "auto", False, True) for name in ONE_PER_RULE]
 RUNS += [(name, method, True, True) for name in EVERY_METHOD for method in MODELS[name].methods]
 

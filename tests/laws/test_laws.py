@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import memcore
 from cases.models import CASES, EVERY_METHOD, ON_JAX, ONE_PER_RULE
 from memcore.engine.checks import runnable
 from memcore.testing import LAWS, check_model
@@ -40,8 +41,34 @@ def fewer_methods(name: str, backend: Any, request: Any, monkeypatch: Any) -> No
                 monkeypatch.setattr(module, "runnable", the_fold_and_auto)
 
 
+@pytest.fixture
+def strictly(backend: Any, monkeypatch: Any) -> None:
+    """On JAX no run moves anything from the host, and no rank is promoted by mistake in a run or a gradient.
+
+    ``transfer_guard("disallow")`` and ``jax_numpy_rank_promotion="raise"``, which people set to find mistakes
+    in their own code. JAX looks while it traces, and these laws trace every model.
+    """
+    if backend.name != "jax":
+        return
+    import jax
+
+    def within(context: Any, f: Any) -> Any:
+        def inside(*args: Any, **how: Any) -> Any:
+            with context():
+                return f(*args, **how)
+
+        return inside
+
+    monkeypatch.setattr(
+        memcore.Model, "apply", within(lambda: jax.transfer_guard("disallow"), memcore.Model.apply)
+    )
+    for law in ("execution", "reset", "stream", "transform"):
+        strict = within(lambda: jax.numpy_rank_promotion("raise"), LAWS[law])
+        monkeypatch.setitem(LAWS, law, strict)
+
+
 @models
-@pytest.mark.usefixtures("fewer_methods")
+@pytest.mark.usefixtures("fewer_methods", "strictly")
 def test_laws(name: str, backend: Any) -> None:
     """On NumPy of every instance, elsewhere of one for each model: the others have NumPy's numbers."""
     case = CASES[name]
