@@ -132,7 +132,7 @@ def pytest(
     """Run pytest on the paths, or on those given after ``--``.
 
     With coverage unless not `covered`: it doubles the time of Python's own work, and is left out where
-    another session runs the same lines, and in those that are not run by default.
+    JAX traces most or another session runs the same lines, and in those that are not run by default.
     """
     session.env.update(ENV)
     given = session.posargs

@@ -48,9 +48,9 @@ def test_beside_a_run(name: str, backend: Backend) -> None:
 
     state = backend.asarray(begin(params))  # those of a model without parameters are NumPy's
     with jax.transfer_guard("disallow"), jax.numpy_rank_promotion("raise"):
-        jax.jit(model.init).lower(key)
-        jax.jit(begin).lower(params)
-        jax.jit(again).lower(params, state, first[1])
+        jax.jit(model.init)(key)
+        jax.jit(begin)(params)
+        jax.jit(again)(params, state, first[1])
         if model.causal:
             memcore.step(model, params, state, first[0], start=first[1])
 
@@ -82,7 +82,7 @@ def test_rules_promote_no_ranks_by_mistake(name: str, backend: Backend) -> None:
         jax.eval_shape(jax.value_and_grad(loss), arrays)
 
 
-@pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention"])
+@pytest.mark.parametrize("name", ["gru", "lru", "gated_delta_net", "attention", "residual_stack"])
 def test_a_search_for_nans_finds_none(name: str, backend: Backend) -> None:
     """``disable_jit`` and ``debug_nans``: nothing makes a NaN on the way to numbers."""
     import jax
