@@ -101,6 +101,7 @@ def install(session: nox.Session, extras: str, groups: Sequence[str]) -> None:
     built = wheel(session)
     torch = [requirement for requirement in wanted if requirement.startswith("torch")]
     session.install(
+        "--no-compile",  # half of pip's time; Python compiles what is imported
         f"{built}[{extras}]" if extras else str(built),
         *[requirement for requirement in wanted if requirement not in torch],
     )
@@ -109,7 +110,7 @@ def install(session: nox.Session, extras: str, groups: Sequence[str]) -> None:
     if torch:
         # Through pip in any case: its settings say where this platform's build comes from.
         session.install("pip")
-        session.run_install("python", "-m", "pip", "install", "--quiet", *torch)
+        session.run_install("python", "-m", "pip", "install", "--quiet", "--no-compile", *torch)
     stamp.write_text(digest)
 
 

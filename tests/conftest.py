@@ -148,7 +148,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _group(item: pytest.Item) -> str | None:
-    """For --dist loadgroup: the tests of one model go to one worker, which compiles it once."""
+    """For --dist loadgroup: the tests of one model go to one worker, which compiles it once.
+
+    Not where a file says which belong together: xdist makes one name of two groups.
+    """
+    if item.get_closest_marker("xdist_group"):
+        return None
     params = item.callspec.params if hasattr(item, "callspec") else {}
     names = [value for value in params.values() if isinstance(value, str)]
     name = params.get("name", names[0] if names else None)

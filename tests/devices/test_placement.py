@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import memcore
-from cases.models import EVERY_METHOD, MODELS, ON_JAX, ONE_PER_RULE
+from cases.models import EVERY_METHOD, MODELS, ON_JAX, ONE_PER_RULE, SAME_PARTS
 from memcore import nn
 from memcore.layers.block_linear import block_linear
 from placements import KINDS, SPELLED, agree, nudged, on_four, on_one
@@ -45,7 +45,7 @@ def loss_of(name: str, method: str) -> Callable[..., Any]:
     return loss
 
 
-RUNS = [(name, "auto", True, True) for name in ON_JAX]
+RUNS = [(name, "auto", True, True) for name in ON_JAX if name not in SAME_PARTS]
 """``(model, method, with a state, with starts)``. By all of `KINDS` one model for each rule by `auto`; the
 rest by `SPELLED`, by all with ``--whole``."""
 RUNS += [(name, "auto", False, False) for name in ONE_PER_RULE]

@@ -34,6 +34,8 @@ ONE_PER_RULE = (
 """Models whose methods are all looked at where compiling those of every model takes too long."""
 EVERY_METHOD = (*ONE_PER_RULE, "spherical", "n_max", "dlse")
 """Models that are compiled by all their methods: one for each rule, and those whose algebra is their own."""
+SAME_PARTS = ("titans_mac", "titans_mal", "rmt_both_ways")
+"""Of the same parts as another model (`titans_mag`, `rmt`), whose gradients and placement are looked at."""
 SHAPES: dict[str, ModelCase] = {
     case.name: case for file in _FILES for case in getattr(file, "SHAPES", ())
 }
