@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,20 @@ def test_beside_a_run(name: str, backend: Backend) -> None:
         jax.jit(again)(params, state, first[1])
         if model.causal:
             memcore.step(model, params, state, first[0], start=first[1])
+
+
+FIRST_RUN = """
+import jax, memcore
+model, key = memcore.GRU(3), jax.random.key(0)
+params, xs, starts = model.init(key), jax.random.normal(key, (2, 5, 3)), jax.numpy.ones((2, 5), bool)
+with jax.transfer_guard("disallow"):
+    model.apply(params, xs, starts=starts)
+"""
+
+
+def test_the_first_run_of_a_process(backend: Backend) -> None:
+    """What is looked up once moves nothing that a guard would find either."""
+    subprocess.run([sys.executable, "-c", FIRST_RUN], check=True, capture_output=True)
 
 
 def test_a_rank_is_looked_at_while_tracing(backend: Backend) -> None:

@@ -57,6 +57,12 @@ def parts(x: Array, count: int) -> list[Array]:
     return list(jnp.split(x, count, axis=-1))
 
 
+def moving(f: Callable[[], Any]) -> Any:
+    """``f()``, which may move what it needs from the host."""
+    with jax.transfer_guard("allow"):
+        return f()
+
+
 def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     # A symbolic length may not be given, only found.
     return jax.lax.scan(f, carry, xs, length=None if jax.tree.leaves(xs) else length)

@@ -12,6 +12,8 @@ from memcore.backend.tree import tree_leaves, tree_map
 from memcore.types import Array, Dtype, Namespace, Tree
 
 _OF_NUMPY = array_api_compat.array_namespace(np.zeros(()))
+_met: set[type] = {np.ndarray}
+"""Classes of arrays whose namespace array_api_compat knows."""
 
 
 def namespace(*arrays: Array) -> Namespace:
@@ -19,8 +21,21 @@ def namespace(*arrays: Array) -> Namespace:
     # A step on NumPy asks dozens of times. A void dtype may be one of JAX's gradients of integers.
     for x in arrays:
         if type(x) is not np.ndarray or x.dtype.kind == "V":
+            for y in arrays:
+                if type(y) not in _met:
+                    _meet(y)
             return array_api_compat.array_namespace(*arrays)
     return _OF_NUMPY if arrays else array_api_compat.array_namespace()
+
+
+def _meet(x: Array) -> None:
+    """array_api_compat makes an array to find the namespace of a class of JAX's, which moves a zero from the
+    host: not what a `jax.transfer_guard` around a first run is there to find."""
+    if is_jax(x):
+        from memcore.backend import jax_functions
+
+        jax_functions.moving(lambda: array_api_compat.array_namespace(x))
+    _met.add(type(x))
 
 
 def is_jax(*trees: Tree) -> bool:
