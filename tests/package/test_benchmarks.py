@@ -226,7 +226,7 @@ def test_promises(tmp_path):
     start = "| gated delta rule, against prefix scan:"
     assert f"{start} faster | at least 40x | 39x | **missed** |" in text
     assert f"{start} smaller temporaries | at least 10x | 1x | **missed** |" in text
-    assert f"{start} faster compiled | at least 10x | 39x | kept |" in text
+    assert f"{start} faster compiled | at least 8x | 39x | kept |" in text
     assert "| mLSTM, against mlstm kernels: faster | at least 1x | 1.5x | kept |" in text
     assert "| GRU, against flax: faster | at least 1x |  | not measured |" in text
     assert "largest over smallest | at most 1.1 | 1.09 | kept |" in text

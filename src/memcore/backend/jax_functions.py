@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from memcore.types import Array, Element, Tree
+from memcore.types import Array, Element, Namespace, Tree
 
 sigmoid = jax.lax.logistic
 stop_gradient = jax.lax.stop_gradient
@@ -57,7 +57,7 @@ def parts(x: Array, count: int) -> list[Array]:
     return list(jnp.split(x, count, axis=-1))
 
 
-def moving(f: Callable[[], Any]) -> Any:
+def moving(f: Callable[[], Namespace]) -> Namespace:
     """``f()``, which may move what it needs from the host."""
     with jax.transfer_guard("allow"):
         return f()
