@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import memcore
 from cases.models import CASES, EVERY_METHOD, ON_JAX, ONE_PER_RULE, SAME_PARTS
 from memcore.engine.checks import runnable
+from memcore.ops.rule import RuleCell
 from memcore.testing import LAWS, check_model
 from memcore.testing import case as cases_of_laws
 from memcore.testing import laws as the_laws
@@ -20,8 +21,9 @@ ELSEWHERE = ("adapter",)
 LAWS_HERE = [law for law in LAWS if law not in ELSEWHERE]
 
 OF_A_RULE = ("associativity", "action", "step", "reference")
-"""On JAX, which compiles every operation of them, looked at for `EVERY_METHOD` alone: the rest hands its
+"""On JAX, which compiles every operation of them, looked at for `OWN_ALGEBRA` alone: the rest hands its
 algebra to a rule, which `test_rule_runs` compiles, and the law of backends has NumPy's numbers."""
+OWN_ALGEBRA = (*EVERY_METHOD, "residual_stack")  # which has learned positions
 
 SMALLER: dict[str, Any] = {
     "jax": {"dtype": "float32", "length": 5},
@@ -35,7 +37,7 @@ models = pytest.mark.parametrize("name", list(CASES))
 
 def laws_of(name: str, backend: str, whole: bool) -> list[str]:
     """The laws of an instance on a backend, with ``--whole`` all."""
-    if backend != "jax" or whole or name in EVERY_METHOD:
+    if backend != "jax" or whole or name in OWN_ALGEBRA:
         return LAWS_HERE
     if name in SAME_PARTS:
         return ["reset", "backend", "transform"]
@@ -105,6 +107,20 @@ def test_laws(name: str, backend: Any, request: Any) -> None:
     expected = {"backend"} if backend.name == "numpy" else set()
     expected |= {"transform"} if backend.name != "jax" else set()
     assert left_out == (expected | set(case.without)) & set(laws)
+
+
+@pytest.mark.backend("numpy")
+@pytest.mark.parametrize(
+    "name", [name for name in ON_JAX if "associativity" not in laws_of(name, "jax", False)]
+)
+def test_algebra_that_is_not_compiled_is_a_rules(name: str, backend: Any) -> None:
+    case = cases_of_laws.Case(CASES[name].model, "numpy", "float64", 9, 2, 0, None)
+    try:
+        cells = [type(cell) for cell, _, _ in case.memoroids()]
+    except cases_of_laws.NotApplicable:
+        return
+    compiled = {type(CASES[name].model) for name in OWN_ALGEBRA}
+    assert [cell for cell in cells if not issubclass(cell, RuleCell) and cell not in compiled] == []
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,10 @@ def test_training_without_its_extra_names_it():
 def test_entry_point():
     [script] = importlib.metadata.entry_points(group="console_scripts", name="memcore")
     assert script.value == "memcore.cli:main"
+
+
+@pytest.mark.xdist_group("package")
+def test_marked_tests_go_to_one_worker(request):
+    """With ``--dist loadgroup`` xdist reads the group of a test in its name."""
+    if request.config.getoption("dist", "no") == "loadgroup":
+        assert request.node.nodeid.endswith("@package")
