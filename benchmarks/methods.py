@@ -26,7 +26,6 @@ MATRICES = (
     "delta_product",
     "dplr_delta_rule",
     "mlstm",
-    "softmax",
 )
 WINDOWS = ("window_attention", "full_attention", "causal_convolution")
 CHUNKS = {"cpu": (16, 32, 64), "gpu": (32, 64, 128)}
@@ -149,7 +148,7 @@ def jax_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
         for rule, problem in inputs(rng, m).items():
             for method, chunk in _asked(rule, sweep):
                 row = {"sweep": sweep, "rule": rule, "method": method, "chunk": chunk}
-                row["auto"] = _choice(rule, jax.default_backend())
+                row["auto"] = _choice(rule, jax.default_backend(), m)
 
                 def run(problem: Any = problem, row: Any = row, m: Any = m, starts: Any = starts):
                     _affordable(measured.get((row["rule"], row["method"])), m)
@@ -169,11 +168,15 @@ def _asked(rule: str, sweep: str) -> list[tuple[str, int | None]]:
     return [(m, None) for m in dict.fromkeys(m for m, _ in found) if m != "chunked"]
 
 
-def _choice(rule: str, device: str) -> str:
-    """What ``method="auto"`` takes."""
+def chosen(rule: str, device: str, n: Sizes) -> tuple[str, int | None]:
+    """The method and the chunk size that ``method="auto"`` takes at these sizes."""
     kind = rule.split()[0]
-    choice = auto.TABLE.get(ROWS.get(kind, kind), {}).get(device)
-    return f"{choice.method} {choice.chunk_size or ''}".strip() if choice else ""
+    choice = auto.TABLE[ROWS.get(kind, kind)][device]
+    return choice.method, auto.steps(choice, n.batch * n.width * S6(n.width).state_size)
+
+
+def _choice(rule: str, device: str, n: Sizes) -> str:
+    return " ".join(str(part) for part in chosen(rule, device, n) if part)
 
 
 def _affordable(before: tuple[Sizes, Side] | None, n: Sizes) -> None:
@@ -228,7 +231,7 @@ def numpy_jobs(n: Sizes, effort: Effort, quick: bool) -> Iterator[Job]:
     for rule, (f, args, options) in inputs(rng, n).items():
         for method, chunk in candidates(rule, "numpy"):
             row = {"sweep": "base", "rule": rule, "method": method, "chunk": chunk}
-            row["auto"] = _choice(rule, "numpy")
+            row["auto"] = _choice(rule, "numpy", n)
             how = {**options, "starts": starts, "method": method, "chunk_size": chunk}
 
             def run(f: Any = f, args: Any = args, how: Any = how) -> dict[str, Any]:

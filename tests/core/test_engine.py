@@ -514,8 +514,8 @@ def test_the_chunks_of_the_table_are_those_of_fused_as_well(backend: Backend) ->
     [
         (2, 2**19, auto.TABLE["widened_linear_recurrence"]["cpu"].chunk_size),
         (2, 48 * 5 + 47, 5),
-        (2, 1, 2),
-        (0, 1, 2),
+        (2, 1, 4),
+        (0, 1, 4),
     ],
 )
 def test_chunks_are_short_where_states_are_large(

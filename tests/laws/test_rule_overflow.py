@@ -87,3 +87,29 @@ def test_an_overflow_stays_in_its_segment(name: str, size: float, backend: Backe
             close(np.asarray(out)[:, kept], np.asarray(want[1])[:, kept], 2e-5)
             close(np.asarray(out)[1], np.asarray(want[1])[1], 2e-5)
             close(after, want[0], 2e-5)
+
+
+@pytest.mark.backend("numpy", "array_api_strict")
+@pytest.mark.parametrize("name", list(OPS))
+def test_a_nan_in_any_input_is_seen(name: str, backend: Backend) -> None:
+    """At step 8 of a segment from 5 to 11: that step reads a NaN by every method, no other segment does."""
+    op, arrays, state, *_ = drawn(name, 17)
+    starts = backend.asarray(np.isin(np.arange(17), (5, 12)) & np.ones((2, 1), bool))
+    leaves, tree = optree.tree_flatten(arrays)
+    for i, x in enumerate(leaves):
+        if x.dtype.kind != "f" or x.shape[:2] != (2, 17):
+            continue
+        bad = [*leaves[:i], x.copy(), *leaves[i + 1 :]]
+        bad[i][0, 8] = np.nan
+        given = backend.asarray((optree.tree_unflatten(tree, bad), state))
+        for method in METHODS:
+            with np.errstate(all="ignore"):
+                out = op.run(*given, starts=starts, method=method, chunk_size=8)[1]
+            wrong = [
+                np.isnan(np.asarray(leaf)).reshape(2, 17, -1) for leaf in optree.tree_leaves(out)
+            ]
+            wrong = np.any([leaf.any(-1) for leaf in wrong], axis=0)
+            assert wrong[0, 8] and not wrong[1].any() and not wrong[0, np.r_[:5, 12:17]].any(), (
+                i,
+                method,
+            )

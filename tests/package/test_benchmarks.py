@@ -249,12 +249,14 @@ def unsupported(data: dict[str, object]) -> list[str]:
             choice = by_device[device]
             if not choice.why.startswith("measured"):
                 continue
-            seconds = {
-                (row["method"], row["chunk"]): row["seconds"]
+            rows = [
+                row
                 for row in data["groups"].get(group, {"rows": []})["rows"]
                 if row["sweep"] == "base" and row["rule"] == rule and "seconds" in row
-            }
-            mine = seconds.get((choice.method, choice.chunk_size))
+            ]
+            seconds = {(row["method"], row["chunk"]): row["seconds"] for row in rows}
+            sizes = Sizes(**rows[0]["sizes"]) if rows else FULL
+            mine = seconds.get(methods.chosen(rule, device, sizes))
             if mine is None:
                 found.append(f"{rule} on {device}: no row")
             elif mine > 1.25 * min(seconds.values()):
@@ -358,8 +360,10 @@ def test_a_choice_without_a_measurement_is_found(monkeypatch):
 
 def test_what_auto_takes_is_named_and_a_candidate():
     for name in methods.inputs(np.random.default_rng(0), TINY):
-        assert methods._choice(name, "cpu")
-    assert methods._choice("delta_product", "cpu") == methods._choice("delta_rule", "cpu")
+        assert methods.chosen(name, "cpu", TINY)
+    assert methods.chosen("delta_product", "cpu", TINY) == methods.chosen("delta_rule", "cpu", TINY)
+    assert methods.chosen("widened_linear_recurrence", "cpu", TINY) == ("fused", 32)
+    assert methods.chosen("widened_linear_recurrence", "cpu", FULL) == ("fused", 16)
     for name, by_device in auto.TABLE.items():
         for device in ("numpy", "cpu", "gpu"):
             choice = by_device[device]

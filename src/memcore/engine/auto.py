@@ -28,8 +28,8 @@ class Choice:
     most: int | None = None
 
 
-FEWEST = 2
-"""Steps of a chunk, however large its states: chunks of one step are several times slower."""
+FEWEST = 4
+"""Steps of a chunk, however large its states: chunks of one step are several times slower, of two a tenth."""
 
 _CPU = "measured on a 2-core CPU"
 _GPU = "measured on an H100"
@@ -43,7 +43,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "widened_linear_recurrence": {
         "numpy": Choice("fused", 16, _CPU),
-        "cpu": Choice("fused", 32, _CPU, 2**19),
+        "cpu": Choice("fused", 32, _CPU, 2**18),
         "gpu": Choice("fused", 1024, _GPU, 2**26),
         "tpu": Choice("fused", 1024, most=2**26),
     },
@@ -72,7 +72,7 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused", 32),
     },
     "dplr_delta_rule": {
-        "numpy": Choice("fused", 16, _CPU),
+        "numpy": Choice("fused", 32, _CPU),
         "cpu": Choice("fused", 16, _CPU),
         "gpu": Choice("fused", 64),
         "tpu": Choice("fused", 32),
@@ -85,7 +85,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "softmax": {
         "numpy": Choice("associative", None, _CPU),
-        "cpu": Choice("fused", 16, _CPU),
+        "cpu": Choice("fused", None, _CPU),
         "gpu": Choice("associative", None, _GPU),
         "tpu": Choice("associative"),
     },
@@ -191,9 +191,15 @@ def chunk_size(job: Recurrence, method: str, device: str) -> int | None:
     choice = TABLE.get(job.cell.rule_name, {}).get(device)
     if choice is None or choice.method != method:
         return None
-    if choice.most is None or choice.chunk_size is None or any(map(is_symbolic, job.shape)):
+    if any(map(is_symbolic, job.shape)):
         return choice.chunk_size
-    numbers = sum(leaf.size for leaf in tree_leaves(job.state))
+    return steps(choice, sum(leaf.size for leaf in tree_leaves(job.state)))
+
+
+def steps(choice: Choice, numbers: int) -> int | None:
+    """The steps per chunk where a state, of all sequences, is ``numbers`` numbers."""
+    if choice.most is None or choice.chunk_size is None:
+        return choice.chunk_size
     return max(FEWEST, min(choice.chunk_size, choice.most // max(numbers, 1)))
 
 

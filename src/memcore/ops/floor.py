@@ -12,9 +12,9 @@ FLOOR = -1e38
 
 
 def floored(x: Array) -> Array:
-    """``x``, or `FLOOR` where x is not above it; no gradient goes through there."""
+    """``x``, or `FLOOR` where x is not above it; no gradient goes through there. A NaN stays one."""
     xp = namespace(x)
-    return xp.where(x > FLOOR, x, xp.asarray(FLOOR, dtype=x.dtype))
+    return xp.where(x <= FLOOR, xp.asarray(FLOOR, dtype=x.dtype), x)
 
 
 def forgetting(log_decay: Array) -> Array:

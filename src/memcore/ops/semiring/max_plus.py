@@ -24,8 +24,9 @@ class MaxPlus(SemiringRecurrence):
     rule_name: ClassVar[str] = "max_plus"
 
     def join(self, x: Array, y: Array) -> Array:
-        # Not `maximum`, whose gradient halves at a tie: halves depend on the order of the joins.
-        return namespace(x).where(y >= x, y, x)
+        # Not `maximum`, whose gradient halves at a tie: halves depend on the order of the joins. As there, a
+        # NaN is the larger.
+        return namespace(x).where((y >= x) | (y != y), y, x)
 
 
 def max_plus(

@@ -20,17 +20,18 @@ from typing import ClassVar
 
 import numpy as np
 
-from memcore.backend import asarray_like, broadcast_like, namespace
+from memcore.backend import asarray_like, broadcast_like, namespace, stop_gradient
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
+from memcore.engine.resets import select
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats, check_shape, in_front
 from memcore.ops.floor import FLOOR, floored, forgetting
-from memcore.ops.matrix.chunks import fold_chunks, same_segment, sum_between, sum_since_entry
-from memcore.ops.matrix.inputs import in_time
+from memcore.ops.linear.linear_recurrence import LinearRecurrence
 from memcore.ops.rule import Rule
-from memcore.ops.run import run_rule, sum_of_used
-from memcore.types import Reads, Tree
+from memcore.ops.run import keep, run_rule, sum_of_used
+from memcore.ops.semiring.max_plus import max_plus
+from memcore.types import Reads
 
 
 def mean(total: Array, weighted: Array) -> Array:
@@ -81,42 +82,37 @@ class SoftmaxRule(Rule):
         self, state: State, inputs: Inputs, starts: Starts, *, initial: State = None,
         valid: Array = None, chunk_size: int | None = None,
     ) -> tuple[State, Reads]:  # fmt: skip
+        """The recurrence of m, one number per head, then two linear ones for all steps (on JAX no forward
+        mode)."""
         axis = state[0].ndim - 1
-        inputs = {n: inputs[n] for n in ("scores", "v", "log_decay") if n in inputs}
-        decay = _decay(inputs, state[0])
-        if decay is not None:
-            inputs["log_decay"] = in_time(decay, inputs["scores"], axis + 1)
-        initial = self.zeros(inputs) if initial is None else initial
-        fresh = None if starts is None else broadcast_like(initial, state)
+        score = keep(valid, _score(inputs["scores"]), -np.inf)
+        decay = _decay(inputs, score)
+        decay = namespace(score).zeros_like(score) if decay is None else keep(valid, decay)
+        initial = broadcast_like(self.zeros(inputs) if initial is None else initial, state)
+        last, m = max_plus(decay, floored(score), state[0], starts=starts, initial=initial[0])
+        # A constant from here on: of what is read nothing depends on it, of the state `last` in the end.
+        still = stop_gradient(m)
+        entering = _entering(state[0], still, starts, initial[0], axis)
+        kept, new = (namespace(m).exp(x - still) for x in (entering + decay, score))
 
-        def body(s: State, u: Tree, starts: Starts) -> Tree:
-            return self._chunk(s, u, starts, fresh)
+        def run(rank: int, a: Array, b: Array, h: Array, fresh: Array) -> tuple[State, Reads]:
+            inputs = {"a": a, "b": b}
+            return LinearRecurrence(rank).fused(h, inputs, starts, initial=fresh)
 
-        nothing = {"scores": -np.inf}
-        return fold_chunks(body, state, inputs, starts, valid, axis, chunk_size, nothing)
+        total, totals = run(1, kept, new, state[1], initial[1])
+        values = new[..., None] * keep(valid, wide(inputs["v"]))
+        weighted, all_weighted = run(2, kept[..., None], values, state[2], initial[2])
+        moved = namespace(m).exp(stop_gradient(last) - last)
+        after = last, moved * total, moved[..., None] * weighted
+        return after, mean(totals, all_weighted)
 
-    def _chunk(self, state: State, u: Tree, starts: Starts, fresh: State) -> tuple[Array, Array]:
-        """One chunk: score and log_decay ``(..., H, C)``, v ``(..., H, C, V)``.
 
-        The weights ``(C, C)`` of a row are divided by the exponential of its own largest logarithm, of
-        the incoming state's too: they never exceed 1.
-        """
-        score, v, g = _score(u["scores"]), u["v"], u.get("log_decay")
-        xp = namespace(score)
-        pairs, first = same_segment(starts, score.shape[-1], xp)
-        logits = score[..., None, :] if g is None else score[..., None, :] + sum_between(g)
-        logits = xp.where(pairs, logits, xp.asarray(-np.inf, dtype=score.dtype))
-        m, total, weighted = _rows(state)
-        if first is not None:  # what each step's segment began with
-            new = _rows(fresh)
-            m, total = (xp.where(first, a, b) for a, b in ((m, new[0]), (total, new[1])))
-            weighted = xp.where(first[..., None], weighted, new[2])
-        entry = m if g is None else m + sum_since_entry(g, pairs)
-        m = floored(xp.maximum(xp.max(logits, axis=-1), entry))
-        weights, kept = xp.exp(logits - m[..., None]), xp.exp(entry - m)
-        total = xp.sum(weights, axis=-1) + kept * total
-        weighted = weights @ v + kept[..., None] * weighted
-        return (m[..., -1], total[..., -1], weighted[..., -1, :]), mean(total, weighted)
+def _entering(first: Array, after: Array, starts: Starts, initial: Array, axis: int) -> Array:
+    """What each step is given, of what stands after each: ``initial`` where it is a start."""
+    xp = namespace(after)
+    before = (slice(None),) * axis + (slice(None, -1), ...)
+    given = xp.concat([xp.expand_dims(first, axis=axis), after[before]], axis=axis)
+    return select(starts, xp.expand_dims(initial, axis=axis), given)
 
 
 def _decay(inputs: Inputs, like: Array) -> Array:
@@ -130,13 +126,7 @@ def _score(score: Array) -> Array:
     """Scores in the dtype of states; what is not above the floor is ``-inf``, the score of nothing."""
     score = wide(score)
     xp = namespace(score)
-    return xp.where(score > FLOOR, score, xp.asarray(-np.inf, dtype=score.dtype))
-
-
-def _rows(state: State) -> tuple[Array, Array, Array]:
-    """A state with an axis of length 1 for the steps of a chunk."""
-    m, u, w = state
-    return m[..., None], u[..., None], w[..., None, :]
+    return xp.where(score <= FLOOR, xp.asarray(-np.inf, dtype=score.dtype), score)
 
 
 def softmax(
@@ -166,8 +156,9 @@ def softmax(
         starts: ``(..., T)`` bool: before step t, the state becomes ``initial``.
         valid: ``(..., T)`` bool: other steps leave the state as it is, and their output is 0.
         initial: the state at each start; empty, ``(-1e38, 0, 0)``, if None.
-        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"``.
-        chunk_size: steps per chunk.
+        method: ``"auto"``, ``"sequential"``, ``"associative"``, ``"chunked"`` or ``"fused"`` (its gradient
+            is the recurrence run backwards; no ``jvp``).
+        chunk_size: steps per chunk of ``"chunked"``.
 
     Returns:
         ``(state, out)`` with ``out (..., T, H, V)``, 0 where nothing has a weight yet; the state of half
