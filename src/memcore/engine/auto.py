@@ -66,7 +66,7 @@ TABLE: dict[str, dict[str, Choice]] = {
         "tpu": Choice("fused", 128),
     },
     "delta_rule": {
-        "numpy": Choice("fused", 16, _CPU),
+        "numpy": Choice("fused", 32, _CPU),
         "cpu": Choice("fused", 16, _CPU),
         "gpu": Choice("fused", 64, _GPU),
         "tpu": Choice("fused", 32),

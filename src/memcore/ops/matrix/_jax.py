@@ -9,37 +9,74 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from memcore.backend.jax_functions import broadcasting
+from memcore.backend.jax_functions import broadcasting, platform
 from memcore.cell import Array
-from memcore.ops.matrix.triangular import SOLVED, refined, refined_tangent
+from memcore.ops.matrix.triangular import SOLVED, by_inverse, left, saturated
 from memcore.types import Tree
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _unit_lower_inverse(f: Callable[[Array], Array], lower: Array) -> Array:
-    return f(lower)
+def unit_lower_solve(lower: Array, b: Array) -> Array:
+    return by_substitution(lower, b) if platform(b) == "cpu" else in_matmuls(lower, b)
 
 
-@_unit_lower_inverse.defjvp
+@jax.custom_jvp
+def by_substitution(lower: Array, b: Array) -> Array:
+    """A loop over rows: XLA for CPUs multiplies small matrices one by one, and slowly."""
+    return _substituted(saturated, range(b.shape[-2]), lower, b)
+
+
+@by_substitution.defjvp
 @broadcasting
-def _unit_lower_inverse_jvp(f: Callable[[Array], Array], primals: Tree, tangents: Tree) -> Array:
-    """``d(M^-1) = -M^-1 dM M^-1``: two matmuls, where the rounds of ``f`` have many."""
-    result = _unit_lower_inverse(f, *primals)
-    return result, -(result @ jnp.tril(tangents[0], -1) @ result)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(0,))
-def unit_lower_solve(inverse: Callable[[Array], Array], lower: Array, b: Array) -> Array:
-    return refined(_unit_lower_inverse(inverse, lower), lower, b)
-
-
-@unit_lower_solve.defjvp
-@broadcasting
-def _unit_lower_solve_jvp(
-    inverse: Callable[[Array], Array], primals: Tree, tangents: Tree
-) -> Array:
-    """``M dx = db - dM x``."""
+def _by_substitution_jvp(primals: Tree, tangents: Tree) -> Array:
+    """``(I + L) dx = db - dL x``"""
     (lower, b), (dlower, db) = primals, tangents
-    found = checkpoint_name(_unit_lower_inverse(inverse, lower), SOLVED)
-    x = checkpoint_name(refined(found, lower, b), SOLVED)
-    return x, refined_tangent(found, lower, db - jnp.tril(dlower, -1) @ x)
+    x = checkpoint_name(by_substitution(lower, b), SOLVED)
+    return x, _linear(lower, db - jnp.tril(dlower, -1) @ x)
+
+
+def _linear(lower: Array, b: Array) -> Array:
+    """The solution as a linear function of b, whose own derivative solves the transposed system."""
+    rows, strict = range(b.shape[-2]), jnp.tril(lower, -1)
+
+    def solve(_: Callable[[Array], Array], b: Array) -> Array:
+        return _substituted(lambda row: row, rows, strict, b)
+
+    def solve_transposed(_: Callable[[Array], Array], b: Array) -> Array:
+        return _substituted(lambda row: row, rows[::-1], strict.mT, b)
+
+    return jax.lax.custom_linear_solve(lambda x: x + strict @ x, b, solve, solve_transposed)
+
+
+def _substituted(made: Callable[[Array], Array], rows: range, lower: Array, b: Array) -> Array:
+    """``x_i = made(b_i - lower_i x)``, row after row; those that are still to come are 0."""
+    axis = b.ndim - 2
+    take = partial(
+        jax.lax.dynamic_slice_in_dim, slice_size=1, axis=axis, allow_negative_indices=False
+    )
+
+    def one(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        i, x = carry
+        row = made(take(b, i) - take(lower, i) @ x)
+        put = partial(jax.lax.dynamic_update_slice_in_dim, allow_negative_indices=False)
+        return i + rows.step, put(x, row, i, axis)
+
+    # Not `fori_loop`: of that the gradient of a fold keeps the numbers of the rows, made in one more loop.
+    begin = jnp.asarray(rows.start), jnp.zeros_like(b)
+    return jax.lax.while_loop(lambda carry: carry[0] != rows.stop, one, begin)[1]
+
+
+@jax.custom_jvp
+def in_matmuls(lower: Array, b: Array) -> Array:
+    """What many small matrices at once are for."""
+    return by_inverse(lower, b)[1]
+
+
+@in_matmuls.defjvp
+@broadcasting
+def _in_matmuls_jvp(primals: Tree, tangents: Tree) -> Array:
+    """``(I + L) dx = db - dL x``, linear in both."""
+    (lower, b), (dlower, db) = primals, tangents
+    inverse, x = (checkpoint_name(part, SOLVED) for part in by_inverse(lower, b))
+    db = db - jnp.tril(dlower, -1) @ x
+    dx = inverse @ db
+    return x, dx + inverse @ left(lower, db, dx)

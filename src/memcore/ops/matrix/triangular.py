@@ -1,4 +1,4 @@
-"""Triangular systems in matmuls: the writes of a chunk that depend on each other."""
+"""Triangular systems: the writes of a chunk that depend on each other."""
 
 from __future__ import annotations
 
@@ -17,38 +17,26 @@ BLOCK = 16
 def unit_lower_solve(lower: Array, b: Array) -> Array:
     """``x`` of ``(I + L) x = b``, L being what lies below the diagonal of ``lower (..., C, C)``.
 
-    As accurate as substitution, in matmuls: the inverse, and one refinement. With repeated keys and
-    strengths near 2 the inverse alone loses two more digits, how many depends on the machine's matmuls.
-    On JAX the derivative is that of a solution, not that of how the inverse is found.
+    By substitution, row after row; on a GPU or a TPU in matmuls, and as accurate. What is not finite is the
+    largest number: times the 0 of a row that does not read it, that is 0. On JAX the derivative is that
+    of a solution.
     """
     if is_jax(lower, b):
         from memcore.ops.matrix import _jax
 
-        return _jax.unit_lower_solve(unit_lower_inverse, lower, b)
-    return refined(unit_lower_inverse(lower), lower, b)
+        return _jax.unit_lower_solve(lower, b)
+    x = namespace(b).asarray(b, copy=True)
+    for i in range(b.shape[-2]):
+        row = (..., slice(i, i + 1), slice(None))
+        x[row] = saturated(b[row] - lower[..., i : i + 1, :i] @ x[..., :i, :])
+    return x
 
 
-def refined(inverse: Array, lower: Array, b: Array) -> Array:
-    """``inverse @ b``, and what is left of b solved once more; rows that overflowed spoil no others."""
-    x = inverse @ b
-    # What is left may overflow where x does not; the zeros of the inverse times that are not 0.
-    return x + inverse @ _finite(_left(lower, b, _finite(x)))
-
-
-def _finite(x: Array) -> Array:
+def saturated(x: Array) -> Array:
+    """``x``, where it is not finite the largest number."""
     xp = namespace(x)
-    return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
-
-
-def refined_tangent(inverse: Array, lower: Array, b: Array) -> Array:
-    """The same, linear in b."""
-    x = inverse @ b
-    return x + inverse @ _left(lower, b, x)
-
-
-def _left(lower: Array, b: Array, x: Array) -> Array:
-    """``b - (I + L) x``"""
-    return b - x - namespace(lower).tril(lower, k=-1) @ x
+    largest = xp.asarray(xp.finfo(x.dtype).max, dtype=x.dtype)
+    return xp.where(xp.abs(x) < largest, x, largest)
 
 
 def contained_solve(lower: Array, b: Array, pairs: Array) -> tuple[Array, Array]:
@@ -57,17 +45,37 @@ def contained_solve(lower: Array, b: Array, pairs: Array) -> tuple[Array, Array]
     ``pairs (..., C, C)`` says which rows depend on which. ``wrong (..., C)`` are the rows that depend on one
     that is not finite; those themselves are 0 in x, so that products with 0 stay 0.
     """
-    xp = namespace(b)
-
-    def spoilt(x: Array) -> Array:
-        return ~all_finite(x, x.ndim - 1)
-
-    first = spoilt(lower) | spoilt(b)
-    lower, b = (xp.where(first[..., None], xp.zeros_like(x), x) for x in (lower, b))
     x = unit_lower_solve(lower, b)
-    wrong = first | spoilt(x)
+    xp = namespace(x)
+    wrong = xp.any(xp.abs(x) >= xp.finfo(x.dtype).max, axis=-1)
     x = xp.where(wrong[..., None], xp.zeros_like(x), x)
     return x, xp.any(pairs & wrong[..., None, :], axis=-1)
+
+
+def by_inverse(lower: Array, b: Array) -> tuple[Array, Array]:
+    """`unit_lower_solve` in matmuls: ``(inverse, x)``, x by the inverse and one refinement.
+
+    With repeated keys and strengths near 2 the inverse alone loses two more digits, how many depends on
+    the machine's matmuls.
+    """
+    xp = namespace(b)
+    wrong = ~(all_finite(lower, lower.ndim - 1) & all_finite(b, b.ndim - 1))[..., None]
+    lower, b = (xp.where(wrong, xp.zeros_like(x), x) for x in (lower, b))
+    inverse = unit_lower_inverse(lower)
+    x = inverse @ b
+    # What is left may overflow where x does not; the zeros of the inverse times that are not 0.
+    x = x + inverse @ _finite(left(lower, b, _finite(x)))
+    return inverse, saturated(xp.where(wrong, xp.asarray(np.inf, dtype=x.dtype), x))
+
+
+def left(lower: Array, b: Array, x: Array) -> Array:
+    """``b - (I + L) x``"""
+    return b - x - namespace(lower).tril(lower, k=-1) @ x
+
+
+def _finite(x: Array) -> Array:
+    xp = namespace(x)
+    return xp.where(xp.isfinite(x), x, xp.zeros_like(x))
 
 
 def unit_lower_inverse(lower: Array) -> Array:
