@@ -128,7 +128,13 @@ def test_vmap_is_a_batch(name: str, backend: Backend) -> None:
 
 @pytest.mark.backend("jax")
 @pytest.mark.parametrize(
-    "name", ["linear_recurrence", "linear_recurrence_complex_constant", "softmax_decay"]
+    "name",
+    [
+        "linear_recurrence",
+        "linear_recurrence_complex_constant",
+        "softmax_decay",
+        "delta_rule_decay",
+    ],
 )
 def test_hessian(name: str, backend: Backend, x64: None) -> None:
     """Forward over reverse, and reverse over reverse, of the fused form."""

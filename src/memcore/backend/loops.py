@@ -34,6 +34,17 @@ def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     return carry, tree_map(lambda *leaves: namespace(*leaves).stack(leaves), *ys)
 
 
+def fold_of_chunks(
+    body: Callable[..., Any], axis: int, constants: Tree, carry: Tree, xs: Tree
+) -> Tree:
+    """``carry, y = body(constants, carry, x)`` over ``axis`` of ``xs``, the chunks, where they stand:
+    ``(carry, ys)``. Its gradient makes each chunk again; it has no forward mode. ``body`` closes over no
+    array. JAX."""
+    from memcore.backend import jax_chunks
+
+    return jax_chunks.fold_of_pieces(body, axis, constants, carry, xs)
+
+
 def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:
     """``chosen()`` where the scalar ``flag`` is set, else ``other()``, of one kind; no time is spent on what
     is not wanted, unless `jax.vmap` is over the flag."""

@@ -16,6 +16,11 @@ def into_chunks(x: Array, axis: int, size: int, padding: float | bool | None = N
 
     A ragged last chunk is filled up with the number ``padding``, or by repeating the last step if None.
     """
+    return namespace(x).moveaxis(in_chunks(x, axis, size, padding), axis, 0)
+
+
+def in_chunks(x: Array, axis: int, size: int, padding: float | bool | None = None) -> Array:
+    """The same as ``(*batch, chunks, size, ...)``: nothing moves, if no chunk is filled up."""
     xp = namespace(x)
     chunks = -(-x.shape[axis] // size)
     missing = chunks * size - x.shape[axis]
@@ -24,13 +29,15 @@ def into_chunks(x: Array, axis: int, size: int, padding: float | bool | None = N
         last = x[(slice(None),) * axis + (slice(-1, None), ...)]
         tail = last if padding is None else xp.full_like(last, padding)  # lies where x does
         x = xp.concat([x, xp.broadcast_to(tail, shape)], axis=axis)
-    x = xp.reshape(x, (*x.shape[:axis], chunks, size, *x.shape[axis + 1 :]))
-    return xp.moveaxis(x, axis, 0)
+    return xp.reshape(x, (*x.shape[:axis], chunks, size, *x.shape[axis + 1 :]))
 
 
 def out_of_chunks(x: Array, axis: int, length: int) -> Array:
     """``(chunks, *batch, size, ...)`` to ``(*batch, T, ...)``, without the padding."""
-    xp = namespace(x)
-    x = xp.moveaxis(x, 0, axis)
+    return of_chunks(namespace(x).moveaxis(x, 0, axis), axis, length)
+
+
+def of_chunks(x: Array, axis: int, length: int) -> Array:
+    """``(*batch, chunks, size, ...)`` to ``(*batch, T, ...)``, without the padding."""
     shape = (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
-    return xp.reshape(x, shape)[(slice(None),) * axis + (slice(0, length), ...)]
+    return namespace(x).reshape(x, shape)[(slice(None),) * axis + (slice(0, length), ...)]

@@ -9,14 +9,10 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from memcore.backend.jax_functions import broadcasting, platform
+from memcore.backend.jax_functions import broadcasting
 from memcore.cell import Array
 from memcore.ops.matrix.triangular import SOLVED, by_inverse, left, saturated
 from memcore.types import Tree
-
-
-def unit_lower_solve(lower: Array, b: Array) -> Array:
-    return by_substitution(lower, b) if platform(b) == "cpu" else in_matmuls(lower, b)
 
 
 @jax.custom_jvp
@@ -30,7 +26,7 @@ def by_substitution(lower: Array, b: Array) -> Array:
 def _by_substitution_jvp(primals: Tree, tangents: Tree) -> Array:
     """``(I + L) dx = db - dL x``"""
     (lower, b), (dlower, db) = primals, tangents
-    x = checkpoint_name(by_substitution(lower, b), SOLVED)
+    x = by_substitution(lower, b)
     return x, _linear(lower, db - jnp.tril(dlower, -1) @ x)
 
 
@@ -54,15 +50,12 @@ def _substituted(made: Callable[[Array], Array], rows: range, lower: Array, b: A
         jax.lax.dynamic_slice_in_dim, slice_size=1, axis=axis, allow_negative_indices=False
     )
 
-    def one(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        i, x = carry
+    def one(n: Array, x: Array) -> Array:
+        i = rows.start + rows.step * n
         row = made(take(b, i) - take(lower, i) @ x)
-        put = partial(jax.lax.dynamic_update_slice_in_dim, allow_negative_indices=False)
-        return i + rows.step, put(x, row, i, axis)
+        return jax.lax.dynamic_update_slice_in_dim(x, row, i, axis, allow_negative_indices=False)
 
-    # Not `fori_loop`: of that the gradient of a fold keeps the numbers of the rows, made in one more loop.
-    begin = jnp.asarray(rows.start), jnp.zeros_like(b)
-    return jax.lax.while_loop(lambda carry: carry[0] != rows.stop, one, begin)[1]
+    return jax.lax.fori_loop(0, len(rows), one, jnp.zeros_like(b))
 
 
 @jax.custom_jvp

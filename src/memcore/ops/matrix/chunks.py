@@ -13,9 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from memcore.backend import all_finite, checkpoint, fold, is_jax, namespace, tree_leaves
+from memcore.backend import (
+    all_finite,
+    checkpoint,
+    device_kind,
+    fold,
+    fold_of_chunks,
+    is_jax,
+    namespace,
+    tree_leaves,
+    tree_map,
+)
 from memcore.cell import Array, State
-from memcore.engine.chunking import CHUNK_SIZE, into_chunks, out_of_chunks
+from memcore.engine.chunking import CHUNK_SIZE, in_chunks, of_chunks
 from memcore.engine.resets import poison, seen_so_far, segments
 from memcore.nn import wide
 from memcore.ops.floor import at_least
@@ -26,48 +36,63 @@ from memcore.types import Namespace, Starts, Tree
 
 
 def fold_chunks(
-    body: Callable[..., Any], state: State, inputs: dict[str, Array], starts: Starts, valid: Array, axis: int,
-    chunk_size: int | None, padding: dict[str, float] | None = None,
+    body: Callable[..., Any], fresh: State, state: State, inputs: dict[str, Array], starts: Starts,
+    valid: Array, axis: int, chunk_size: int | None, padding: dict[str, float] | None = None,
     prepare: Callable[..., Any] | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Fold ``body(state, inputs, starts)`` over chunks of time; ``(state, out)``.
+    """Fold ``body(fresh, state, inputs, starts, prepared)`` over chunks of time; ``(state, out)``.
 
     Leaves of ``inputs`` are ``(*batch, T, H, ...)`` and arrive as ``(*batch, H, C, ...)``; starts
     ``(*batch, T)`` arrive as ``(*batch, 1, C)``; ``out (*batch, H, C, V)`` comes back as
-    ``(*batch, T, H, V)``. Steps that are not valid, and the padding of the last chunk, are zeros, or
-    what ``padding`` says for an input: with them a rule must leave its state as it is.
+    ``(*batch, T, H, V)``. Steps that are not valid or not finite, and the padding of the last chunk, are
+    zeros, or what ``padding`` says for an input: with them a rule must leave its state as it is.
 
-    What ``prepare(inputs, starts)`` makes of all chunks at once (a tree of arrays with the chunks as
-    their first axis) is the last argument of ``body``: unlike what the body makes, it is kept for the
-    gradient, and not made again.
+    What ``prepare(inputs, starts)`` makes of all chunks at once is kept for the gradient; what ``body``
+    makes is made again. It closes over no array.
     """
-    length = tree_leaves(inputs)[0].shape[axis]
+    length, padding = tree_leaves(inputs)[0].shape[axis], padding or {}
     size = min(chunk_size or CHUNK_SIZE, length)
-    first = starts
-    inputs, wrong = contained(inputs, starts, valid, axis, padding or {})
+    wrong = not_finite(inputs, valid, padding)
 
-    def cut(x: Array, neutral: float) -> Array:
-        x = into_chunks(keep(valid, wide(x), neutral), axis, size, neutral)
-        return namespace(x).moveaxis(x, axis + 2, axis + 1)
+    def cut(x: Array, neutral: float | bool) -> Array:
+        return in_chunks(x, axis, size, neutral)
 
-    inputs = {name: cut(x, (padding or {}).get(name, 0.0)) for name, x in inputs.items()}
-    if starts is not None:
-        starts = into_chunks(starts, axis, size, False)[..., None, :]
-    slots = (inputs, starts) if prepare is None else (inputs, starts, prepare(inputs, starts))
-    step = checkpoint(lambda s, slot: body(s, *slot), state, but=SOLVED)
-    state, out = fold(step, state, slots, -(-length // size))
-    out = out_of_chunks(namespace(out).moveaxis(out, -3, -2), axis, length)
+    def arranged(raw: Tree, at: int) -> tuple[dict[str, Array], Array]:
+        """Inputs and starts of a chunk, or of all, heads in front of the steps, which are at axis ``at``."""
+        inputs, (starts, valid, wrong) = raw
+        inputs = {name: _clean(name, x, valid, wrong, padding) for name, x in inputs.items()}
+        inputs = {name: namespace(x).moveaxis(x, at + 1, at) for name, x in inputs.items()}
+        return inputs, None if starts is None else starts[..., None, :]
+
+    raw = (
+        {name: cut(wide(x), padding.get(name, 0.0)) for name, x in inputs.items()},
+        tree_map(lambda flag: cut(flag, False), (starts, valid, wrong)),
+    )
+    every = arranged(raw, axis + 1)
+    prepared = None if prepare is None else prepare(*every)
+    if device_kind(every[0]["v"]) == "cpu":
+
+        def in_place(fresh: State, state: State, slot: Tree) -> Tree:
+            raw, prepared = slot
+            state, out = body(fresh, state, *arranged(raw, axis), prepared)
+            return state, namespace(out).moveaxis(out, axis, axis + 1)
+
+        state, out = fold_of_chunks(in_place, axis, fresh, state, (raw, prepared))
+    else:
+        slots = tree_map(lambda x: namespace(x).moveaxis(x, axis, 0), (*every, prepared))
+        step = checkpoint(lambda s, slot: body(fresh, s, *slot), state, but=SOLVED)
+        state, out = fold(step, state, slots, -(-length // size))
+        out = namespace(out).moveaxis(out, (0, -3), (axis, -2))
+    out = of_chunks(out, axis, length)
     if wrong is None:
         return state, out
-    seen = poisoned_steps(wrong, first)
+    seen = poisoned_steps(namespace(wrong).moveaxis(wrong, -1, -2), starts)
     last = seen[..., -1]
     return poison(last, state), poison(namespace(seen).moveaxis(seen, -1, -2), out)
 
 
-def contained(
-    inputs: dict[str, Array], starts: Array, valid: Array, axis: int, padding: dict[str, float]
-) -> tuple[dict[str, Array], Array]:
-    """The inputs without steps that are not finite, and which those are: ``(*batch, H, T)`` or None.
+def not_finite(inputs: dict[str, Array], valid: Array, padding: dict[str, float]) -> Array:
+    """Which steps hold what is not finite, ``(*batch, T, H)``; on NumPy None where none does.
 
     What is masked is a product with 0, and 0 times an infinity is not 0: in a chunk one such step would
     spoil all others. Logarithms may be ``-inf``; a query spoils its own step alone.
@@ -84,10 +109,15 @@ def contained(
             wrong = wrong | ~all_finite(x, wrong.ndim)
     if valid is not None:
         wrong = wrong & valid[..., None]
-    if not is_jax(wrong) and not xp.any(wrong):
-        return inputs, None
-    clean = {name: keep(~wrong, x, padding.get(name, 0.0)) for name, x in inputs.items()}
-    return {**clean, "q": inputs["q"]} if "q" in inputs else clean, xp.moveaxis(wrong, -1, -2)
+    return wrong if is_jax(wrong) or xp.any(wrong) else None
+
+
+def _clean(name: str, x: Array, valid: Array, wrong: Array, padding: dict[str, float]) -> Array:
+    """An input without the steps that are not to be seen."""
+    neutral = padding.get(name, 0.0)
+    if wrong is not None and name != "q":
+        x = keep(~wrong, x, neutral)
+    return keep(valid, x, neutral)
 
 
 def poisoned_steps(wrong: Array, starts: Array) -> Array:

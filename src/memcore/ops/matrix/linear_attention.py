@@ -85,11 +85,11 @@ class LinearAttentionRule(Rule):
         inputs = summable(inputs)
         fresh = fresh_state(initial, state, starts)
 
-        def body(s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
+        def body(fresh: State, s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
             return self._chunk(s, u, prepared, fresh)
 
         return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
+            body, fresh, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
         )
 
     def _chunk(self, state: State, u: Tree, prepared: Tree, fresh: State) -> tuple[Array, Array]:

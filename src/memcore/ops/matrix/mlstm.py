@@ -103,11 +103,11 @@ class MLSTMRule(Rule):
         inputs["log_forget"] = forgetting(wide(inputs["log_forget"]))
         fresh = fresh_state(initial, state, starts)
 
-        def body(s: State, u: Tree, starts: Starts) -> Tree:
+        def body(fresh: State, s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
             return self._chunk(s, u, starts, fresh)
 
         return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size, {"log_input": FLOOR}
+            body, fresh, state, inputs, starts, valid, axis, chunk_size, {"log_input": FLOOR}
         )
 
     def _chunk(self, state: State, u: Tree, starts: Starts, fresh: State) -> tuple[Array, Array]:

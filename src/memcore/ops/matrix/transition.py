@@ -71,11 +71,11 @@ class TransitionRule(Rule):
         inputs = summable(inputs)
         fresh = fresh_state(initial, state, starts)
 
-        def body(s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
+        def body(fresh: State, s: State, u: Tree, starts: Starts, prepared: Tree) -> Tree:
             return self._chunk(s, u, prepared, fresh)
 
         return fold_chunks(
-            body, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
+            body, fresh, state, inputs, starts, valid, axis, chunk_size, prepare=Decays.prepare
         )
 
     def _chunk(self, state: State, u: Inputs, prepared: Tree, fresh: State) -> tuple[State, Array]:

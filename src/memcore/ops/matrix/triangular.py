@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from memcore.backend import all_finite, asarray_like, is_jax, namespace
+from memcore.backend import all_finite, asarray_like, device_kind, is_jax, namespace
 from memcore.cell import Array
 
 SOLVED = "memcore.solved"
@@ -24,7 +24,8 @@ def unit_lower_solve(lower: Array, b: Array) -> Array:
     if is_jax(lower, b):
         from memcore.ops.matrix import _jax
 
-        return _jax.unit_lower_solve(lower, b)
+        in_rows = device_kind(b) == "cpu"
+        return _jax.by_substitution(lower, b) if in_rows else _jax.in_matmuls(lower, b)
     x = namespace(b).asarray(b, copy=True)
     for i in range(b.shape[-2]):
         row = (..., slice(i, i + 1), slice(None))
