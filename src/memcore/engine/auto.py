@@ -103,7 +103,7 @@ TABLE: dict[str, dict[str, Choice]] = {
     },
     "mlstm": {
         "numpy": Choice("fused", 32, _CPU),
-        "cpu": Choice("fused", 32, _CPU),
+        "cpu": Choice("fused", 16, _CPU),
         "gpu": Choice("fused", 128, _GPU),
         "tpu": Choice("fused", 128),
     },
