@@ -35,8 +35,8 @@ from memcore.backend.functions import sum_last as sum_last
 from memcore.backend.loops import FEWEST_STEPS as FEWEST_STEPS
 from memcore.backend.loops import associative_scan as associative_scan
 from memcore.backend.loops import branch as branch
+from memcore.backend.loops import checkpointed_fold as checkpointed_fold
 from memcore.backend.loops import fold as fold
-from memcore.backend.loops import fold_of_chunks as fold_of_chunks
 from memcore.backend.loops import is_product as is_product
 from memcore.backend.loops import newton as newton
 from memcore.backend.loops import running_max as running_max

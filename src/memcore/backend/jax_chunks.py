@@ -17,7 +17,7 @@ from memcore.types import Array, Tree
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def fold_of_pieces(body: Body, axis: int, constants: Tree, carry: Tree, xs: Tree) -> Tree:
+def checkpointed_fold(body: Body, axis: int, constants: Tree, carry: Tree, xs: Tree) -> Tree:
     """`fold_in_place`, with a gradient of its own and no forward mode."""
     return fold_in_place(body, constants, carry, xs, axis)
 
@@ -53,7 +53,7 @@ def _backward(body: Body, axis: int, residuals: Tree, cotangents: Tree) -> Tree:
     return total, carry, _joined(xs, floats, [None] * len(_split(xs)[1]))
 
 
-fold_of_pieces.defvjp(_forward, _backward)
+checkpointed_fold.defvjp(_forward, _backward)
 
 
 def _is_float(x: Array) -> bool:

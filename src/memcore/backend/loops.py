@@ -34,7 +34,7 @@ def fold(f: Callable[..., Any], carry: Tree, xs: Tree, length: int) -> Tree:
     return carry, tree_map(lambda *leaves: namespace(*leaves).stack(leaves), *ys)
 
 
-def fold_of_chunks(
+def checkpointed_fold(
     body: Callable[..., Any], axis: int, constants: Tree, carry: Tree, xs: Tree
 ) -> Tree:
     """``carry, y = body(constants, carry, x)`` over ``axis`` of ``xs``, the chunks, where they stand:
@@ -42,7 +42,7 @@ def fold_of_chunks(
     array. JAX."""
     from memcore.backend import jax_chunks
 
-    return jax_chunks.fold_of_pieces(body, axis, constants, carry, xs)
+    return jax_chunks.checkpointed_fold(body, axis, constants, carry, xs)
 
 
 def branch(flag: Array, chosen: Callable[[], Tree], other: Callable[[], Tree]) -> Tree:

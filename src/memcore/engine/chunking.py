@@ -16,10 +16,10 @@ def into_chunks(x: Array, axis: int, size: int, padding: float | bool | None = N
 
     A ragged last chunk is filled up with the number ``padding``, or by repeating the last step if None.
     """
-    return namespace(x).moveaxis(in_chunks(x, axis, size, padding), axis, 0)
+    return namespace(x).moveaxis(cut_chunks(x, axis, size, padding), axis, 0)
 
 
-def in_chunks(x: Array, axis: int, size: int, padding: float | bool | None = None) -> Array:
+def cut_chunks(x: Array, axis: int, size: int, padding: float | bool | None = None) -> Array:
     """The same as ``(*batch, chunks, size, ...)``: nothing moves, if no chunk is filled up."""
     xp = namespace(x)
     chunks = -(-x.shape[axis] // size)
@@ -34,10 +34,10 @@ def in_chunks(x: Array, axis: int, size: int, padding: float | bool | None = Non
 
 def out_of_chunks(x: Array, axis: int, length: int) -> Array:
     """``(chunks, *batch, size, ...)`` to ``(*batch, T, ...)``, without the padding."""
-    return of_chunks(namespace(x).moveaxis(x, 0, axis), axis, length)
+    return join_chunks(namespace(x).moveaxis(x, 0, axis), axis, length)
 
 
-def of_chunks(x: Array, axis: int, length: int) -> Array:
+def join_chunks(x: Array, axis: int, length: int) -> Array:
     """``(*batch, chunks, size, ...)`` to ``(*batch, T, ...)``, without the padding."""
     shape = (*x.shape[:axis], x.shape[axis] * x.shape[axis + 1], *x.shape[axis + 2 :])
     return namespace(x).reshape(x, shape)[(slice(None),) * axis + (slice(0, length), ...)]

@@ -16,16 +16,16 @@ from typing import Any
 from memcore.backend import (
     all_finite,
     checkpoint,
+    checkpointed_fold,
     device_kind,
     fold,
-    fold_of_chunks,
     is_jax,
     namespace,
     tree_leaves,
     tree_map,
 )
 from memcore.cell import Array, State
-from memcore.engine.chunking import CHUNK_SIZE, in_chunks, of_chunks
+from memcore.engine.chunking import CHUNK_SIZE, cut_chunks, join_chunks
 from memcore.engine.resets import poison, seen_so_far, segments
 from memcore.nn import wide
 from memcore.ops.floor import at_least
@@ -55,40 +55,36 @@ def fold_chunks(
     wrong = not_finite(inputs, valid, padding)
 
     def cut(x: Array, neutral: float | bool) -> Array:
-        return in_chunks(x, axis, size, neutral)
-
-    def arranged(raw: Tree, at: int) -> tuple[dict[str, Array], Array]:
-        """Inputs and starts of a chunk, or of all, heads in front of the steps, which are at axis ``at``."""
-        inputs, (starts, valid, wrong) = raw
-        inputs = {name: _clean(name, x, valid, wrong, padding) for name, x in inputs.items()}
-        inputs = {name: namespace(x).moveaxis(x, at + 1, at) for name, x in inputs.items()}
-        return inputs, None if starts is None else starts[..., None, :]
+        return cut_chunks(x, axis, size, neutral)
 
     raw = (
         {name: cut(wide(x), padding.get(name, 0.0)) for name, x in inputs.items()},
         tree_map(lambda flag: cut(flag, False), (starts, valid, wrong)),
     )
-    every = arranged(raw, axis + 1)
+    every = _arranged(padding, axis + 1, raw)
     prepared = None if prepare is None else prepare(*every)
     if device_kind(every[0]["v"]) == "cpu":
 
         def in_place(fresh: State, state: State, slot: Tree) -> Tree:
             raw, prepared = slot
-            state, out = body(fresh, state, *arranged(raw, axis), prepared)
+            state, out = body(fresh, state, *_arranged(padding, axis, raw), prepared)
             return state, namespace(out).moveaxis(out, axis, axis + 1)
 
-        state, out = fold_of_chunks(in_place, axis, fresh, state, (raw, prepared))
+        state, out = checkpointed_fold(in_place, axis, fresh, state, (raw, prepared))
     else:
         slots = tree_map(lambda x: namespace(x).moveaxis(x, axis, 0), (*every, prepared))
         step = checkpoint(lambda s, slot: body(fresh, s, *slot), state, but=SOLVED)
         state, out = fold(step, state, slots, -(-length // size))
         out = namespace(out).moveaxis(out, (0, -3), (axis, -2))
-    out = of_chunks(out, axis, length)
-    if wrong is None:
-        return state, out
-    seen = poisoned_steps(namespace(wrong).moveaxis(wrong, -1, -2), starts)
-    last = seen[..., -1]
-    return poison(last, state), poison(namespace(seen).moveaxis(seen, -1, -2), out)
+    return _poisoned(wrong, starts, state, join_chunks(out, axis, length))
+
+
+def _arranged(padding: dict[str, float], at: int, raw: Tree) -> tuple[dict[str, Array], Array]:
+    """Inputs and starts of a chunk, or of all: heads in front of the steps, which are at axis ``at``."""
+    inputs, (starts, valid, wrong) = raw
+    inputs = {name: _clean(name, x, valid, wrong, padding) for name, x in inputs.items()}
+    inputs = {name: namespace(x).moveaxis(x, at + 1, at) for name, x in inputs.items()}
+    return inputs, None if starts is None else starts[..., None, :]
 
 
 def not_finite(inputs: dict[str, Array], valid: Array, padding: dict[str, float]) -> Array:
@@ -118,6 +114,14 @@ def _clean(name: str, x: Array, valid: Array, wrong: Array, padding: dict[str, f
     if wrong is not None and name != "q":
         x = keep(~wrong, x, neutral)
     return keep(valid, x, neutral)
+
+
+def _poisoned(wrong: Array, starts: Array, state: State, out: Array) -> tuple[State, Array]:
+    """What the steps that are not finite reach becomes NaN."""
+    if wrong is None:
+        return state, out
+    seen = poisoned_steps(namespace(wrong).moveaxis(wrong, -1, -2), starts)
+    return poison(seen[..., -1], state), poison(namespace(seen).moveaxis(seen, -1, -2), out)
 
 
 def poisoned_steps(wrong: Array, starts: Array) -> Array:
