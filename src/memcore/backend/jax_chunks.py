@@ -22,6 +22,7 @@ def checkpointed_fold(body: Body, axis: int, constants: Tree, carry: Tree, xs: T
     return fold_in_place(body, constants, carry, xs, axis)
 
 
+@broadcasting
 def _forward(body: Body, axis: int, constants: Tree, carry: Tree, xs: Tree) -> Tree:
     def one(constants: Tree, before: Tree, x: Tree) -> Tree:
         after, y = body(constants, before, x)
