@@ -146,16 +146,9 @@ def _read_all(job: Recurrence, states: State) -> Tree:
     cell, axis = job.cell, job.axis
     if not cell.reads_previous:
         return cell.read(job.params, states, job.inputs)
-    front = (slice(None),) * axis + (slice(0, -1), ...)
-
-    def shift(first: Array, later: Tree) -> Tree:
-        xp = namespace(later)
-        return xp.concat([xp.expand_dims(first, axis=axis), later[front]], axis=axis)
-
-    before = tree_map(shift, job.state, states)
-    if job.call.starts is not None:
-        fresh = tree_map(lambda i: namespace(i).expand_dims(i, axis=axis), job.fresh)
-        before = resets.select(job.call.starts, fresh, before)
+    starts = job.call.starts
+    fresh = None if starts is None else job.fresh
+    before = resets.before_each(job.state, states, starts, fresh, axis)
     return cell.read(job.params, before, job.inputs)
 
 

@@ -40,6 +40,21 @@ def select(flag: Array, chosen: Tree, other: Tree) -> Tree:
     return tree_map(lambda a, b: xp.where(align(flag, b.ndim), a, b), chosen, other)
 
 
+def before_each(first: Tree, after: Tree, starts: Starts, initial: Tree, axis: int) -> Tree:
+    """What each step is given, of what stands after each: ``first`` before all, ``initial`` at a start; time
+    at ``axis``."""
+    front = (slice(None),) * axis + (slice(0, -1), ...)
+
+    def ahead(x: Array) -> Array:
+        return namespace(x).expand_dims(x, axis=axis)
+
+    def shift(first: Array, later: Array) -> Array:
+        return namespace(later).concat([ahead(first), later[front]], axis=axis)
+
+    given = tree_map(shift, first, after)
+    return given if starts is None else select(starts, tree_map(ahead, initial), given)
+
+
 def resettable(op: Callable[[Tree, Tree], Tree]) -> Callable[[Tree, Tree], Tree]:
     """Lift an associative ``op`` to elements ``(start, valid, element)``; again associative.
 

@@ -23,7 +23,7 @@ import numpy as np
 from memcore.backend import asarray_like, broadcast_like, namespace, stop_gradient
 from memcore.cell import Array, Element, Inputs, Starts, State
 from memcore.engine.call import Call
-from memcore.engine.resets import select
+from memcore.engine.resets import before_each
 from memcore.nn import wide
 from memcore.ops.arguments import as_floats, check_shape, in_front
 from memcore.ops.floor import FLOOR, floored, forgetting
@@ -92,7 +92,7 @@ class SoftmaxRule(Rule):
         last, m = max_plus(decay, floored(score), state[0], starts=starts, initial=initial[0])
         # A constant from here on: of what is read nothing depends on it, of the state `last` in the end.
         still = stop_gradient(m)
-        entering = _entering(state[0], still, starts, initial[0], axis)
+        entering = before_each(state[0], still, starts, initial[0], axis)
         kept, new = (namespace(m).exp(x - still) for x in (entering + decay, score))
 
         def run(rank: int, a: Array, b: Array, h: Array, fresh: Array) -> tuple[State, Reads]:
@@ -105,14 +105,6 @@ class SoftmaxRule(Rule):
         moved = namespace(m).exp(stop_gradient(last) - last)
         after = last, moved * total, moved[..., None] * weighted
         return after, mean(totals, all_weighted)
-
-
-def _entering(first: Array, after: Array, starts: Starts, initial: Array, axis: int) -> Array:
-    """What each step is given, of what stands after each: ``initial`` where it is a start."""
-    xp = namespace(after)
-    before = (slice(None),) * axis + (slice(None, -1), ...)
-    given = xp.concat([xp.expand_dims(first, axis=axis), after[before]], axis=axis)
-    return select(starts, xp.expand_dims(initial, axis=axis), given)
 
 
 def _decay(inputs: Inputs, like: Array) -> Array:
