@@ -360,7 +360,7 @@ def test_a_choice_without_a_measurement_is_found(monkeypatch):
 
 def test_what_auto_takes_is_named_and_a_candidate():
     for name in methods.inputs(np.random.default_rng(0), TINY):
-        assert methods.chosen(name, "cpu", TINY)
+        assert methods.chosen(name, "cpu", TINY) in methods.candidates(name, "cpu")
     assert methods.chosen("delta_product", "cpu", TINY) == methods.chosen("delta_rule", "cpu", TINY)
     assert methods.chosen("widened_linear_recurrence", "cpu", TINY) == ("fused", 32)
     assert methods.chosen("widened_linear_recurrence", "cpu", FULL) == ("fused", 16)

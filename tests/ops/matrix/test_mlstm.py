@@ -232,3 +232,21 @@ def test_exact_ties_have_one_gradient(method: str, backend: Backend, x64: None) 
         return jax.numpy.sum(jax.numpy.sin(out))
 
     close(jax.grad(loss)(arrays, method), jax.grad(loss)(arrays, "sequential"), 1e-12)
+
+
+@pytest.mark.backend("jax")
+def test_a_run_on_a_cpu_moves_none_of_its_inputs(backend: Backend) -> None:
+    """With four times the steps its temporaries grow by less than two inputs do; there are three, and the
+    outputs, of their size."""
+    import jax
+    import jax.numpy as jnp
+
+    def temporaries(length: int) -> int:
+        q, g = jnp.ones((2, length, 2, 8)), -jnp.ones((2, length, 2))
+
+        def run(q: Any) -> Any:
+            return ops.mlstm(q, q, q, g, g, method="fused", chunk_size=16)[1]
+
+        return int(jax.jit(run).lower(q).compile().memory_analysis().temp_size_in_bytes)
+
+    assert temporaries(512) - temporaries(128) < 2 * (512 - 128) * 2 * 2 * 8 * 4
